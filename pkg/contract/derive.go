@@ -1,0 +1,35 @@
+package contract
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"net/url"
+)
+
+// EncodeHeader makes any UTF-8 text a safe header value (RFC 3986 percent-encoding).
+func EncodeHeader(s string) string { return url.PathEscape(s) }
+
+// DecodeHeader reverses EncodeHeader; an error means that the value was not ours.
+func DecodeHeader(s string) (string, error) {
+	out, err := url.PathUnescape(s)
+	if err != nil {
+		return "", fmt.Errorf("decode header value: %w", err)
+	}
+	return out, nil
+}
+
+// ServerSecret derives the secret that Envoy shows to one spawned pod. The spawner
+// gives it to the pod, the xds-server puts it on the pod's route; neither stores it.
+// master is the installation's server key (at least 32 bytes), nonce the random
+// AnnotationNonce of that one pod: a pod that reuses a dead pod's IP has another
+// nonce, so requests on a stale route are refused by it.
+// Fields are length-prefixed so that no two inputs collide.
+func ServerSecret(master []byte, namespace, pod, nonce string) string {
+	mac := hmac.New(sha256.New, master)
+	for _, field := range []string{"perijove server secret v1", namespace, pod, nonce} {
+		fmt.Fprintf(mac, "%d:%s", len(field), field)
+	}
+	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
+}

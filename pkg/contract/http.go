@@ -1,0 +1,100 @@
+package contract
+
+// Private headers. Envoy removes every client's copy before anything reads them
+// (PrivateHeaders), so whoever sees one knows that Envoy, authz or a route set it.
+const (
+	// HeaderScope is the request path without its query; the scope key is its
+	// second segment.
+	HeaderScope = "x-perijove-scope"
+	// HeaderDestination is the IP:port of the pod; each route overwrites it.
+	HeaderDestination = "x-perijove-dst"
+	// HeaderServerSecret proves to a spawned server that a request came through
+	// Envoy; each route of a spawned pod sets it.
+	HeaderServerSecret = "x-perijove-server-secret"
+	// HeaderUser is the visitor's user name, percent-encoded (EncodeHeader). Set by authz.
+	HeaderUser = "x-perijove-user"
+	// HeaderDisplayName is the visitor's name for people, percent-encoded. Set by authz.
+	HeaderDisplayName = "x-perijove-display-name"
+	// HeaderAdmin is "true" for administrators, else absent. Set by authz.
+	HeaderAdmin = "x-perijove-admin"
+	// HeaderXSRF is the token that state-changing forms and calls under /hub/ must
+	// repeat (form field or header XSRFName). Set by authz, bound to the session.
+	HeaderXSRF = "x-perijove-xsrf"
+
+	// HeaderRequestID is made by Envoy and passed on by every service.
+	HeaderRequestID = "x-request-id"
+)
+
+// PrivateHeaders lists the headers that Envoy must strip from every client request.
+func PrivateHeaders() []string {
+	return []string{
+		HeaderScope, HeaderDestination, HeaderServerSecret,
+		HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF,
+	}
+}
+
+// Cookies.
+const (
+	// CookieSession holds the sealed session, path PathHub: no pod ever receives it.
+	CookieSession = "perijove-session"
+	// CookiePass holds the signed pass for one owner's servers, path /user/<owner>/.
+	CookiePass = "perijove-pass"
+	// CookieLogin holds the pre-session value that the login form must repeat.
+	CookieLogin = "perijove-login"
+)
+
+// XSRFName is the form field that repeats the token; XSRFHeader the header. Both
+// are what JupyterHub's own pages and clients send.
+const (
+	XSRFName   = "_xsrf"
+	XSRFHeader = "X-XSRFToken"
+)
+
+// Paths of the platform's own pages.
+const (
+	PathHub          = "/hub/"
+	PathHome         = "/hub/home"
+	PathLogin        = "/hub/login"
+	PathLogout       = "/hub/logout"
+	PathSpawn        = "/hub/spawn"
+	PathSpawnPending = "/hub/spawn-pending"
+	PathUserRedirect = "/hub/user-redirect/"
+	PathAPI          = "/hub/api"
+	PathStatic       = "/hub/static/"
+	PathUser         = "/user/"
+)
+
+// Upstream says which service answers a part of /hub/.
+type Upstream string
+
+// The services behind /hub/; the values are xDS cluster names.
+const (
+	UpstreamHub   Upstream = "hub"
+	UpstreamLogin Upstream = "login"
+)
+
+// HubPage is one second path segment under /hub/ and who answers it.
+type HubPage struct {
+	Segment  string   // "home" for /hub/home and everything below it; "" for /hub/ itself
+	Upstream Upstream // cluster that answers
+	Open     bool     // true: reached without a session
+}
+
+// HubPages lists every page under /hub/. What is not listed does not exist: Envoy
+// answers 404 without asking anyone. Open pages are exact decisions made here, not
+// patterns (security: skip-auth rules that match more than was meant).
+func HubPages() []HubPage {
+	return []HubPage{
+		{Segment: "", Upstream: UpstreamHub},
+		{Segment: "home", Upstream: UpstreamHub},
+		{Segment: "spawn", Upstream: UpstreamHub},
+		{Segment: "spawn-pending", Upstream: UpstreamHub},
+		{Segment: "stop", Upstream: UpstreamHub},
+		{Segment: "api", Upstream: UpstreamHub},
+		{Segment: "user", Upstream: UpstreamHub},
+		{Segment: "user-redirect", Upstream: UpstreamHub},
+		{Segment: "login", Upstream: UpstreamLogin, Open: true},
+		{Segment: "logout", Upstream: UpstreamLogin, Open: true},
+		{Segment: "static", Upstream: UpstreamLogin, Open: true},
+	}
+}

@@ -1,0 +1,42 @@
+package contract
+
+// Labels, annotations and conditions on Kubernetes objects.
+//
+// The hub.jupyter.org keys are KubeSpawner 7's, so that pods that JupyterHub made
+// are routed as they are and dashboards made for JupyterHub keep working.
+const (
+	// LabelUsername marks a pod as a server; its value is the owner's name, or a
+	// slug of it when the annotation of the same key holds the raw name.
+	LabelUsername = "hub.jupyter.org/username"
+	// LabelServername names a second server of the same owner; absent or empty
+	// means the default server.
+	LabelServername = "hub.jupyter.org/servername"
+
+	// LabelComponent and ComponentServer are what KubeSpawner writes on its pods.
+	LabelComponent  = "component"
+	ComponentServer = "singleuser-server"
+
+	// LabelManagedBy with value ManagedBySpawner is written on everything that the
+	// spawner creates, and on nothing else: it never touches an object without it.
+	LabelManagedBy   = "app.kubernetes.io/managed-by"
+	ManagedBySpawner = "perijove-spawner"
+
+	// AnnotationPort says which port to route to when no container port is named
+	// PortName and the pod has not exactly one.
+	AnnotationPort = "perijove.dev/port"
+	// AnnotationStripPrefix set to "true" removes /user/<name>/ from the path, for
+	// web applications that know no base URL.
+	AnnotationStripPrefix = "perijove.dev/strip-prefix"
+	// AnnotationNonce is the public half of a server's secret (see ServerSecret).
+	AnnotationNonce = "perijove.dev/nonce"
+	// AnnotationProfile is the slug of the profile that a pod was made from.
+	AnnotationProfile = "perijove.dev/profile"
+
+	// PortName is the container port's name in KubeSpawner's pods.
+	PortName = "notebook-port"
+
+	// ConditionAnswering is a readiness gate of spawned pods: the spawner sets it
+	// as soon as the server answers, which is earlier than a kubelet's probe
+	// period would notice.
+	ConditionAnswering = "perijove.dev/answering"
+)

@@ -1,0 +1,40 @@
+package contract
+
+// xDS resource names and bootstrap names.
+const (
+	// ListenerName is the one public listener.
+	ListenerName = "public"
+	// ScopedRoutesName is the scoped_routes name of the listener.
+	ScopedRoutesName = "servers"
+	// ClusterPods is the shared ORIGINAL_DST cluster of all servers.
+	ClusterPods = "pods"
+	// ClusterAuthz is authz's gRPC ext_authz service.
+	ClusterAuthz = "authz"
+	// ClusterXDS is the bootstrap's cluster for the xds-server.
+	ClusterXDS = "xds"
+)
+
+// Names in certificates (DNS SANs). Each internal port lists whom it lets in.
+const (
+	NameGateway = "perijove-gateway" // Envoy, xds-server and authz: one pod
+	NameSpawner = "perijove-spawner"
+)
+
+// Keys of ext_authz context_extensions, set per route. authz decides from these,
+// never from a path that it parses itself (CVE-2026-26205 and its relatives).
+const (
+	// ExtKind is KindServer, KindHub or KindLogout. A check without it is refused.
+	ExtKind = "kind"
+	// ExtOwner is the raw name of the server's owner (KindServer).
+	ExtOwner = "owner"
+	// ExtServer is the raw name of the server, "" for the default one (KindServer).
+	ExtServer = "server"
+	// ExtPrefix is the path prefix with its trailing slash (KindServer).
+	ExtPrefix = "prefix"
+
+	KindServer = "server"
+	KindHub    = "hub"
+	// KindLogout is /user/<name>/logout, where JupyterLab's menu sends people:
+	// authz answers it with a redirect to PathLogout.
+	KindLogout = "logout"
+)
