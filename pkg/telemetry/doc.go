@@ -1,0 +1,6 @@
+// Package telemetry owns what a service tells about itself: JSON logs with the
+// request id that Envoy made, Prometheus metrics, health and the private port that
+// serves them.
+//
+// It never logs a header, a cookie, a query or a body: each may hold a secret.
+package telemetry

@@ -1,0 +1,98 @@
+package telemetry
+
+import (
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+// HTTP wraps next with what every page and API of ours has: the request id in the
+// context and the reply, one access event, a duration metric by route pattern
+// (never by path: names would explode its cardinality), and panic → 500.
+//
+// next should be an http.ServeMux so that the pattern is known.
+func HTTP(log *slog.Logger, reg prometheus.Registerer, service string, next http.Handler) http.Handler {
+	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:        "perijove_http_request_duration_seconds",
+		Help:        "Duration of requests to this service's own pages and API.",
+		ConstLabels: prometheus.Labels{"service": service},
+		Buckets:     []float64{.001, .005, .01, .05, .1, .5, 1, 5, 10, 60},
+	}, []string{"method", "handler", "code"})
+	reg.MustRegister(duration)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		id := UserText(r.Header.Get(contract.HeaderRequestID))
+		r = r.WithContext(WithRequestID(r.Context(), id))
+		rec := &recorder{ResponseWriter: w}
+		if id != "" {
+			w.Header().Set(contract.HeaderRequestID, id)
+		}
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				log.ErrorContext(r.Context(), "handler panicked", "panic", p, "stack", string(debug.Stack()))
+				if rec.code == 0 {
+					http.Error(rec, "internal error, request id "+id, http.StatusInternalServerError)
+				}
+			}
+			took := time.Since(start)
+			duration.WithLabelValues(method(r.Method), r.Pattern, strconv.Itoa(rec.status())).Observe(took.Seconds())
+			log.InfoContext(r.Context(), "request", "method", method(r.Method), "path", UserText(r.URL.EscapedPath()),
+				"code", rec.status(), "bytes", rec.bytes, "seconds", took.Seconds())
+		}()
+		next.ServeHTTP(rec, r)
+	})
+}
+
+// method keeps a client from choosing metric labels.
+func method(m string) string {
+	switch m {
+	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
+		return m
+	}
+	return "OTHER"
+}
+
+type recorder struct {
+	http.ResponseWriter
+	code  int
+	bytes int64
+}
+
+func (r *recorder) WriteHeader(code int) {
+	if r.code == 0 {
+		r.code = code
+	}
+	r.ResponseWriter.WriteHeader(code)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	if r.code == 0 {
+		r.code = http.StatusOK
+	}
+	n, err := r.ResponseWriter.Write(b)
+	r.bytes += int64(n)
+	return n, err
+}
+
+// Flush lets server-sent events through the wrapper.
+func (r *recorder) Flush() {
+	if f, ok := r.ResponseWriter.(http.Flusher); ok {
+		f.Flush()
+	}
+}
+
+// Unwrap serves http.ResponseController.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+func (r *recorder) status() int {
+	if r.code == 0 {
+		return http.StatusOK
+	}
+	return r.code
+}

@@ -1,0 +1,57 @@
+package telemetry
+
+import (
+	"context"
+	"io"
+	"log/slog"
+)
+
+type requestIDKey struct{}
+
+// WithRequestID returns ctx carrying the request id that every log line of the
+// request will show.
+func WithRequestID(ctx context.Context, id string) context.Context {
+	return context.WithValue(ctx, requestIDKey{}, id)
+}
+
+// RequestID returns the id put in by WithRequestID, or "".
+func RequestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestIDKey{}).(string)
+	return id
+}
+
+// NewLogger returns a logger that writes JSON lines to w and adds request_id from
+// the context.
+func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
+	return slog.New(requestHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
+}
+
+type requestHandler struct{ slog.Handler }
+
+func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
+	if id := RequestID(ctx); id != "" {
+		r.AddAttrs(slog.String("request_id", id))
+	}
+	return h.Handler.Handle(ctx, r)
+}
+
+func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return requestHandler{h.Handler.WithAttrs(attrs)}
+}
+
+func (h requestHandler) WithGroup(name string) slog.Handler {
+	return requestHandler{h.Handler.WithGroup(name)}
+}
+
+// maxUserText bounds text from outside in a log line: an unbounded user name in a
+// failed login fills disks (CVE-2026-54338).
+const maxUserText = 256
+
+// UserText caps text that a client chose to 256 bytes for a log field; slog's JSON
+// handler quotes it.
+func UserText(s string) string {
+	if len(s) <= maxUserText {
+		return s
+	}
+	return s[:maxUserText]
+}
