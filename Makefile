@@ -1,0 +1,3 @@
+.PHONY: deps
+deps: ## install what the tests need
+	@go run ./deploy/up deps

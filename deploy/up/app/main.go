@@ -1,0 +1,88 @@
+package app
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+const usage = `usage: up COMMAND
+
+  up    build everything, start it, wait until it answers
+  down  remove everything that up made
+  deps  install what the tests need
+`
+
+// up is one run of the command: where the sources are, where it builds, whom it tells.
+type up struct {
+	root  string // the repository
+	cache string // builds that outlive a run
+	logs  string // one file a step
+	out   io.Writer
+	start time.Time
+}
+
+// Main runs one command line and returns the exit code: 0 done, 1 a step failed,
+// 2 the command line was not understood.
+func Main(ctx context.Context, args []string, out io.Writer) int {
+	flags := flag.NewFlagSet("up", flag.ContinueOnError)
+	flags.SetOutput(out)
+	flags.Usage = func() { fmt.Fprint(out, usage) }
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	u, err := newUp(out)
+	if err != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	commands := map[string]func(context.Context) error{"deps": u.deps}
+	command, ok := commands[flags.Arg(0)]
+	if !ok || flags.NArg() != 1 {
+		flags.Usage()
+		return 2
+	}
+	if err := command(ctx); err != nil {
+		fmt.Fprintln(out, err)
+		return 1
+	}
+	return 0
+}
+
+func newUp(out io.Writer) (*up, error) {
+	root, err := repository()
+	if err != nil {
+		return nil, err
+	}
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return nil, fmt.Errorf("find the cache folder: %w", err)
+	}
+	cache = filepath.Join(cache, "perijove")
+	logs := filepath.Join(cache, "logs")
+	if err := os.MkdirAll(logs, 0o755); err != nil {
+		return nil, fmt.Errorf("make the log folder: %w", err)
+	}
+	return &up{root: root, cache: cache, logs: logs, out: out, start: time.Now()}, nil
+}
+
+// repository finds the folder above the working directory that holds the chart.
+func repository() (string, error) {
+	dir, err := os.Getwd()
+	if err != nil {
+		return "", fmt.Errorf("find the working directory: %w", err)
+	}
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "deploy", "chart")); err == nil {
+			return dir, nil
+		}
+		if dir == filepath.Dir(dir) {
+			return "", fmt.Errorf("run this inside a checkout of perijove: no folder above here holds deploy/chart")
+		}
+		dir = filepath.Dir(dir)
+	}
+}
