@@ -1,0 +1,145 @@
+package web
+
+import "time"
+
+// Page is one of the page structs of this package.
+type Page interface {
+	// template is the file under templates/ without its extension.
+	template() string
+	// viewer is who is logged in; the zero value shows no account menu.
+	viewer() Viewer
+}
+
+// Viewer is the logged-in person, for the page header.
+type Viewer struct {
+	Name        string // user name; "" when nobody is logged in
+	DisplayName string // name for people; "" means Name
+}
+
+// Label is the name to show.
+func (v Viewer) Label() string {
+	if v.DisplayName != "" {
+		return v.DisplayName
+	}
+	return v.Name
+}
+
+// Login is the form that asks for a name and a password.
+type Login struct {
+	Action   string // where the form posts
+	Next     string // where to go afterwards, already checked
+	XSRF     string
+	Username string // what the person typed before, to show it again
+	Error    string // message id: login.invalid, login.unavailable, login.throttled, login.not_allowed, or ""
+}
+
+// Logout asks for confirmation, or says that it is done.
+type Logout struct {
+	XSRF string
+	Done bool
+}
+
+// Message is a page that says one thing: an error, a refusal, a notice.
+type Message struct {
+	Status    int               // shown beside the request id; 0 hides it
+	Title     string            // message id
+	Text      string            // message id
+	Data      map[string]string // values for {{.Name}} in Title and Text
+	ActionURL string            // next step; "" for none
+	Action    string            // message id of the link to ActionURL
+	RequestID string            // helps an administrator to find the log lines
+	User      string            // who is logged in, "" for nobody
+}
+
+// ServerState is what the home page says about one server.
+type ServerState string
+
+// States of a server; each has a message id "state.<value>".
+const (
+	StateStopped  ServerState = "stopped"
+	StatePending  ServerState = "pending"
+	StateReady    ServerState = "ready"
+	StateStopping ServerState = "stopping"
+	StateFailed   ServerState = "failed"
+)
+
+// MessageID names the text for the state.
+func (s ServerState) MessageID() string { return "state." + string(s) }
+
+// Server is one line of the home page.
+type Server struct {
+	Name       string // "" for the default server
+	State      ServerState
+	Started    time.Time // zero when not running
+	OpenURL    string    // the server itself
+	PendingURL string    // its progress page
+	SpawnURL   string    // form action that starts it
+	StopURL    string    // form action that stops it
+}
+
+// Home lists a person's servers.
+type Home struct {
+	Viewer  Viewer
+	XSRF    string
+	Servers []Server
+}
+
+// Spawn shows what is about to be started, and the button that starts it.
+type Spawn struct {
+	Viewer  Viewer
+	XSRF    string
+	Action  string // where the form posts
+	Next    string // path to open once the server runs, already checked
+	Owner   string
+	Server  string
+	Profile Profile
+}
+
+// Profile is what a server will get, in words.
+type Profile struct {
+	DisplayName string
+	Description string
+	Image       string
+	CPU         string // "" when unlimited
+	Memory      string // "" when unlimited
+	Storage     string
+}
+
+// Line is one sentence of a progress report.
+type Line struct {
+	ID     string            // message id
+	Data   map[string]string // values for the message
+	Detail string            // Kubernetes' or the server's own words, untrusted
+}
+
+// Pending shows how far a starting server is, or why it did not start.
+type Pending struct {
+	Viewer      Viewer
+	XSRF        string
+	Owner       string
+	Server      string
+	Percent     int // 0-100
+	Now         Line
+	Log         []Line
+	Failed      bool
+	ProgressURL string // server-sent events; "" when Failed
+	ReadyURL    string // where to go when it runs
+	RetryAction string // form action of "Try again"
+	StopAction  string // form action of "Cancel"; "" when there is nothing to stop
+	Next        string // repeated by the forms
+	RequestID   string
+}
+
+func (Login) template() string   { return "login" }
+func (Logout) template() string  { return "logout" }
+func (Message) template() string { return "message" }
+func (Home) template() string    { return "home" }
+func (Spawn) template() string   { return "spawn" }
+func (Pending) template() string { return "pending" }
+
+func (Login) viewer() Viewer     { return Viewer{} }
+func (Logout) viewer() Viewer    { return Viewer{} }
+func (m Message) viewer() Viewer { return Viewer{Name: m.User} }
+func (h Home) viewer() Viewer    { return h.Viewer }
+func (s Spawn) viewer() Viewer   { return s.Viewer }
+func (p Pending) viewer() Viewer { return p.Viewer }

@@ -1,0 +1,164 @@
+package web
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"net/http"
+	"strings"
+
+	"github.com/nicksnyder/go-i18n/v2/i18n"
+	"golang.org/x/text/language"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+//go:embed templates/*.html locales/*.json
+var files embed.FS
+
+// contentSecurityPolicy lets a page load our own files and nothing else. No inline
+// script or style: an escaping mistake in a template stays text. No frames: a page
+// of a user's server cannot put ours under its own buttons (S8).
+const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
+	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+// languages in the order of preference when the browser accepts none of them.
+func languages() []language.Tag {
+	return []language.Tag{language.English, language.SimplifiedChinese}
+}
+
+// Renderer turns page structs into HTML. It is safe for concurrent use.
+type Renderer struct {
+	matcher   language.Matcher
+	languages []localized // same order as languages()
+}
+
+// localized is everything that speaks one language.
+type localized struct {
+	tag       language.Tag
+	localizer *i18n.Localizer
+	pages     map[string]*template.Template
+}
+
+// New parses all templates and texts; an error means that the binary was built from
+// broken ones.
+func New() (*Renderer, error) {
+	bundle := i18n.NewBundle(language.English)
+	bundle.RegisterUnmarshalFunc("json", json.Unmarshal)
+	tags := languages()
+	for _, tag := range tags {
+		if _, err := bundle.LoadMessageFileFS(files, "locales/active."+tag.String()+".json"); err != nil {
+			return nil, fmt.Errorf("load texts for %s: %w", tag, err)
+		}
+	}
+	r := &Renderer{matcher: language.NewMatcher(tags)}
+	for _, tag := range tags {
+		l := localized{tag: tag, localizer: i18n.NewLocalizer(bundle, tag.String())}
+		pages, err := parse(l)
+		if err != nil {
+			return nil, err
+		}
+		l.pages = pages
+		r.languages = append(r.languages, l)
+	}
+	return r, nil
+}
+
+// parse reads each page's template together with the layout. Functions are bound to
+// one language here, so that a template cannot mix two.
+func parse(l localized) (map[string]*template.Template, error) {
+	funcs := template.FuncMap{
+		"t":      l.text,
+		"lang":   l.tag.String,
+		"viewer": func(p Page) Viewer { return p.viewer() },
+		"asset":  assetURL,
+		"home":   func() string { return contract.PathHome },
+		"logout": func() string { return contract.PathLogout },
+		"xsrf":   func() string { return contract.XSRFName },
+	}
+	pages := map[string]*template.Template{}
+	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}} {
+		t, err := template.New("layout.html").Funcs(funcs).ParseFS(files,
+			"templates/layout.html", "templates/"+p.template()+".html")
+		if err != nil {
+			return nil, fmt.Errorf("parse page %s: %w", p.template(), err)
+		}
+		pages[p.template()] = t
+	}
+	return pages, nil
+}
+
+// text looks up a message; data is at most one map of values. An unknown id is shown
+// as it is rather than failing the page: a wrong word is better than no page.
+func (l localized) text(id string, data ...map[string]string) string {
+	cfg := &i18n.LocalizeConfig{MessageID: id}
+	if len(data) > 0 {
+		cfg.TemplateData = data[0]
+	}
+	s, err := l.localizer.Localize(cfg)
+	if err != nil && s == "" {
+		return id
+	}
+	return s
+}
+
+// pick chooses the language for an Accept-Language header (RFC 9110 §12.5.4).
+func (r *Renderer) pick(acceptLanguage string) localized {
+	const longest = 256 // browsers send far less; parsing cost grows with the length
+	if len(acceptLanguage) > longest {
+		acceptLanguage = ""
+	}
+	tags, _, err := language.ParseAcceptLanguage(acceptLanguage)
+	if err != nil {
+		return r.languages[0]
+	}
+	_, i, _ := r.matcher.Match(tags...)
+	return r.languages[i]
+}
+
+// Text returns the sentence for a message id in the language that the browser asked
+// for, as plain text.
+func (r *Renderer) Text(acceptLanguage, id string, data map[string]string) string {
+	return r.pick(acceptLanguage).text(id, data)
+}
+
+// HTML renders a page for the given Accept-Language header.
+func (r *Renderer) HTML(acceptLanguage string, page Page) ([]byte, error) {
+	l := r.pick(acceptLanguage)
+	var b bytes.Buffer
+	if err := l.pages[page.template()].Execute(&b, page); err != nil {
+		return nil, fmt.Errorf("render page %s: %w", page.template(), err)
+	}
+	return b.Bytes(), nil
+}
+
+// Headers returns the headers that every page must carry.
+func Headers() http.Header {
+	h := http.Header{}
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Security-Policy", contentSecurityPolicy)
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	// Pages carry names and XSRF tokens; after logout the back button shows nothing.
+	h.Set("Cache-Control", "no-store")
+	h.Set("Vary", "Accept-Language")
+	return h
+}
+
+// Page writes a page with its headers. A rendering fault becomes a plain 500; headers
+// the caller has set before (cookies, Retry-After) are kept.
+func (r *Renderer) Page(w http.ResponseWriter, req *http.Request, status int, page Page) {
+	body, err := r.HTML(strings.Join(req.Header.Values("Accept-Language"), ","), page)
+	if err != nil {
+		http.Error(w, "The page could not be shown. Please tell your administrator.", http.StatusInternalServerError)
+		return
+	}
+	for k, v := range Headers() {
+		w.Header()[k] = v
+	}
+	w.WriteHeader(status)
+	_, _ = w.Write(body) // the browser went away; nobody is left to tell
+}

@@ -1,0 +1,225 @@
+package web
+
+import (
+	"encoding/json"
+	"html/template"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/jba/templatecheck"
+)
+
+// hostile is a name that tries every way out of HTML text and attributes.
+const hostile = `"><script>alert(1)</script><img src=x onerror=alert(2)>'{{.}}`
+
+// samples holds every page struct with every branch of its template switched on.
+func samples(name string) map[string]Page {
+	v := Viewer{Name: name, DisplayName: name}
+	line := Line{ID: "failure.crash", Data: map[string]string{"Code": name}, Detail: name}
+	return map[string]Page{
+		"login":           Login{Action: "/hub/login", Next: "/user/" + name, XSRF: name, Username: name, Error: "login.invalid"},
+		"login empty":     Login{},
+		"logout":          Logout{XSRF: name},
+		"logout done":     Logout{Done: true},
+		"message":         Message{Status: 403, Title: "error.forbidden", Text: "error.not_running_text", Data: map[string]string{"User": name}, ActionURL: "/hub/home?x=" + name, Action: "error.back", RequestID: name, User: name},
+		"message bare":    Message{Title: "error.forbidden", Text: "error.forbidden_text"},
+		"home":            Home{Viewer: v, XSRF: name, Servers: servers(name)},
+		"spawn":           Spawn{Viewer: v, XSRF: name, Action: "/hub/spawn/" + name, Next: name, Owner: name, Server: name, Profile: Profile{name, name, name, name, name, name}},
+		"pending":         Pending{Viewer: v, XSRF: name, Owner: name, Server: name, Percent: 40, Now: line, Log: []Line{line, line}, ProgressURL: "/hub/api/" + name, ReadyURL: "/user/" + name, StopAction: "/hub/stop/" + name, Next: name},
+		"pending failed":  Pending{Viewer: v, XSRF: name, Now: line, Log: []Line{line}, Failed: true, RetryAction: "/hub/spawn/" + name, StopAction: "/hub/stop/" + name, Next: name, RequestID: name},
+		"pending no data": Pending{},
+	}
+}
+
+func servers(name string) []Server {
+	var out []Server
+	for _, state := range []ServerState{StateStopped, StatePending, StateReady, StateStopping, StateFailed} {
+		out = append(out, Server{Name: name, State: state, Started: time.Unix(1, 0), OpenURL: "/user/" + name, PendingURL: "/p", SpawnURL: "/s", StopURL: "/t"})
+	}
+	return append(out, Server{State: StateStopped})
+}
+
+// TestTemplatesMatchPages type-checks each template against its page struct, so that a
+// renamed field fails here and not in front of a person.
+func TestTemplatesMatchPages(t *testing.T) {
+	r := renderer(t)
+	for _, l := range r.languages {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}} {
+			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
+				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
+			}
+		}
+	}
+	broken := template.Must(template.New("x").Parse(`{{.NoSuchField}}`))
+	if templatecheck.CheckHTML(broken, Login{}) == nil {
+		t.Error("negative control: the checker accepts an unknown field")
+	}
+}
+
+// TestS6_PagesEscape renders every page in every language with hostile names.
+func TestS6_PagesEscape(t *testing.T) {
+	r := renderer(t)
+	for _, lang := range []string{"en", "zh-CN"} {
+		for name, p := range samples(hostile) {
+			body, err := r.HTML(lang, p)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			for _, bad := range []string{"<script>alert", "<img src=x"} {
+				if strings.Contains(string(body), bad) {
+					t.Errorf("%s (%s) lets %q through", name, lang, bad)
+				}
+			}
+			if regexp.MustCompile(`style="|onclick=|javascript:`).Match(body) {
+				t.Errorf("%s (%s) needs inline style or script, which its CSP forbids", name, lang)
+			}
+		}
+	}
+}
+
+func TestDangerousLinksAreDefused(t *testing.T) {
+	body, err := renderer(t).HTML("en", Message{Title: "error.internal", Text: "x", ActionURL: "javascript:alert(1)", Action: "error.back"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(body), "javascript:alert") {
+		t.Error("a javascript: link was rendered")
+	}
+}
+
+// TestTextsAreComplete: both languages know the same messages with the same values, and
+// every message that a template names exists.
+func TestTextsAreComplete(t *testing.T) {
+	en, zh := texts(t, "en"), texts(t, "zh-Hans")
+	value := regexp.MustCompile(`\{\{\.\w+\}\}`)
+	for id, s := range en {
+		if zh[id] == "" {
+			t.Errorf("zh-Hans lacks %s", id)
+			continue
+		}
+		if a, b := len(value.FindAllString(s, -1)), len(value.FindAllString(zh[id], -1)); a != b {
+			t.Errorf("%s has %d values in en and %d in zh-Hans", id, a, b)
+		}
+	}
+	for id := range zh {
+		if en[id] == "" {
+			t.Errorf("en lacks %s", id)
+		}
+	}
+	entries, err := files.ReadDir("templates")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		src, err := files.ReadFile("templates/" + e.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`\bt "([^"]+)"`).FindAllStringSubmatch(string(src), -1) {
+			if en[m[1]] == "" {
+				t.Errorf("%s names the unknown message %s", e.Name(), m[1])
+			}
+		}
+	}
+	for _, s := range servers("") {
+		if en[s.State.MessageID()] == "" {
+			t.Errorf("no text for state %s", s.State)
+		}
+	}
+}
+
+func TestLanguageFollowsTheBrowser(t *testing.T) {
+	r := renderer(t)
+	for accept, want := range map[string]string{
+		"":                           "Log in",
+		"en-GB,en;q=0.8":             "Log in",
+		"zh-CN,zh;q=0.9,en;q=0.8":    "登录",
+		"zh-Hans":                    "登录",
+		"fr":                         "Log in",
+		";;;":                        "Log in",
+		strings.Repeat("zh,", 1<<16): "Log in",
+	} {
+		if got := r.Text(accept, "login.title", nil); got != want {
+			t.Errorf("Accept-Language %.30q: got %q, want %q", accept, got, want)
+		}
+	}
+	if got := r.Text("en", "no.such", nil); got != "no.such" {
+		t.Errorf("unknown id: got %q", got)
+	}
+	if got := r.Text("en", "failure.crash", map[string]string{"Code": "<137>"}); !strings.Contains(got, "<137>") {
+		t.Errorf("plain text must not be HTML-escaped twice: %q", got)
+	}
+}
+
+func TestPageHeaders(t *testing.T) {
+	w := httptest.NewRecorder()
+	w.Header().Set("Set-Cookie", "a=b")
+	renderer(t).Page(w, httptest.NewRequest("GET", "/", nil), 418, Logout{Done: true})
+	if w.Code != 418 || w.Header().Get("Set-Cookie") != "a=b" {
+		t.Errorf("status %d, headers %v", w.Code, w.Header())
+	}
+	for k := range Headers() {
+		if w.Header().Get(k) == "" {
+			t.Errorf("no %s header", k)
+		}
+	}
+}
+
+func TestStatic(t *testing.T) {
+	get := func(target string, header ...string) *httptest.ResponseRecorder {
+		req := httptest.NewRequest("GET", target, nil)
+		for i := 0; i+1 < len(header); i += 2 {
+			req.Header.Set(header[i], header[i+1])
+		}
+		w := httptest.NewRecorder()
+		Static().ServeHTTP(w, req)
+		return w
+	}
+	for _, name := range []string{"app.css", "app.js", "mark.svg"} {
+		w := get(assetURL(name))
+		if w.Code != 200 || w.Body.Len() == 0 || !strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s: %d %v", name, w.Code, w.Header())
+		}
+		if w := get("/hub/static/" + name); strings.Contains(w.Header().Get("Cache-Control"), "immutable") {
+			t.Errorf("%s without a version must not be kept", name)
+		}
+		if w := get("/hub/static/"+name, "If-None-Match", w.Header().Get("ETag")); w.Code != 304 {
+			t.Errorf("%s again with its ETag: %d", name, w.Code)
+		}
+	}
+	for _, bad := range []string{"/hub/static/", "/hub/static/../pages.go", "/hub/static/x.css", "/hub/static/../templates/login.html"} {
+		if w := get(bad); w.Code != 404 {
+			t.Errorf("%s: %d", bad, w.Code)
+		}
+	}
+	w := httptest.NewRecorder()
+	Static().ServeHTTP(w, httptest.NewRequest("POST", "/hub/static/app.css", nil))
+	if w.Code != 405 {
+		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+func renderer(t *testing.T) *Renderer {
+	t.Helper()
+	r, err := New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+func texts(t *testing.T, lang string) map[string]string {
+	t.Helper()
+	b, err := files.ReadFile("locales/active." + lang + ".json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]string{}
+	if err := json.Unmarshal(b, &out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
