@@ -1,5 +1,7 @@
 package identity
 
+import "errors"
+
 // User is a person whose login succeeded.
 type User struct {
 	// Name is the canonical name, taken from the directory's entry and never from
@@ -12,3 +14,13 @@ type User struct {
 	// Admin is true for administrators of the installation.
 	Admin bool
 }
+
+// How a login fails, whoever checked it. Test with errors.Is.
+var (
+	// ErrCredentials: no such user or a wrong password; nobody is told which.
+	ErrCredentials = errors.New("user name or password is wrong")
+	// ErrNotAllowed: the password is right, but no rule lets this person in.
+	ErrNotAllowed = errors.New("not allowed to use this platform")
+	// ErrUnavailable: the directory did not answer, or not as it should.
+	ErrUnavailable = errors.New("the directory is not available")
+)

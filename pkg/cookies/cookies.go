@@ -1,0 +1,100 @@
+package cookies
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+// How reading a cookie fails.
+var (
+	// ErrAbsent: there is no cookie of that name.
+	ErrAbsent = errors.New("no such cookie")
+	// ErrDuplicate: there are several, and nothing tells ours from one that a page on
+	// a user's server planted with another path (cookie tossing, CVE-2024-28233).
+	ErrDuplicate = errors.New("more than one cookie of this name")
+)
+
+// One returns the value of the only cookie called name in a Cookie header (RFC 6265
+// §4.2.1); several cookies of that name are an error even when they are equal.
+func One(header, name string) (string, error) {
+	value, seen := "", false
+	for pair := range strings.SplitSeq(header, ";") {
+		if cookieName(pair) != name {
+			continue
+		}
+		if seen {
+			return "", ErrDuplicate
+		}
+		_, v, _ := strings.Cut(pair, "=")
+		value, seen = strings.Trim(v, " \t"), true
+	}
+	if !seen {
+		return "", ErrAbsent
+	}
+	return value, nil
+}
+
+// Forward returns the Cookie header that a pod may see: the client's without our own
+// cookies, every other one byte for byte. It is "" when nothing is left, and also when
+// what is left still contains one of our names: a header that we read differently than
+// a pod might is dropped whole rather than leaked (S4).
+func Forward(header string) string {
+	var kept []string
+	for pair := range strings.SplitSeq(header, ";") {
+		if name := cookieName(pair); name != "" && !isOurs(name) {
+			kept = append(kept, strings.Trim(pair, " \t"))
+		}
+	}
+	rest := strings.Join(kept, "; ")
+	for _, name := range ours() {
+		if strings.Contains(rest, name) {
+			return ""
+		}
+	}
+	return rest
+}
+
+func cookieName(pair string) string {
+	name, _, _ := strings.Cut(pair, "=")
+	return strings.Trim(name, " \t")
+}
+
+func ours() []string {
+	return []string{contract.CookieSession, contract.CookiePass, contract.CookieLogin}
+}
+
+func isOurs(name string) bool {
+	for _, n := range ours() {
+		if n == name {
+			return true
+		}
+	}
+	return false
+}
+
+// Set is the Set-Cookie value for one of our cookies: HttpOnly, SameSite=Lax, no
+// Domain, and without Max-Age, so that it ends with the browser (the value itself
+// carries the real end). secure must be true whenever the public URL is https.
+//
+// The path is not "/", therefore no "__Host-" name: pods must not see the session, and
+// the browser keeps it from them by the path.
+func Set(name, value, path string, secure bool) string {
+	c := attributes(name, path, secure)
+	c.Value = value
+	return c.String()
+}
+
+// Delete is the Set-Cookie value that removes what Set set: a browser ignores a
+// deletion whose attributes differ (CVE-2025-55162).
+func Delete(name, path string, secure bool) string {
+	c := attributes(name, path, secure)
+	c.MaxAge = -1
+	return c.String()
+}
+
+func attributes(name, path string, secure bool) *http.Cookie {
+	return &http.Cookie{Name: name, Path: path, Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+}

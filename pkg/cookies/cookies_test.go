@@ -1,0 +1,95 @@
+package cookies
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+func TestOne(t *testing.T) {
+	for _, c := range []struct {
+		header, want string
+		err          error
+	}{
+		{"", "", ErrAbsent},
+		{"a=1", "", ErrAbsent},
+		{"perijove-pass=x", "x", nil},
+		{"a=1; perijove-pass=x; b=2", "x", nil},
+		{"a=1;perijove-pass = x ", "x", nil},
+		{"perijove-pass=a=b", "a=b", nil},
+		{"perijove-pass", "", nil},
+		{"perijove-pass=x; perijove-pass=y", "", ErrDuplicate},
+		{"perijove-pass=x; perijove-pass=x", "", ErrDuplicate},
+		{"perijove-pass=x; perijove-pass", "", ErrDuplicate},
+		{"Perijove-Pass=x", "", ErrAbsent},
+		{"xperijove-pass=x", "", ErrAbsent},
+		{"a=\"perijove-pass=x\"", "", ErrAbsent},
+	} {
+		got, err := One(c.header, contract.CookiePass)
+		if got != c.want || !errors.Is(err, c.err) {
+			t.Errorf("One(%q) = %q, %v; want %q, %v", c.header, got, err, c.want, c.err)
+		}
+	}
+}
+
+func TestS4_ForwardKeepsOnlyWhatIsNotOurs(t *testing.T) {
+	for header, want := range map[string]string{
+		"":                             "",
+		"a=1":                          "a=1",
+		"a=1;b=":                       "a=1; b=",
+		"_xsrf=2|a|b; perijove-pass=x": "_xsrf=2|a|b",
+		"perijove-session=s; a=1; perijove-pass=p; b=\"q r\"":       "a=1; b=\"q r\"",
+		"perijove-session=s; perijove-session=t":                    "",
+		"perijove-login=s;a=1":                                      "a=1",
+		"a=1,perijove-session=stolen":                               "", // two header lines joined with a comma
+		"a=\"; perijove-session=s\"":                                "a=\"",
+		"a=perijove-passport":                                       "",
+		"perijove-session =s; b=1":                                  "b=1",
+		"username-localhost-8888=\"2|1:0|10:1|x\"; perijove-pass=p": "username-localhost-8888=\"2|1:0|10:1|x\"",
+	} {
+		if got := Forward(header); got != want {
+			t.Errorf("Forward(%q) = %q; want %q", header, got, want)
+		}
+	}
+}
+
+func TestSetAndDeleteHaveTheSameAttributes(t *testing.T) {
+	for _, secure := range []bool{true, false} {
+		set, err := http.ParseSetCookie(Set(contract.CookiePass, "v", "/user/a%20b/", secure))
+		if err != nil {
+			t.Fatal(err)
+		}
+		del, err := http.ParseSetCookie(Delete(contract.CookiePass, "/user/a%20b/", secure))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if set.Secure != secure || !set.HttpOnly || set.SameSite != http.SameSiteLaxMode || set.Domain != "" || set.Path != "/user/a%20b/" {
+			t.Errorf("unexpected attributes: %s", set.Raw)
+		}
+		if del.Path != set.Path || del.Secure != set.Secure || del.HttpOnly != set.HttpOnly || del.SameSite != set.SameSite || del.Domain != "" || del.MaxAge >= 0 {
+			t.Errorf("deletion %s does not match %s", del.Raw, set.Raw)
+		}
+	}
+}
+
+func FuzzForward(f *testing.F) {
+	f.Add("a=1; perijove-session=x")
+	f.Add("a=1,perijove-pass=y;;=; perijove-login")
+	f.Fuzz(func(t *testing.T, header string) {
+		got := Forward(header)
+		for _, name := range ours() {
+			if strings.Contains(got, name) {
+				t.Fatalf("Forward(%q) = %q leaks %s", header, got, name)
+			}
+			if _, err := One(got, name); !errors.Is(err, ErrAbsent) {
+				t.Fatalf("Forward(%q) = %q still has %s", header, got, name)
+			}
+		}
+		if strings.ContainsAny(got, "\r\n") && !strings.ContainsAny(header, "\r\n") {
+			t.Fatalf("Forward(%q) = %q", header, got)
+		}
+	})
+}

@@ -1,0 +1,6 @@
+// Package cookies owns how our cookies are read from and written to headers: exactly
+// one cookie of a name or none at all, our own never passed on to a pod, and one set
+// of attributes for setting and for deleting.
+//
+// It never looks into a value: pkg/session and pkg/pass do.
+package cookies
