@@ -10,11 +10,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
 
+	"github.com/perijove/perijove/pkg/compact"
 	"github.com/perijove/perijove/pkg/identity"
 )
 
@@ -146,7 +146,7 @@ func (r *Ring) Seal(s Session) (string, error) {
 // Open returns the session in a cookie value, or ErrInvalid: altered, truncated, sealed
 // with a key that is not on the ring or for another purpose, or over at now.
 func (r *Ring) Open(value string, now time.Time) (Session, error) {
-	if len(value) > MaxCookie || !canonical(value, 5) {
+	if !compact.Strict(value, 5, MaxCookie) {
 		return Session{}, ErrInvalid
 	}
 	sealed, err := jose.ParseEncryptedCompact(value, []jose.KeyAlgorithm{jose.DIRECT}, []jose.ContentEncryption{jose.A256GCM})
@@ -178,22 +178,6 @@ func (r *Ring) Open(value string, now time.Time) (Session, error) {
 func (s Session) live(now time.Time) bool {
 	return s.User.Name != "" && s.ID != "" && now.Before(s.Expires) &&
 		s.Expires.After(s.Since) && s.Expires.Sub(s.Since) <= maxLifetime
-}
-
-// canonical reports whether value is that many parts of strict base64url. Go's decoder
-// and others ignore spare bits and line breaks, so that one sealed value would have
-// many spellings.
-func canonical(value string, parts int) bool {
-	all := strings.Split(value, ".")
-	if len(all) != parts || strings.ContainsAny(value, "\r\n") {
-		return false
-	}
-	for _, p := range all {
-		if _, err := base64.RawURLEncoding.Strict().DecodeString(p); err != nil {
-			return false
-		}
-	}
-	return true
 }
 
 // XSRF is the token that forms and calls of the hub must repeat: an HMAC of the session
