@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"io"
@@ -14,9 +15,8 @@ import (
 	"github.com/perijove/perijove/deploy/images/wheel"
 )
 
-const usage = `usage: images COMMAND
-
-  envoy   install the pinned Envoy for this machine and print its path
+const usage = `usage: images [-push REGISTRY] build   build what has changed; print a JSON list
+       images envoy                    install the pinned Envoy for this machine, print its path
 `
 
 // Main runs one command line; results go to out, all else to stderr. It returns the
@@ -25,23 +25,47 @@ func Main(ctx context.Context, args []string, out, stderr io.Writer) int {
 	flags := flag.NewFlagSet("images", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { fmt.Fprint(stderr, usage) }
+	registry := flags.String("push", "", "registry and folder to copy the images to")
 	if err := flags.Parse(args); err != nil {
 		return 2
 	}
-	if flags.NArg() == 0 || flags.Arg(0) != "envoy" {
+	command := flags.Arg(0)
+	if flags.NArg() != 1 || (command != "build" && command != "envoy") {
 		flags.Usage()
 		return 2
 	}
+	if err := run(ctx, command, *registry, out, stderr); err != nil {
+		fmt.Fprintln(stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func run(ctx context.Context, command, registry string, out, stderr io.Writer) error {
 	b, err := newBuilder(stderr)
-	if err == nil {
-		var path string
-		if path, err = b.envoyBinary(ctx); err == nil {
-			fmt.Fprintln(out, path)
-			return 0
+	if err != nil {
+		return err
+	}
+	if command == "envoy" {
+		path, err := b.envoyBinary(ctx)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(out, path)
+		return err
+	}
+	images, err := b.build(ctx)
+	if err != nil {
+		return err
+	}
+	if registry != "" {
+		if images, err = b.push(ctx, registry, images); err != nil {
+			return err
 		}
 	}
-	fmt.Fprintln(stderr, err)
-	return 1
+	encoder := json.NewEncoder(out)
+	encoder.SetIndent("", "  ")
+	return encoder.Encode(images)
 }
 
 // builder knows where the sources are and where what is built is kept.

@@ -1,0 +1,139 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/perijove/perijove/deploy/images/layer"
+	"github.com/perijove/perijove/deploy/images/rootfs"
+	"github.com/perijove/perijove/deploy/images/wheel"
+)
+
+const (
+	notebookPython = "3.11" // Debian 12's
+	notebookUser   = 1000
+	notebookGroup  = 100 // "users", as in Jupyter's own images
+
+	notebookPasswd = "root:x:0:0:root:/root:/usr/sbin/nologin\n" +
+		"jovyan:x:1000:100::/home/jovyan:/bin/bash\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
+	notebookGroups = "root:x:0:\ntty:x:5:\nusers:x:100:\nnogroup:x:65534:\n"
+)
+
+// notebookPackages is Python, and what a person expects in a terminal.
+func notebookPackages() []string {
+	return []string{
+		"base-files", "netbase", "libc-bin", "python3", "bash", "dash", "coreutils", "grep", "sed", "findutils",
+		"mawk", "diffutils", "tar", "gzip", "less", "procps", "ncurses-base", "ncurses-bin", "tzdata",
+		"ca-certificates", "openssl", "git", "openssh-client", "curl",
+	}
+}
+
+// Notebook is a stock JupyterLab for an unprivileged user: Debian with its Python, and
+// the wheels of the requirements file. It knows nothing of Perijove.
+func Notebook(suite, machine, requirements string) Recipe {
+	return Recipe{
+		Name: "perijove/notebook", Words: append(notebookPackages(), suite, machine), Files: []string{requirements},
+		Make: func(ctx context.Context, kitchen Kitchen) (Image, error) {
+			root := filepath.Join(kitchen.Work, "root")
+			if err := rootfs.Unpack(ctx, kitchen.Log, suite, root, notebookPackages()); err != nil {
+				return Image{}, err
+			}
+			if err := furnish(root); err != nil {
+				return Image{}, err
+			}
+			if err := installWheels(ctx, kitchen, root, machine, requirements); err != nil {
+				return Image{}, err
+			}
+			return Image{
+				Layers: []layer.Pack{layer.Tree(root, skipDebian)},
+				Config: v1.Config{
+					User:       fmt.Sprintf("%d:%d", notebookUser, notebookGroup),
+					WorkingDir: "/home/jovyan",
+					Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/home/jovyan", "SHELL=/bin/bash",
+						"LANG=C.UTF-8", "PYTHONUNBUFFERED=1"},
+					Cmd: []string{"jupyter", "lab", "--ip=0.0.0.0", "--no-browser"},
+				},
+			}, nil
+		},
+	}
+}
+
+// furnish does what the packages' install scripts would have done and we need.
+func furnish(root string) error {
+	home := filepath.Join(root, "home/jovyan")
+	authorities, err := trusted(filepath.Join(root, "usr/share/ca-certificates"))
+	if err != nil {
+		return err
+	}
+	err = errors.Join(
+		// ca-certificates asks at installation which authorities to trust.
+		os.WriteFile(filepath.Join(root, "etc/ca-certificates.conf"), []byte(authorities), 0o644),
+		os.WriteFile(filepath.Join(root, "etc/passwd"), []byte(notebookPasswd), 0o644),
+		os.WriteFile(filepath.Join(root, "etc/group"), []byte(notebookGroups), 0o644),
+		os.MkdirAll(home, 0o755),
+		os.Chown(home, notebookUser, notebookGroup),
+		os.Symlink("mawk", filepath.Join(root, "usr/bin/awk")),
+		// `pip install` then works for users, into their home folder.
+		os.Remove(filepath.Join(root, "usr/lib/python"+notebookPython, "EXTERNALLY-MANAGED")),
+	)
+	if err != nil {
+		return fmt.Errorf("furnish the notebook's files: %w", err)
+	}
+	return nil
+}
+
+// trusted lists all certificates below dir, one a line, as ca-certificates.conf does.
+func trusted(dir string) (string, error) {
+	certificates, err := filepath.Glob(filepath.Join(dir, "*/*.crt"))
+	if err != nil || len(certificates) == 0 {
+		return "", fmt.Errorf("no certificates in %s", dir)
+	}
+	var list strings.Builder
+	for _, path := range certificates {
+		fmt.Fprintf(&list, "%s/%s\n", filepath.Base(filepath.Dir(path)), filepath.Base(path))
+	}
+	return list.String(), nil
+}
+
+// installWheels downloads with the host's pip, which knows how to reach an index, and
+// installs with the image's own Python, so that scripts and bytecode fit it.
+func installWheels(ctx context.Context, kitchen Kitchen, root, machine, requirements string) error {
+	wheels := filepath.Join(root, "tmp/wheels")
+	if err := os.MkdirAll(wheels, 0o755); err != nil {
+		return fmt.Errorf("make a folder for wheels: %w", err)
+	}
+	if err := wheel.Download(ctx, kitchen.Log, requirements, notebookPython, machine, wheels); err != nil {
+		return err
+	}
+	list, err := os.ReadFile(requirements)
+	if err != nil {
+		return fmt.Errorf("read the requirements: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(wheels, "requirements.txt"), list, 0o644); err != nil {
+		return fmt.Errorf("copy the requirements: %w", err)
+	}
+	pips, err := filepath.Glob(filepath.Join(wheels, "pip-*.whl"))
+	if err != nil || len(pips) != 1 {
+		return fmt.Errorf("found %d pip wheels, want one", len(pips))
+	}
+	pip := "/tmp/wheels/" + filepath.Base(pips[0]) + "/pip" // Python runs a program in a zip file
+	err = rootfs.Run(ctx, kitchen.Log, root, "python3", "-B", pip, "install", "--quiet", "--no-index", "--no-deps", "--no-compile",
+		"--require-hashes", "--root-user-action=ignore", "--find-links=/tmp/wheels", "-r", "/tmp/wheels/requirements.txt")
+	if err != nil {
+		return err
+	}
+	// Bytecode that does not look at the sources' times, which the layer sets anew:
+	// without it every start would compile all of JupyterLab again.
+	err = rootfs.Run(ctx, kitchen.Log, root, "python3", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash",
+		"/usr/lib/python3", "/usr/lib/python"+notebookPython, "/usr/local/lib/python"+notebookPython)
+	if err != nil {
+		return err
+	}
+	return rootfs.Run(ctx, kitchen.Log, root, "update-ca-certificates")
+}

@@ -1,0 +1,48 @@
+package recipe
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+
+	"github.com/perijove/perijove/deploy/images/layer"
+)
+
+// Services builds the binaries below cmd/ into the folder bin and returns the recipes
+// of their images: one static binary and nothing else, no shell to break into.
+func Services(ctx context.Context, log io.Writer, root, bin string) ([]Recipe, error) {
+	names := []string{"xds-server", "authz", "spawner"}
+	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", bin + string(os.PathSeparator)}
+	for _, name := range names {
+		args = append(args, "./cmd/"+name)
+	}
+	build := exec.CommandContext(ctx, "go", args...)
+	build.Dir, build.Stdout, build.Stderr = root, log, log
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if err := build.Run(); err != nil {
+		return nil, fmt.Errorf("build the services: %w", err)
+	}
+	var recipes []Recipe
+	for _, name := range names {
+		recipes = append(recipes, service(name, filepath.Join(bin, name)))
+	}
+	return recipes, nil
+}
+
+func service(name, binary string) Recipe {
+	return Recipe{
+		Name: "perijove/" + name, Files: []string{binary},
+		Make: func(context.Context, Kitchen) (Image, error) {
+			return Image{
+				Layers: []layer.Pack{layer.Entries([]layer.Entry{{Path: name, Source: binary, Mode: 0o755}})},
+				Config: v1.Config{User: strconv.Itoa(serviceUser), Entrypoint: []string{"/" + name}},
+			}, nil
+		},
+	}
+}
