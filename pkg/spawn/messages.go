@@ -1,0 +1,67 @@
+package spawn
+
+// Message names a sentence of pkg/web (locales/*.json).
+type Message string
+
+// Messages of steps and failures.
+const (
+	MsgRequested     Message = "progress.requested"
+	MsgUnschedulable Message = "progress.unschedulable"
+	MsgScheduled     Message = "progress.scheduled"
+	MsgMountRetry    Message = "progress.mount_retry"
+	MsgPulling       Message = "progress.pulling"
+	MsgPulled        Message = "progress.pulled"
+	MsgCreated       Message = "progress.created"
+	MsgStarted       Message = "progress.started"
+	MsgRestarted     Message = "progress.restarted"
+	MsgSecret        Message = "progress.secret"
+	MsgAnswering     Message = "progress.answering"
+	MsgReady         Message = "progress.ready"
+	MsgStopping      Message = "progress.stopping"
+	MsgNote          Message = "progress.note"
+
+	MsgImage       Message = "failure.image"
+	MsgConfig      Message = "failure.config"
+	MsgCrash       Message = "failure.crash"
+	MsgOOM         Message = "failure.oom"
+	MsgMount       Message = "failure.mount"
+	MsgPod         Message = "failure.pod"
+	MsgTimeout     Message = "failure.timeout"
+	MsgQuota       Message = "failure.quota"
+	MsgRefused     Message = "failure.refused"
+	MsgConflict    Message = "failure.conflict"
+	MsgUnavailable Message = "failure.unavailable"
+	MsgStopWait    Message = "failure.stopping"
+	MsgBusy        Message = "failure.busy"
+	MsgTooMany     Message = "failure.too_many"
+)
+
+// Messages lists them all, so that a test can check that each has its sentences.
+func Messages() []Message {
+	return []Message{
+		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
+		MsgRestarted, MsgSecret, MsgAnswering, MsgReady, MsgStopping, MsgNote,
+		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout, MsgQuota, MsgRefused, MsgConflict,
+		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany,
+	}
+}
+
+// Problem is why a server could not be started or stopped, with words for people.
+type Problem struct {
+	Message Message
+	Data    map[string]string
+	Detail  string // the cluster's own words; untrusted, to be escaped
+	Err     error  // the cause, for the log
+}
+
+// Error is for logs; people read the message.
+func (p *Problem) Error() string {
+	s := string(p.Message)
+	if p.Err != nil {
+		s += ": " + p.Err.Error()
+	}
+	return s
+}
+
+// Unwrap returns the cause.
+func (p *Problem) Unwrap() error { return p.Err }
