@@ -1,0 +1,174 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/config"
+	"github.com/perijove/perijove/pkg/edge"
+	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/serve"
+	"github.com/perijove/perijove/pkg/telemetry"
+)
+
+// Config is the whole configuration of the xds-server.
+type Config struct {
+	// PublicURL is where people reach the platform: http(s)://host[:port]. Envoy
+	// answers requests for this host only.
+	PublicURL string `yaml:"publicURL"`
+	// ExtraHosts are further Host header values to answer, as written: 127.0.0.1:8000.
+	ExtraHosts []string `yaml:"extraHosts"`
+	// Listen says where this service answers.
+	Listen Listen `yaml:"listen"`
+	// TLS is needed when Listen.XDS is TCP or Listen.Status is set: both admit only
+	// certificates of this CA with the names below.
+	TLS mtls.Files `yaml:"tls"`
+	// Clients are the DNS names in certificates that may use each port.
+	Clients Clients `yaml:"clients"`
+	// Kubernetes says which pods to watch.
+	Kubernetes Kubernetes `yaml:"kubernetes"`
+	// Envoy is the listener to push.
+	Envoy Envoy `yaml:"envoy"`
+	// Upstreams are the platform's own services as Envoy reaches them: "unix:/path"
+	// or "host:port" (then with mutual TLS).
+	Upstreams Upstreams `yaml:"upstreams"`
+	// ServerKeyFile holds the key (at least 32 bytes) that servers' secrets derive from.
+	ServerKeyFile string `yaml:"serverKeyFile"`
+}
+
+// Listen holds addresses: "unix:/path" or "host:port".
+type Listen struct {
+	XDS     string `yaml:"xds"`
+	Status  string `yaml:"status"`  // for the spawner; mutual TLS; empty = off
+	Private string `yaml:"private"` // /healthz, /readyz, /metrics
+}
+
+// Clients lists certificate names.
+type Clients struct {
+	XDS    []string `yaml:"xds"`
+	Status []string `yaml:"status"`
+}
+
+// Kubernetes says where pods are.
+type Kubernetes struct {
+	Kubeconfig string   `yaml:"kubeconfig"` // empty = the pod's service account
+	Namespaces []string `yaml:"namespaces"`
+}
+
+// Envoy is what can be chosen about the public listener.
+type Envoy struct {
+	Address     string `yaml:"address"`
+	Port        uint32 `yaml:"port"`
+	TrustedHops uint32 `yaml:"trustedHops"` // proxies of ours in front of Envoy
+}
+
+// Upstreams are addresses.
+type Upstreams struct {
+	Authz string `yaml:"authz"`
+	Login string `yaml:"login"`
+	Hub   string `yaml:"hub"`
+}
+
+// Defaults returns the configuration that a file is read over.
+func Defaults() Config {
+	return Config{
+		Listen: Listen{XDS: "unix:/run/perijove/xds.sock", Private: ":9101"},
+		Envoy:  Envoy{Address: "0.0.0.0", Port: 8000},
+	}
+}
+
+// Validate returns every fault at once, each with its key.
+func (c Config) Validate() error {
+	var f config.Faults
+	if _, err := hosts(c); err != nil {
+		f.Addf("publicURL", "%v", err)
+	}
+	for i, h := range c.ExtraHosts {
+		f.Check(h != "" && h != "*" && !strings.ContainsAny(h, "/ ,"), fmt.Sprintf("extraHosts[%d]", i),
+			"must be a host or host:port; a wildcard would let any site's name reach the platform")
+	}
+	f.Required(map[string]string{
+		"listen.xds": c.Listen.XDS, "listen.private": c.Listen.Private, "serverKeyFile": c.ServerKeyFile,
+	})
+	if !serve.IsUnix(c.Listen.XDS) || c.Listen.Status != "" {
+		c.TLS.Validate("tls", &f)
+	}
+	if !serve.IsUnix(c.Listen.XDS) {
+		f.Check(len(c.Clients.XDS) > 0, "clients.xds", "is required when listen.xds is a TCP address")
+	}
+	if c.Listen.Status != "" {
+		f.Check(len(c.Clients.Status) > 0, "clients.status", "is required when listen.status is set")
+	}
+	f.Check(len(c.Kubernetes.Namespaces) > 0, "kubernetes.namespaces", "needs at least one namespace")
+	f.Check(!slices.Contains(c.Kubernetes.Namespaces, ""), "kubernetes.namespaces", "has an empty name")
+	f.Check(net.ParseIP(c.Envoy.Address) != nil, "envoy.address", "must be an IP address")
+	f.Check(c.Envoy.Port > 0 && c.Envoy.Port < 65536, "envoy.port", "must be between 1 and 65535")
+	for key, address := range map[string]string{
+		"upstreams.authz": c.Upstreams.Authz, "upstreams.hub": c.Upstreams.Hub, "upstreams.login": c.Upstreams.Login,
+	} {
+		if err := edge.CheckUpstream(address); err != nil {
+			f.Addf(key, "%v", err)
+		}
+	}
+	return f.Err()
+}
+
+// hosts returns the Host header values to answer: the public URL's host, with the
+// port and, for the scheme's own port, without.
+func hosts(c Config) ([]string, error) {
+	u, err := url.Parse(c.PublicURL)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, errors.New("must be http://host[:port] or https://host[:port]")
+	}
+	if u.Path != "" && u.Path != "/" {
+		return nil, errors.New("must have no path: the platform is served at the root of its host")
+	}
+	out := []string{u.Host}
+	standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	switch u.Port() {
+	case "":
+		out = append(out, net.JoinHostPort(u.Hostname(), standard))
+	case standard:
+		out = append(out, u.Hostname())
+	}
+	for _, h := range c.ExtraHosts {
+		if !slices.Contains(out, h) {
+			out = append(out, h)
+		}
+	}
+	return out, nil
+}
+
+// Main runs the service: 0 after a graceful stop, 1 when it failed, 2 when its
+// configuration is wrong (every fault is printed).
+func Main(ctx context.Context, args []string, stderr io.Writer) int {
+	flags := flag.NewFlagSet("xds-server", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("config", "/etc/perijove/xds-server.yaml", "configuration `file`")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	cfg := Defaults()
+	if err := config.Load(*path, &cfg); err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return 2
+	}
+	if err := cfg.Validate(); err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return 2
+	}
+	log := telemetry.NewLogger(stderr, slog.LevelInfo)
+	if err := Run(ctx, cfg, log); err != nil {
+		log.Error("xds-server failed", "err", err)
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"log/slog"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
+
+	"github.com/perijove/perijove/pkg/publish"
+	"github.com/perijove/perijove/pkg/xdsserve"
+)
+
+// reports tells people what could not be published: a log line, a metric and, for a
+// pod, an Event on it, where `kubectl describe pod` shows it.
+type reports struct {
+	log         *slog.Logger
+	broadcaster record.EventBroadcaster
+	recorder    record.EventRecorder
+	nacks       *prometheus.CounterVec
+	skips       prometheus.Counter
+}
+
+func newReports(client kubernetes.Interface, log *slog.Logger, reg prometheus.Registerer) *reports {
+	b := record.NewBroadcaster()
+	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	r := &reports{
+		log:         log,
+		broadcaster: b,
+		recorder:    b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "perijove-xds-server"}),
+		nacks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "perijove_xds_nacks_total", Help: "Resources that an Envoy refused, by resource type.",
+		}, []string{"type"}),
+		skips: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "perijove_pods_skipped_total", Help: "Times that a labelled pod was found unfit to be routed to.",
+		}),
+	}
+	reg.MustRegister(r.nacks, r.skips)
+	return r
+}
+
+func (r *reports) close() { r.broadcaster.Shutdown() }
+
+func (r *reports) nack(n xdsserve.Nack) {
+	r.nacks.WithLabelValues(n.TypeURL).Inc()
+	r.log.Error("Envoy refuses a resource; it is set aside until it changes",
+		"node", n.Node, "type", n.TypeURL, "resource", n.Name, "version", n.Version, "err", n.Reason)
+}
+
+func (r *reports) skipped(namespace, pod, uid, reason string) {
+	r.skips.Inc()
+	r.log.Warn("pod is not routed to", "namespace", namespace, "pod", pod, "reason", reason)
+	if pod == "" {
+		return
+	}
+	r.recorder.Event(&corev1.ObjectReference{
+		APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: pod, UID: types.UID(uid),
+	}, corev1.EventTypeWarning, "NotRouted", reason)
+}
+
+func (r *reports) gauges(reg prometheus.Registerer, store *xdsserve.Store, pub *publish.Publisher) {
+	gauge := func(name, help string, value func() float64) {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+	}
+	gauge("perijove_xds_envoys", "Connected Envoys.", func() float64 { return float64(len(store.Envoys())) })
+	gauge("perijove_servers_routed", "Servers that have a route.", func() float64 {
+		served, _ := pub.Counts()
+		return float64(served)
+	})
+	gauge("perijove_pods_skipped", "Labelled pods that are unfit to be routed to.", func() float64 {
+		_, skipped := pub.Counts()
+		return float64(skipped)
+	})
+}

@@ -1,0 +1,124 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/perijove/perijove/pkg/config"
+	"github.com/perijove/perijove/pkg/edge"
+	"github.com/perijove/perijove/pkg/kube"
+	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/podwatch"
+	"github.com/perijove/perijove/pkg/publish"
+	"github.com/perijove/perijove/pkg/routes"
+	"github.com/perijove/perijove/pkg/routestatus"
+	"github.com/perijove/perijove/pkg/serve"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/xdsserve"
+)
+
+// Run serves until ctx is done.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	client, err := kube.Client(cfg.Kubernetes.Kubeconfig, "perijove-xds-server")
+	if err != nil {
+		return err
+	}
+	return RunWith(ctx, cfg, client, log)
+}
+
+// RunWith is Run with a Kubernetes client of the caller's: tests bring a fake one.
+func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	names, err := hosts(cfg)
+	if err != nil {
+		return err
+	}
+	key, err := config.SecretFile(cfg.ServerKeyFile, 32)
+	if err != nil {
+		return err
+	}
+	reg := telemetry.NewRegistry()
+	health := telemetry.NewHealth("pods", "xds")
+	reports := newReports(client, log, reg)
+	defer reports.close()
+
+	store := xdsserve.NewStore(reports.nack, servedTypes()...)
+	pub := publish.New(routes.Settings{Hosts: names, ServerKey: key}, store, reports.skipped)
+	reports.gauges(reg, store, pub)
+	if err := publishEdge(store, edge.Settings{
+		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: names, TrustedHops: cfg.Envoy.TrustedHops,
+		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
+	}); err != nil {
+		return err
+	}
+
+	g, ctx := errgroup.WithContext(ctx)
+	if err := servePrivate(ctx, g, cfg, health, reg, log); err != nil {
+		return err
+	}
+	g.Go(func() error {
+		if err := podwatch.Watch(ctx, client, cfg.Kubernetes.Namespaces, pub); err != nil {
+			return err
+		}
+		health.Set("pods", nil)
+		// Not earlier: an incomplete set would withdraw running servers from an Envoy.
+		if err := pub.Start(); err != nil {
+			return err
+		}
+		if err := serveXDS(ctx, g, cfg, store, log); err != nil {
+			return err
+		}
+		health.Set("xds", nil)
+		return serveStatus(ctx, g, cfg, pub, log)
+	})
+	return stopped(g.Wait())
+}
+
+func servePrivate(ctx context.Context, g *errgroup.Group, cfg Config, health *telemetry.Health, reg registry, log *slog.Logger) error {
+	l, err := serve.Listen(cfg.Listen.Private)
+	if err != nil {
+		return fmt.Errorf("private port: %w", err)
+	}
+	g.Go(func() error {
+		return serve.HTTP(ctx, "private", l, nil, telemetry.PrivateHandler(health, reg), log)
+	})
+	return nil
+}
+
+func serveXDS(ctx context.Context, g *errgroup.Group, cfg Config, store *xdsserve.Store, log *slog.Logger) error {
+	creds, err := xdsCredentials(cfg)
+	if err != nil {
+		return err
+	}
+	l, err := serve.Listen(cfg.Listen.XDS)
+	if err != nil {
+		return fmt.Errorf("xDS port: %w", err)
+	}
+	srv := grpc.NewServer(append(creds, grpc.MaxRecvMsgSize(xdsserve.MaxRequestBytes), keepAlive())...)
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(srv, xdsserve.NewServer(store))
+	g.Go(func() error { return serve.GRPC(ctx, "xds", l, srv, 0, log) })
+	return nil
+}
+
+func serveStatus(ctx context.Context, g *errgroup.Group, cfg Config, pub *publish.Publisher, log *slog.Logger) error {
+	if cfg.Listen.Status == "" {
+		return nil
+	}
+	conf, err := mtls.Server(cfg.TLS, cfg.Clients.Status)
+	if err != nil {
+		return fmt.Errorf("status port: %w", err)
+	}
+	l, err := serve.Listen(cfg.Listen.Status)
+	if err != nil {
+		return fmt.Errorf("status port: %w", err)
+	}
+	g.Go(func() error { return serve.HTTP(ctx, "status", l, conf, routestatus.Handler(pub), log) })
+	return nil
+}

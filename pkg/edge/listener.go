@@ -1,0 +1,203 @@
+package edge
+
+import (
+	"fmt"
+	"time"
+
+	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/routes"
+)
+
+// Settings is what an installation decides about its edge.
+type Settings struct {
+	// Address and Port are where Envoy listens.
+	Address string
+	Port    uint32
+	// Hosts are the Host header values that are answered.
+	Hosts []string
+	// TrustedHops is how many proxies in front of Envoy are ours (a cloud's load
+	// balancer, an Ingress): so many X-Forwarded-For entries from the right are believed.
+	TrustedHops uint32
+	// Authz, Login and Hub are where the services answer: "unix:/path" or "host:port".
+	Authz, Login, Hub string
+}
+
+// Limits against slow and greedy clients (Envoy's edge best practices).
+const (
+	headersTimeout     = 10 * time.Second
+	connectionIdle     = time.Hour
+	streamIdle         = 5 * time.Minute
+	authzTimeout       = 250 * time.Millisecond
+	connectTimeout     = 2 * time.Second
+	bufferLimit        = 256 << 10
+	h2MaxStreams       = 100
+	h2StreamWindow     = 256 << 10
+	h2ConnectionWindow = 1 << 20
+)
+
+// Listener returns the public listener. The same settings always give the same
+// bytes: a listener that only looks changed would drop everyone's kernels.
+func Listener(s Settings) *listenerv3.Listener {
+	return &listenerv3.Listener{
+		Name: contract.ListenerName,
+		Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+			Address:       s.Address,
+			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: s.Port},
+		}}},
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(bufferLimit),
+		FilterChains: []*listenerv3.FilterChain{{
+			Filters: []*listenerv3.Filter{{
+				Name:       "envoy.filters.network.http_connection_manager",
+				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(connectionManager(s))},
+			}},
+		}},
+	}
+}
+
+func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
+	return &hcmv3.HttpConnectionManager{
+		StatPrefix: contract.ListenerName,
+		// One form of a path for the scope, the route and the pod.
+		NormalizePath:                 wrapperspb.Bool(true),
+		MergeSlashes:                  true,
+		PathWithEscapedSlashesAction:  hcmv3.HttpConnectionManager_REJECT_REQUEST,
+		UseRemoteAddress:              wrapperspb.Bool(true),
+		XffNumTrustedHops:             s.TrustedHops,
+		InternalAddressConfig:         &hcmv3.HttpConnectionManager_InternalAddressConfig{}, // no source is "internal": its x-envoy-* headers would be obeyed
+		AlwaysSetRequestIdInResponse:  true,
+		RequestHeadersTimeout:         durationpb.New(headersTimeout),
+		StreamIdleTimeout:             durationpb.New(streamIdle),
+		ServerHeaderTransformation:    hcmv3.HttpConnectionManager_PASS_THROUGH,
+		EarlyHeaderMutationExtensions: []*corev3.TypedExtensionConfig{earlyMutations()},
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			IdleTimeout:                  durationpb.New(connectionIdle),
+			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
+		},
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			AllowConnect:                true, // websockets over HTTP/2 (RFC 8441); a route must still allow the upgrade
+			MaxConcurrentStreams:        wrapperspb.UInt32(h2MaxStreams),
+			InitialStreamWindowSize:     wrapperspb.UInt32(h2StreamWindow),
+			InitialConnectionWindowSize: wrapperspb.UInt32(h2ConnectionWindow),
+		},
+		RouteSpecifier: &hcmv3.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopedRoutes()},
+		HttpFilters: []*hcmv3.HttpFilter{
+			httpFilter(routes.ExtAuthzFilter, extAuthz()),
+			httpFilter("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: true}),
+		},
+		LocalReplyConfig: localReplies(s.Hosts),
+		AccessLog:        accessLog(),
+	}
+}
+
+// scopedRoutes picks the scope by the second segment of the path without its query.
+func scopedRoutes() *hcmv3.ScopedRoutes {
+	return &hcmv3.ScopedRoutes{
+		Name: contract.ScopedRoutesName,
+		ScopeKeyBuilder: &hcmv3.ScopedRoutes_ScopeKeyBuilder{
+			Fragments: []*hcmv3.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder{{
+				Type: &hcmv3.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_{
+					HeaderValueExtractor: &hcmv3.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor{
+						Name:             contract.HeaderScope,
+						ElementSeparator: "/",
+						ExtractType: &hcmv3.ScopedRoutes_ScopeKeyBuilder_FragmentBuilder_HeaderValueExtractor_Index{
+							Index: 2,
+						},
+					},
+				},
+			}},
+		},
+		ConfigSpecifier: &hcmv3.ScopedRoutes_ScopedRds{ScopedRds: &hcmv3.ScopedRds{ScopedRdsConfigSource: ads()}},
+	}
+}
+
+// forwarded are client headers that change what some applications believe about
+// the request's host or path (CVE-2026-55430 and relatives).
+func forwarded() []string {
+	return []string{
+		"forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-uri", "x-forwarded-method",
+		"x-forwarded-port", "x-original-url", "x-rewrite-url", "x-original-uri", "x-http-method-override",
+		"x-envoy-original-path",
+	}
+}
+
+// earlyMutations runs before the scope is chosen: it removes every private header
+// that a client sent and then writes the scope header.
+func earlyMutations() *corev3.TypedExtensionConfig {
+	var list []*mutationrulesv3.HeaderMutation
+	for _, name := range append(contract.PrivateHeaders(), forwarded()...) {
+		list = append(list, &mutationrulesv3.HeaderMutation{Action: &mutationrulesv3.HeaderMutation_Remove{Remove: name}})
+	}
+	list = append(list, &mutationrulesv3.HeaderMutation{Action: &mutationrulesv3.HeaderMutation_Append{
+		Append: &corev3.HeaderValueOption{
+			Header:       &corev3.HeaderValue{Key: contract.HeaderScope, Value: "%PATH(NQ:PATH)%"},
+			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+		},
+	}})
+	return &corev3.TypedExtensionConfig{
+		Name:        "envoy.http.early_header_mutation.header_mutation",
+		TypedConfig: pack(&earlyv3.HeaderMutation{Mutations: list}),
+	}
+}
+
+func extAuthz() *authzv3.ExtAuthz {
+	exact := func(name string) *matcherv3.StringMatcher {
+		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}
+	}
+	return &authzv3.ExtAuthz{
+		TransportApiVersion: corev3.ApiVersion_V3,
+		// Fail closed, and say that it is an outage: the default 403 would hide one.
+		FailureModeAllow: false,
+		StatusOnError:    &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+		Services: &authzv3.ExtAuthz_GrpcService{GrpcService: &corev3.GrpcService{
+			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: contract.ClusterAuthz},
+			},
+			Timeout: durationpb.New(authzTimeout),
+		}},
+		AllowedHeaders: &matcherv3.ListStringMatcher{Patterns: []*matcherv3.StringMatcher{
+			exact("cookie"), exact("authorization"), exact("accept"), exact("accept-language"),
+			exact("connection"), exact("upgrade"), exact("origin"), exact("referer"), exact("x-requested-with"),
+			exact("x-forwarded-proto"), exact(contract.HeaderRequestID),
+			{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "sec-fetch-"}},
+		}},
+		// Only what the contract names may come back from authz.
+		DecoderHeaderMutationRules: &mutationrulesv3.HeaderMutationRules{
+			DisallowIsError: wrapperspb.Bool(true),
+			DisallowAll:     wrapperspb.Bool(true),
+			AllowExpression: &matcherv3.RegexMatcher{Regex: `x-perijove-(user|display-name|admin|xsrf)|cookie`},
+		},
+	}
+}
+
+func httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(config)}}
+}
+
+func ads() *corev3.ConfigSource {
+	return &corev3.ConfigSource{
+		ResourceApiVersion:    corev3.ApiVersion_V3,
+		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+	}
+}
+
+func pack(m proto.Message) *anypb.Any {
+	packed := &anypb.Any{}
+	if err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true}); err != nil {
+		panic(fmt.Sprintf("marshal %T: %v", m, err)) // only for invalid UTF-8, which Validate refuses
+	}
+	return packed
+}

@@ -1,0 +1,168 @@
+package edge
+
+import (
+	"embed"
+	"fmt"
+	"regexp"
+	"strings"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+//go:embed pages/*.html
+var pages embed.FS
+
+// localReplies says what Envoy answers by itself.
+//
+// No scope or no route (response flag NR) below /user/ means that no such server
+// runs: a browser's page is sent to /hub/user/…, where it can be started; anything
+// else gets 424 in JSON as JupyterHub answers it, which JupyterLab reads as "server
+// stopped" (a redirect would break it). Only hosts of ours are redirected.
+func localReplies(hosts []string) *hcmv3.LocalReplyConfig {
+	ours := headerMatches(":authority", anyOf(hosts))
+	page := headerMatches("accept", `.*text/html.*`)
+	noRoute := flag("NR")
+	belowUser := headerMatches(":path", "^"+contract.PathUser+".*")
+	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
+		{
+			Filter:       all(noRoute, belowUser, ours, page, headerMatches(":method", "GET|HEAD")),
+			StatusCode:   wrapperspb.UInt32(302),
+			Body:         inline(""),
+			HeadersToAdd: location("/hub%REQ(:PATH)%"),
+		},
+		{
+			Filter:             all(noRoute, belowUser, ours),
+			StatusCode:         wrapperspb.UInt32(424),
+			BodyFormatOverride: jsonBody("The server is not running. Start it from /hub/home."),
+		},
+		{
+			Filter:       all(noRoute, ours, headerMatches(":path", `^/(hub)?(\?.*)?$`)),
+			StatusCode:   wrapperspb.UInt32(302),
+			Body:         inline(""),
+			HeadersToAdd: location(contract.PathHub),
+		},
+		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.html")},
+		{Filter: noRoute, BodyFormatOverride: jsonBody("Nothing is here.")},
+		{Filter: all(unavailable(), page), BodyFormatOverride: htmlBody("503.html"), HeadersToAdd: retryAfter()},
+		{
+			Filter:             unavailable(),
+			BodyFormatOverride: jsonBody("The server does not answer right now. Try again in a moment."),
+			HeadersToAdd:       retryAfter(),
+		},
+	}}
+}
+
+// unavailable is an upstream, or authz, that does not answer. Refusals by authz
+// carry the flag UAEX too but keep the body that authz wrote: they are never 5xx.
+func unavailable() *accesslogv3.AccessLogFilter {
+	return all(flag("UF", "UC", "UH", "UT", "UAEX"), &accesslogv3.AccessLogFilter{
+		FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{StatusCodeFilter: &accesslogv3.StatusCodeFilter{
+			Comparison: &accesslogv3.ComparisonFilter{
+				Op:    accesslogv3.ComparisonFilter_GE,
+				Value: &corev3.RuntimeUInt32{DefaultValue: 500, RuntimeKey: "perijove.unavailable_from"},
+			},
+		}},
+	})
+}
+
+func retryAfter() []*corev3.HeaderValueOption {
+	return []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "retry-after", Value: "2"}}}
+}
+
+func anyOf(hosts []string) string {
+	quoted := make([]string, len(hosts))
+	for i, h := range hosts {
+		quoted[i] = regexp.QuoteMeta(h)
+	}
+	return "(?i)^(" + strings.Join(quoted, "|") + ")$"
+}
+
+func flag(flags ...string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: flags},
+	}}
+}
+
+func headerMatches(name, regex string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
+			Name: name,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
+			}},
+		}},
+	}}
+}
+
+func all(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+		AndFilter: &accesslogv3.AndFilter{Filters: filters},
+	}}
+}
+
+func location(value string) []*corev3.HeaderValueOption {
+	return []*corev3.HeaderValueOption{{
+		Header:       &corev3.HeaderValue{Key: "location", Value: value},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}}
+}
+
+func inline(text string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: text}}
+}
+
+func jsonBody(message string) *corev3.SubstitutionFormatString {
+	return &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_JsonFormat{
+		JsonFormat: &structpb.Struct{Fields: map[string]*structpb.Value{
+			"status":     structpb.NewStringValue("%RESPONSE_CODE%"),
+			"message":    structpb.NewStringValue(message),
+			"request_id": structpb.NewStringValue("%REQ(X-REQUEST-ID)%"),
+		}},
+	}}
+}
+
+func htmlBody(file string) *corev3.SubstitutionFormatString {
+	body, err := pages.ReadFile("pages/" + file)
+	if err != nil {
+		panic(fmt.Sprintf("embedded page %s: %v", file, err)) // a build without its own files
+	}
+	return &corev3.SubstitutionFormatString{
+		ContentType: "text/html; charset=utf-8",
+		Format: &corev3.SubstitutionFormatString_TextFormatSource{
+			TextFormatSource: inline(string(body)),
+		},
+	}
+}
+
+// accessLog writes one JSON line a request, never a query, cookie or header that
+// may hold a secret.
+func accessLog() []*accesslogv3.AccessLog {
+	fields := map[string]string{
+		"time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "method": "%REQ(:METHOD)%",
+		"path": "%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH):256%", "host": "%REQ(:AUTHORITY):256%",
+		"protocol": "%PROTOCOL%", "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
+		"client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "upstream": "%UPSTREAM_HOST%",
+		"ms": "%DURATION%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
+	}
+	values := map[string]*structpb.Value{}
+	for k, v := range fields {
+		values[k] = structpb.NewStringValue(v)
+	}
+	return []*accesslogv3.AccessLog{{
+		Name: "envoy.access_loggers.stdout",
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&streamv3.StdoutAccessLog{
+			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
+				Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: values}},
+			}},
+		})},
+	}}
+}

@@ -1,0 +1,258 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/notebook/podform"
+	"github.com/perijove/perijove/pkg/routes"
+	"github.com/perijove/perijove/pkg/routestatus"
+	"github.com/perijove/perijove/pkg/xdsserve"
+)
+
+// Reporter hears that a pod was left out, once for each new reason.
+type Reporter func(namespace, pod, uid, reason string)
+
+// Publisher turns pods into published scopes. It implements podwatch.Sink and
+// routestatus.Source and is safe for concurrent use.
+type Publisher struct {
+	settings routes.Settings
+	store    *xdsserve.Store
+	report   Reporter
+
+	mu     sync.Mutex
+	live   bool // false until Start: what is known is incomplete
+	pods   map[podKey]claim
+	users  map[string]map[podKey]struct{}
+	served map[string]map[notebook.ID]string // by user: pod UIDs that the published routes lead to
+}
+
+type podKey struct{ namespace, name string }
+
+// claim is what one pod says of itself.
+type claim struct {
+	uid      string
+	user     string // "" when it cannot be read
+	server   notebook.Server
+	routable bool
+	reported string // the reason that was last reported
+}
+
+// New returns a Publisher that holds back until Start.
+func New(settings routes.Settings, store *xdsserve.Store, report Reporter) *Publisher {
+	return &Publisher{
+		settings: settings, store: store, report: report,
+		pods: map[podKey]claim{}, users: map[string]map[podKey]struct{}{}, served: map[string]map[notebook.ID]string{},
+	}
+}
+
+// Start publishes the platform's own pages and everything known so far, and from
+// now on every change at once. Before it nothing is served: an incomplete set would
+// withdraw running servers from an Envoy that still has them.
+func (p *Publisher) Start() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.live = true
+	if err := p.send(routes.Hub(p.settings)); err != nil {
+		return err
+	}
+	for user := range p.users {
+		if err := p.rebuild(user); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Set takes in a pod's present state.
+func (p *Publisher) Set(pod *corev1.Pod) {
+	next := read(pod)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := podKey{pod.Namespace, pod.Name}
+	before, existed := p.pods[key]
+	if existed && before.uid == next.uid {
+		if before.same(next) {
+			return
+		}
+		if next.reported == "" && next.user == before.user {
+			next.reported = before.reported
+		}
+	}
+	if next.reported != "" && next.reported != before.reported {
+		p.report(pod.Namespace, pod.Name, next.uid, next.reported)
+	}
+	p.pods[key] = next
+	if existed && before.user != next.user {
+		p.release(before.user, key)
+	}
+	if next.user == "" {
+		return
+	}
+	if p.users[next.user] == nil {
+		p.users[next.user] = map[podKey]struct{}{}
+	}
+	p.users[next.user][key] = struct{}{}
+	p.changed(next.user)
+}
+
+// Delete takes in that a pod is gone, or carries the label no more.
+func (p *Publisher) Delete(namespace, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	key := podKey{namespace, name}
+	before, existed := p.pods[key]
+	if !existed {
+		return
+	}
+	delete(p.pods, key)
+	p.release(before.user, key)
+}
+
+func (p *Publisher) release(user string, key podKey) {
+	if user == "" {
+		return
+	}
+	delete(p.users[user], key)
+	p.changed(user)
+	if len(p.users[user]) == 0 {
+		delete(p.users, user)
+	}
+}
+
+func (p *Publisher) changed(user string) {
+	if !p.live {
+		return
+	}
+	if err := p.rebuild(user); err != nil {
+		// Only a resource that cannot be marshalled gets here: that user's route stays as it was.
+		p.report("", "", "", err.Error())
+	}
+}
+
+// rebuild publishes one user's scopes. Caller holds mu.
+func (p *Publisher) rebuild(user string) error {
+	var servers []notebook.Server
+	for key := range p.users[user] {
+		if c := p.pods[key]; c.routable {
+			servers = append(servers, c.server)
+		}
+	}
+	scopes, served, skipped := routes.ForUser(p.settings, user, servers)
+	for _, s := range skipped {
+		p.note(podKey{s.Server.Namespace, s.Server.Pod}, s.Reason)
+	}
+	delete(p.served, user)
+	if len(served) > 0 {
+		p.served[user] = map[notebook.ID]string{}
+	}
+	for _, s := range served {
+		p.served[user][s.ID] = s.UID
+		p.note(podKey{s.Namespace, s.Pod}, "")
+	}
+	return p.send(scopes)
+}
+
+// note records why a pod is left out ("" = it is served) and reports a new reason.
+func (p *Publisher) note(key podKey, reason string) {
+	c := p.pods[key]
+	if c.reported == reason {
+		return
+	}
+	c.reported = reason
+	p.pods[key] = c
+	if reason != "" {
+		p.report(key.namespace, key.name, c.uid, reason)
+	}
+}
+
+func (p *Publisher) send(scopes []routes.Scope) error {
+	resources := make([]xdsserve.Resource, len(scopes))
+	for i, s := range scopes {
+		resources[i].Name = s.Name
+		if s.Route != nil { // a nil *ScopedRouteConfiguration is no nil proto.Message
+			resources[i].Message = s.Route
+		}
+	}
+	if _, err := p.store.Update(resourcev3.ScopedRouteType, resources); err != nil {
+		return fmt.Errorf("publish routes: %w", err)
+	}
+	return nil
+}
+
+// read turns a pod into its claim; a fault becomes the claim's report.
+func read(pod *corev1.Pod) claim {
+	c := claim{uid: string(pod.UID)}
+	server, err := podform.Read(pod)
+	if id, idErr := podform.ReadID(pod); idErr == nil {
+		c.user = id.User
+	}
+	switch {
+	case err == nil:
+		c.server, c.routable = server, true
+	case !errors.Is(err, podform.ErrNotReady):
+		c.reported = err.Error()
+	}
+	return c
+}
+
+func (c claim) same(o claim) bool {
+	return c.uid == o.uid && c.user == o.user && c.routable == o.routable && c.server == o.server &&
+		(o.reported == "" || o.reported == c.reported)
+}
+
+// Counts returns the numbers of pods that are routed to and left out.
+func (p *Publisher) Counts() (served, skipped int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, c := range p.pods {
+		if c.reported != "" {
+			skipped++
+		}
+	}
+	for _, servers := range p.served {
+		served += len(servers)
+	}
+	return served, skipped
+}
+
+// Wait implements routestatus.Source.
+func (p *Publisher) Wait(ctx context.Context, id notebook.ID, podUID string) routestatus.Status {
+	for {
+		status, changed := p.status(id, podUID)
+		if status.Served {
+			return status
+		}
+		select {
+		case <-ctx.Done():
+			return status
+		case <-changed:
+		}
+	}
+}
+
+// status reads the route and its ACKs under one lock with rebuild, so that an ACK
+// of the route before is never taken for one of this pod's.
+func (p *Publisher) status(id notebook.ID, podUID string) (routestatus.Status, <-chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	changed := p.store.Changed()
+	status := routestatus.Status{Envoys: len(p.store.Envoys())}
+	if podUID == "" || p.served[id.User][id] != podUID {
+		return status, changed
+	}
+	for _, key := range notebook.Spellings(id.User) {
+		envoys, acked := p.store.Acked(resourcev3.ScopedRouteType, key)
+		if acked < envoys {
+			return status, changed
+		}
+	}
+	status.Served = true
+	return status, changed
+}

@@ -1,0 +1,262 @@
+package routes
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
+)
+
+// ExtAuthzFilter is the ext_authz filter's name in the listener and in per-route
+// configuration.
+const ExtAuthzFilter = "envoy.filters.http.ext_authz"
+
+// hubScope is the resource name of the scope whose key is empty (/hub/ itself). No
+// user name starts with a dot, so nobody shares it.
+const hubScope = "."
+
+// hubTimeout bounds a page of ours; /hub/api streams progress and is bounded by
+// its client.
+const hubTimeout = 60 * time.Second
+
+// Settings is what all routes share.
+type Settings struct {
+	// Hosts are the Host header values that are answered, with and without port.
+	Hosts []string
+	// ServerKey derives each spawned server's secret (contract.ServerSecret).
+	ServerKey []byte
+}
+
+// Scope is one resource: everything Envoy knows about one second path segment,
+// which is an owner, a page of ours, or both.
+type Scope struct {
+	Name string
+	// Route is nil when the segment leads nowhere: the resource is to be withdrawn.
+	Route *routev3.ScopedRouteConfiguration
+}
+
+// Skipped is a server that gets no route, and why.
+type Skipped struct {
+	Server notebook.Server
+	Reason string
+}
+
+// Hub returns the scopes of the platform's own pages, sorted by name.
+func Hub(s Settings) []Scope {
+	var out []Scope
+	for _, page := range contract.HubPages() {
+		out = append(out, scope(s, page.Segment, nil))
+	}
+	slices.SortFunc(out, func(a, b Scope) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// ForUser returns the scopes of one user whose pods claim servers, one for each
+// spelling of the name; the servers that were elected, and those that were left
+// out. Of several pods that claim one ID the oldest wins, then the first by
+// namespace and name. The order of servers does not matter; each must be user's.
+func ForUser(s Settings, user string, servers []notebook.Server) (scopes []Scope, served []notebook.Server, skipped []Skipped) {
+	served, skipped = elect(servers)
+	for _, key := range notebook.Spellings(user) {
+		var routes []*routev3.Route
+		for _, server := range served {
+			routes = append(routes, serverRoutes(s, server, key)...)
+		}
+		scopes = append(scopes, scope(s, key, routes))
+	}
+	return scopes, served, skipped
+}
+
+func elect(servers []notebook.Server) (winners []notebook.Server, skipped []Skipped) {
+	sorted := slices.Clone(servers)
+	slices.SortFunc(sorted, compare)
+	for _, s := range sorted {
+		if err := s.Valid(); err != nil {
+			skipped = append(skipped, Skipped{s, err.Error()})
+			continue
+		}
+		if n := len(winners); n > 0 && winners[n-1].ID == s.ID {
+			skipped = append(skipped, Skipped{s, fmt.Sprintf("%s is already served by the older pod %s/%s",
+				s.Prefix(), winners[n-1].Namespace, winners[n-1].Pod)})
+			continue
+		}
+		winners = append(winners, s)
+	}
+	return winners, skipped
+}
+
+func compare(a, b notebook.Server) int {
+	if c := a.ID.Compare(b.ID); c != 0 {
+		return c
+	}
+	if c := a.Created.Compare(b.Created); c != 0 {
+		return c
+	}
+	return strings.Compare(a.Namespace+"/"+a.Pod, b.Namespace+"/"+b.Pod)
+}
+
+// scope joins a page of ours and a user's servers that share a path segment: a user
+// may be called "login", and both work.
+func scope(s Settings, key string, servers []*routev3.Route) Scope {
+	name := key
+	if name == "" {
+		name = hubScope
+	}
+	var list []*routev3.Route
+	for _, page := range contract.HubPages() {
+		if page.Segment == key {
+			list = append(list, hubRoute(page))
+		}
+	}
+	// A named server's prefix is longer than its owner's: longest first.
+	slices.SortStableFunc(servers, func(a, b *routev3.Route) int {
+		return len(matchText(b)) - len(matchText(a))
+	})
+	list = append(list, servers...)
+	if len(list) == 0 {
+		return Scope{Name: name}
+	}
+	return Scope{Name: name, Route: &routev3.ScopedRouteConfiguration{
+		Name: name,
+		Key: &routev3.ScopedRouteConfiguration_Key{Fragments: []*routev3.ScopedRouteConfiguration_Key_Fragment{{
+			Type: &routev3.ScopedRouteConfiguration_Key_Fragment_StringKey{StringKey: key},
+		}}},
+		RouteConfiguration: &routev3.RouteConfiguration{
+			Name:         name,
+			VirtualHosts: []*routev3.VirtualHost{{Name: name, Domains: s.Hosts, Routes: list}},
+		},
+	}}
+}
+
+func matchText(r *routev3.Route) string {
+	return r.GetMatch().GetPathSeparatedPrefix() + r.GetMatch().GetPath()
+}
+
+func hubRoute(page contract.HubPage) *routev3.Route {
+	timeout := hubTimeout
+	if contract.PathHub+page.Segment == contract.PathAPI {
+		timeout = 0
+	}
+	match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{
+		PathSeparatedPrefix: contract.PathHub + page.Segment,
+	}}
+	if page.Segment == "" {
+		match = &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: contract.PathHub}}
+	}
+	check := checkSettings(map[string]string{contract.ExtKind: contract.KindHub})
+	if page.Open {
+		check = &authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}
+	}
+	return &routev3.Route{
+		Match: match,
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(page.Upstream)},
+			Timeout:          durationpb.New(timeout),
+		}},
+		TypedPerFilterConfig: perFilter(check),
+	}
+}
+
+// serverRoutes returns the routes of one server below /user/<key>, key being one
+// spelling of the owner's name.
+func serverRoutes(s Settings, server notebook.Server, key string) []*routev3.Route {
+	var out []*routev3.Route
+	base := contract.PathUser + key
+	if server.Name == "" {
+		if server.Nonce != "" {
+			out = append(out, logoutRoute(base))
+		}
+		return append(out, serverRoute(s, server, base))
+	}
+	for _, name := range notebook.Spellings(server.Name) {
+		out = append(out, serverRoute(s, server, base+"/"+name))
+	}
+	return out
+}
+
+func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Route {
+	action := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: contract.ClusterPods},
+		// Kernels' websockets, long downloads and exports have no natural end.
+		Timeout:        durationpb.New(0),
+		IdleTimeout:    durationpb.New(0),
+		UpgradeConfigs: []*routev3.RouteAction_UpgradeConfig{{UpgradeType: "websocket"}},
+	}
+	switch canonical := strings.TrimSuffix(server.Prefix(), "/"); {
+	case server.StripPrefix:
+		action.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{
+			Pattern:      &matcherv3.RegexMatcher{Regex: "^" + regexp.QuoteMeta(prefix) + "/?"},
+			Substitution: "/",
+		}
+	case prefix != canonical:
+		// The application knows one spelling of its base URL.
+		action.PrefixRewrite = canonical
+	}
+	headers := []*corev3.HeaderValueOption{overwrite(contract.HeaderDestination, server.Addr.String())}
+	if server.Nonce != "" {
+		secret := contract.ServerSecret(s.ServerKey, server.Namespace, server.Pod, server.Nonce)
+		headers = append(headers, overwrite(contract.HeaderServerSecret, secret))
+	}
+	return &routev3.Route{
+		Match:               separated(prefix),
+		Action:              &routev3.Route_Route{Route: action},
+		RequestHeadersToAdd: headers,
+		TypedPerFilterConfig: perFilter(checkSettings(map[string]string{
+			contract.ExtKind:   contract.KindServer,
+			contract.ExtOwner:  server.User,
+			contract.ExtServer: server.Name,
+			contract.ExtPrefix: server.Prefix(),
+		})),
+	}
+}
+
+// logoutRoute takes /user/<name>/logout, where JupyterLab's menu leads, to authz.
+func logoutRoute(base string) *routev3.Route {
+	return &routev3.Route{
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: base + "/logout"}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
+		}},
+		TypedPerFilterConfig: perFilter(checkSettings(map[string]string{contract.ExtKind: contract.KindLogout})),
+	}
+}
+
+func separated(prefix string) *routev3.RouteMatch {
+	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: prefix}}
+}
+
+// overwrite replaces whatever a client sent: with use_http_header a header that the
+// client could choose would let it reach any address.
+func overwrite(key, value string) *corev3.HeaderValueOption {
+	return &corev3.HeaderValueOption{
+		Header:       &corev3.HeaderValue{Key: key, Value: value},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}
+}
+
+func checkSettings(ext map[string]string) *authzv3.ExtAuthzPerRoute {
+	return &authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_CheckSettings{
+		CheckSettings: &authzv3.CheckSettings{ContextExtensions: ext},
+	}}
+}
+
+func perFilter(m proto.Message) map[string]*anypb.Any {
+	packed := &anypb.Any{}
+	// Deterministic bytes: a map in random order would look like a change to Envoy.
+	if err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true}); err != nil {
+		panic(fmt.Sprintf("marshal %T: %v", m, err)) // only for invalid UTF-8, which notebook.Valid refuses
+	}
+	return map[string]*anypb.Any{ExtAuthzFilter: packed}
+}
