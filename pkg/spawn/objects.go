@@ -119,18 +119,18 @@ func Pod(site Site, p Profile, id notebook.ID, nonce string) *corev1.Pod {
 		Spec: corev1.PodSpec{
 			// Jupyter that ends with code 0 was asked to; anything else is started again.
 			RestartPolicy:                 corev1.RestartPolicyOnFailure,
-			TerminationGracePeriodSeconds: ptr(int64(10)),
+			TerminationGracePeriodSeconds: new(int64(10)),
 			// No token of the cluster's API in a pod that runs anybody's code (K6), and no
 			// service addresses of its neighbours in its environment.
-			AutomountServiceAccountToken: ptr(false),
-			EnableServiceLinks:           ptr(false),
+			AutomountServiceAccountToken: new(false),
+			EnableServiceLinks:           new(false),
 			ReadinessGates:               []corev1.PodReadinessGate{{ConditionType: contract.ConditionAnswering}},
 			SecurityContext: &corev1.PodSecurityContext{
-				RunAsNonRoot:        ptr(true),
-				RunAsUser:           ptr(int64(userID)),
-				RunAsGroup:          ptr(int64(groupID)),
-				FSGroup:             ptr(int64(groupID)),
-				FSGroupChangePolicy: ptr(corev1.FSGroupChangeOnRootMismatch), // a large home would delay every start
+				RunAsNonRoot:        new(true),
+				RunAsUser:           new(int64(userID)),
+				RunAsGroup:          new(int64(groupID)),
+				FSGroup:             new(int64(groupID)),
+				FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch), // a large home would delay every start
 				SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
 			Containers: []corev1.Container{notebookContainer(p, id, nonce)},
@@ -173,7 +173,7 @@ func notebookContainer(p Profile, id notebook.ID, nonce string) corev1.Container
 		// needs the right to read pods' logs.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		SecurityContext: &corev1.SecurityContext{
-			AllowPrivilegeEscalation: ptr(false),
+			AllowPrivilegeEscalation: new(false),
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 	}
@@ -195,7 +195,7 @@ func Secret(pod *corev1.Pod, id notebook.ID, master []byte) *corev1.Secret {
 				APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID,
 			}},
 		},
-		Immutable: ptr(true), // the kubelet need not watch it
+		Immutable: new(true), // the kubelet need not watch it
 		Type:      corev1.SecretTypeOpaque,
 		StringData: map[string]string{
 			secretKey: contract.ServerSecret(master, pod.Namespace, pod.Name, nonce),

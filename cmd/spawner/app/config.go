@@ -1,0 +1,87 @@
+package app
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/perijove/perijove/pkg/config"
+	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/spawn"
+)
+
+// Config is the spawner's configuration file.
+type Config struct {
+	// Listen is where the gateway reaches the pages and the REST paths: "host:port".
+	// Only a client certificate with the gateway's name gets in.
+	Listen string `yaml:"listen"`
+	// PrivateListen serves /healthz, /readyz and /metrics: "host:port".
+	PrivateListen string `yaml:"privateListen"`
+	// TLS is the spawner's certificate, for Listen and towards the xds-servers.
+	TLS mtls.Files `yaml:"tls"`
+	// Kubeconfig is a file to reach the cluster with; "" inside the cluster.
+	Kubeconfig string `yaml:"kubeconfig"`
+	// Namespace is where servers live.
+	Namespace string `yaml:"namespace"`
+	// ServerKeyFile holds the installation's server key, at least 32 bytes; the
+	// xds-server has the same.
+	ServerKeyFile string `yaml:"serverKeyFile"`
+	// JupyterConfigMap is the ConfigMap in Namespace with jupyter_server_config.py.
+	JupyterConfigMap string `yaml:"jupyterConfigMap"`
+	// RouteStatus lists the xds-servers' status ports as "host:port"; a host name
+	// stands for all its addresses, so one headless Service is enough.
+	RouteStatus []string `yaml:"routeStatus"`
+	// StartTimeout is how long a server may take until it answers; 5m by default.
+	StartTimeout time.Duration `yaml:"startTimeout"`
+	// ConcurrentSpawnLimit is how many servers may be starting at the same time, over
+	// all replicas; 64 by default.
+	ConcurrentSpawnLimit int `yaml:"concurrentSpawnLimit"`
+	// Profile is what servers are made from.
+	Profile spawn.Profile `yaml:"profile"`
+}
+
+// minServerKey is the least length of the server key in bytes: as long as the hash.
+const minServerKey = 32
+
+// Defaults returns the configuration that a file's keys are laid over.
+func Defaults() Config {
+	return Config{StartTimeout: 5 * time.Minute, ConcurrentSpawnLimit: 64}
+}
+
+// Validate returns one error that names every fault with its key, or nil.
+func (c Config) Validate() error {
+	var f config.Faults
+	f.Required(map[string]string{
+		"namespace":        c.Namespace,
+		"serverKeyFile":    c.ServerKeyFile,
+		"jupyterConfigMap": c.JupyterConfigMap,
+	})
+	address(&f, "listen", c.Listen)
+	address(&f, "privateListen", c.PrivateListen)
+	c.TLS.Validate("tls", &f)
+	f.Check(len(c.RouteStatus) > 0, "routeStatus", "needs at least one host:port of an xds-server")
+	for i, target := range c.RouteStatus {
+		address(&f, fmt.Sprintf("routeStatus[%d]", i), target)
+	}
+	f.Check(c.StartTimeout >= time.Second, "startTimeout", "must be at least 1s")
+	f.Check(c.ConcurrentSpawnLimit >= 1, "concurrentSpawnLimit", "must be at least 1")
+	for _, fault := range c.Profile.Validate() {
+		f.Addf("profile."+fault.Key, "%s", fault.Text)
+	}
+	if c.ServerKeyFile != "" {
+		if _, err := config.SecretFile(c.ServerKeyFile, minServerKey); err != nil {
+			f.Addf("serverKeyFile", "%v", err)
+		}
+	}
+	return f.Err()
+}
+
+func address(f *config.Faults, key, value string) {
+	if value == "" {
+		f.Addf(key, "is required")
+		return
+	}
+	if _, port, err := net.SplitHostPort(value); err != nil || port == "" {
+		f.Addf(key, "%q is not host:port", value)
+	}
+}

@@ -1,0 +1,39 @@
+package app
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/perijove/perijove/pkg/config"
+	"github.com/perijove/perijove/pkg/telemetry"
+)
+
+// Main runs the spawner with command line args until ctx is done. It returns the exit
+// code: 0 after a graceful stop, 1 for a failure, 2 for a wrong command line or
+// configuration, whose faults are all written to stderr.
+func Main(ctx context.Context, args []string, stderr io.Writer) int {
+	flags := flag.NewFlagSet("spawner", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	file := flags.String("config", "/etc/perijove/spawner.yaml", "configuration file")
+	if err := flags.Parse(args); err != nil {
+		return 2
+	}
+	cfg := Defaults()
+	err := config.Load(*file, &cfg)
+	if err == nil {
+		err = cfg.Validate()
+	}
+	if err != nil {
+		fmt.Fprintln(stderr, "spawner:", err)
+		return 2
+	}
+	log := telemetry.NewLogger(stderr, slog.LevelInfo).With("service", "spawner")
+	if err := Run(ctx, cfg, log); err != nil {
+		log.ErrorContext(ctx, "stopped", "error", err)
+		return 1
+	}
+	return 0
+}

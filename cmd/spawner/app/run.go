@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/perijove/perijove/pkg/config"
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub"
+	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/routestatus"
+	"github.com/perijove/perijove/pkg/serve"
+	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/pkg/spawn/kubecluster"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/web"
+)
+
+// Run starts the spawner and returns when ctx is done and everything has stopped, or at
+// the first part that fails.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	client, err := connect(cfg.Kubeconfig)
+	if err != nil {
+		return err
+	}
+	return run(ctx, cfg, client, log)
+}
+
+// run is Run with a given cluster.
+func run(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
+	master, err := config.SecretFile(cfg.ServerKeyFile, minServerKey)
+	if err != nil {
+		return err
+	}
+	pages, err := web.New()
+	if err != nil {
+		return err
+	}
+	serverTLS, err := mtls.Server(cfg.TLS, []string{contract.NameGateway})
+	if err != nil {
+		return err
+	}
+	clientTLS, err := mtls.Client(cfg.TLS, contract.NameGateway)
+	if err != nil {
+		return err
+	}
+	reg := telemetry.NewRegistry()
+	const watching = "cluster"
+	health := telemetry.NewHealth(watching)
+	cluster, err := kubecluster.New(client, kubecluster.Config{
+		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap},
+		Profile: cfg.Profile, MasterKey: master,
+		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,
+	}, reg, log)
+	if err != nil {
+		return err
+	}
+	private, err := serve.Listen(cfg.PrivateListen)
+	if err != nil {
+		return err
+	}
+	public, err := serve.Listen(cfg.Listen)
+	if err != nil {
+		_ = private.Close()
+		return err
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	handler := &hub.Hub{
+		Cluster: cluster,
+		Served:  routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed,
+		Web:     pages,
+		Log:     log,
+		Done:    ctx.Done(),
+	}
+	synced := make(chan struct{})
+	group.Go(func() error {
+		return cluster.Run(ctx, func() {
+			health.Set(watching, nil)
+			close(synced)
+		})
+	})
+	group.Go(func() error {
+		return serve.HTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg), log)
+	})
+	group.Go(func() error {
+		// Nothing is answered from an empty cache: every server would seem stopped.
+		select {
+		case <-synced:
+		case <-ctx.Done():
+			return public.Close()
+		}
+		return serve.HTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler.Handler()), log)
+	})
+	return group.Wait()
+}
+
+// connect returns a client for the cluster that kubeconfig names, or that the process
+// runs in.
+func connect(kubeconfig string) (kubernetes.Interface, error) {
+	restConfig, err := rest.InClusterConfig()
+	if kubeconfig != "" {
+		restConfig, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the cluster: %w", err)
+	}
+	// A spawn needs about six calls; a class starting together must not queue for them.
+	restConfig.QPS, restConfig.Burst = 100, 200
+	restConfig.UserAgent = "perijove-spawner/" + telemetry.Version()
+	client, err := kubernetes.NewForConfig(restConfig)
+	if err != nil {
+		return nil, fmt.Errorf("connect to the cluster: %w", err)
+	}
+	return client, nil
+}
+
+// resolver returns a function that finds every address behind the given host:ports:
+// each gateway replica has its own xds-server, and all must have the route.
+func resolver(targets []string) func(context.Context) ([]string, error) {
+	return func(ctx context.Context) ([]string, error) {
+		var all []string
+		for _, target := range targets {
+			host, port, err := net.SplitHostPort(target)
+			if err != nil {
+				return nil, fmt.Errorf("read xds-server address: %w", err)
+			}
+			addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+			if err != nil {
+				return nil, fmt.Errorf("find xds-servers: %w", err)
+			}
+			for _, a := range addresses {
+				all = append(all, net.JoinHostPort(a, port))
+			}
+		}
+		return all, nil
+	}
+}
+

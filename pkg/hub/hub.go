@@ -1,0 +1,233 @@
+package hub
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/pkg/spawn/kubecluster"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/web"
+)
+
+const (
+	// maxBody bounds forms and JSON bodies; ours have a few hundred bytes.
+	maxBody = 64 << 10
+	// maxServers bounds how many servers one person may have, the default one included.
+	maxServers = 10
+	// stopWait is how long a stop request waits to say that the server is gone.
+	stopWait = 10 * time.Second
+	// routeWait is how long a page waits to learn that a running server is reachable.
+	routeWait = 2 * time.Second
+)
+
+// Hub answers the requests. Fields must all be set.
+type Hub struct {
+	Cluster *kubecluster.Cluster
+	// Served waits until users can reach the pod of a server (see routestatus.Client).
+	Served func(ctx context.Context, id notebook.ID, podUID string) error
+	Web    *web.Renderer
+	Log    *slog.Logger
+	// Done ends event streams when the service stops; browsers connect to another replica.
+	Done <-chan struct{}
+}
+
+// handler is a request handler that knows its visitor. A returned error is answered,
+// as a page or as JSON, by fail.
+type handler func(w http.ResponseWriter, r *http.Request, v visitor) error
+
+// Handler returns all pages and the REST paths.
+func (h *Hub) Handler() *http.ServeMux {
+	mux := http.NewServeMux()
+	routes := map[string]handler{
+		"GET /hub":                               h.root,
+		"GET /hub/{$}":                           h.root,
+		"GET /hub/home":                          h.home,
+		"GET /hub/spawn":                         h.spawnForm,
+		"GET /hub/spawn/{user}":                  h.spawnForm,
+		"GET /hub/spawn/{user}/{server}":         h.spawnForm,
+		"POST /hub/spawn":                        h.spawnPost,
+		"POST /hub/spawn/{user}":                 h.spawnPost,
+		"POST /hub/spawn/{user}/{server}":        h.spawnPost,
+		"GET /hub/spawn-pending/{user}":          h.pending,
+		"GET /hub/spawn-pending/{user}/{server}": h.pending,
+		"POST /hub/stop/{user}":                  h.stopPost,
+		"POST /hub/stop/{user}/{server}":         h.stopPost,
+		"GET /hub/user-redirect/{path...}":       h.userRedirect,
+		"/hub/user/{path...}":                    h.notRouted,
+
+		"GET /hub/api":                                        h.apiVersion,
+		"GET /hub/api/{$}":                                    h.apiVersion,
+		"GET /hub/api/user":                                   h.apiSelf,
+		"GET /hub/api/users/{user}":                           h.apiUser,
+		"POST /hub/api/users/{user}/server":                   h.apiStart,
+		"DELETE /hub/api/users/{user}/server":                 h.apiStop,
+		"POST /hub/api/users/{user}/servers/{server}":         h.apiStart,
+		"DELETE /hub/api/users/{user}/servers/{server}":       h.apiStop,
+		"GET /hub/api/users/{user}/server/progress":           h.apiProgress,
+		"GET /hub/api/users/{user}/servers/{server}/progress": h.apiProgress,
+		"/": func(http.ResponseWriter, *http.Request, visitor) error { return errNotFound },
+	}
+	for pattern, fn := range routes {
+		mux.HandleFunc(pattern, h.guard(fn))
+	}
+	return mux
+}
+
+// guard is in front of every handler: identity, XSRF, size.
+func (h *Hub) guard(next handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		v, err := identify(r)
+		if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			err = checkXSRF(r, v)
+		}
+		if err == nil {
+			err = next(w, r, v)
+		}
+		if err != nil {
+			h.fail(w, r, v, err)
+		}
+	}
+}
+
+var (
+	errNotFound   = errors.New("no such page")
+	errStuck      = errors.New("server runs but is not routed")
+	errNotRunning = errors.New("server is not running")
+)
+
+// badRequest is a request that says something impossible; its text is for programs.
+type badRequest struct {
+	status int
+	text   string
+}
+
+func (b badRequest) Error() string { return b.text }
+
+// reply is how an error is told.
+type reply struct {
+	status      int
+	title, text string // message ids
+	data        map[string]string
+	plain       string // the message in JSON
+}
+
+// explain maps an error to its reply.
+func explain(err error) reply {
+	var bad badRequest
+	var problem *spawn.Problem
+	switch {
+	case errors.Is(err, errAnonymous):
+		return reply{http.StatusUnauthorized, "error.unauthorized", "error.unauthorized_text", nil, "log in first"}
+	case errors.Is(err, errForeign):
+		return reply{http.StatusForbidden, "error.forbidden", "error.forbidden_text", nil, err.Error()}
+	case errors.Is(err, errXSRF):
+		return reply{http.StatusForbidden, "error.xsrf", "error.xsrf_text", nil, "_xsrf token missing or wrong, or cross-origin request"}
+	case errors.Is(err, errNotFound):
+		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", nil, err.Error()}
+	case errors.Is(err, errStuck):
+		return reply{http.StatusServiceUnavailable, "error.stuck", "error.stuck_text", nil, err.Error()}
+	case errors.Is(err, errNotRunning):
+		return reply{http.StatusFailedDependency, "error.not_running", "error.not_running_text", nil, err.Error()}
+	case errors.As(err, &bad):
+		return reply{bad.status, "error.bad_request", "error.bad_request_text", nil, bad.text}
+	case errors.As(err, &problem):
+		return reply{problemStatus(problem.Message), "pending.failed", string(problem.Message), problem.Data, ""}
+	}
+	return reply{http.StatusInternalServerError, "error.internal", "error.internal_text", nil, "internal error"}
+}
+
+func problemStatus(m spawn.Message) int {
+	switch m {
+	case spawn.MsgBusy:
+		return http.StatusTooManyRequests
+	case spawn.MsgTooMany:
+		return http.StatusBadRequest
+	case spawn.MsgQuota, spawn.MsgRefused:
+		return http.StatusForbidden
+	case spawn.MsgConflict:
+		return http.StatusConflict
+	}
+	return http.StatusServiceUnavailable
+}
+
+// fail answers a request with what went wrong and what to do next. Only faults of ours
+// are logged as such; the access log has the rest.
+func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error) {
+	a := explain(err)
+	if a.status == http.StatusInternalServerError || errors.As(err, new(*spawn.Problem)) {
+		h.Log.ErrorContext(r.Context(), "request failed", "status", a.status, "user", v.name, "error", err)
+	}
+	switch a.status {
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "30")
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "10")
+	}
+	if isAPI(r) {
+		if a.plain == "" {
+			a.plain = h.Web.Text(language(r), a.text, a.data)
+		}
+		writeJSON(w, a.status, map[string]any{"status": a.status, "message": a.plain})
+		return
+	}
+	h.Web.Page(w, r, a.status, web.Message{
+		Status: a.status, Title: a.title, Text: a.text, Data: a.data,
+		ActionURL: contract.PathHome, Action: "error.back",
+		RequestID: telemetry.RequestID(r.Context()), User: v.name,
+	})
+}
+
+func isAPI(r *http.Request) bool {
+	return r.URL.Path == contract.PathAPI || strings.HasPrefix(r.URL.Path, contract.PathAPI+"/")
+}
+
+func language(r *http.Request) string {
+	return strings.Join(r.Header.Values("Accept-Language"), ",")
+}
+
+// target reads which server a path is about and checks that the visitor may act on it.
+func target(r *http.Request, v visitor) (notebook.ID, error) {
+	id := notebook.ID{User: r.PathValue("user"), Name: r.PathValue("server")}
+	if id.User == "" {
+		id.User = v.name
+	}
+	// Whose it is comes first: a stranger learns nothing about names.
+	if err := v.may(id.User); err != nil {
+		return notebook.ID{}, err
+	}
+	if err := id.Valid(); err != nil {
+		return notebook.ID{}, badRequest{http.StatusBadRequest, err.Error()}
+	}
+	return id, nil
+}
+
+// start starts a server unless the person has too many.
+func (h *Hub) start(ctx context.Context, id notebook.ID) error {
+	others := 0
+	for _, s := range h.Cluster.List(id.User) {
+		if s.ID != id {
+			others++
+		}
+	}
+	if others >= maxServers {
+		return &spawn.Problem{Message: spawn.MsgTooMany, Data: map[string]string{"Limit": "10"}}
+	}
+	// A browser that goes away does not interrupt a start: half of it would be left for
+	// the next one to finish.
+	return h.Cluster.Start(context.WithoutCancel(ctx), id)
+}
+
+// reachable reports whether users can open a server that answers.
+func (h *Hub) reachable(ctx context.Context, s kubecluster.Server) bool {
+	ctx, cancel := context.WithTimeout(ctx, routeWait)
+	defer cancel()
+	return s.Phase == spawn.Answering && h.Served(ctx, s.ID, s.UID) == nil
+}

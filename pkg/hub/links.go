@@ -1,0 +1,60 @@
+package hub
+
+import (
+	"net/url"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/redirect"
+)
+
+// pathOf is base/<user>[/<server>], escaped.
+func pathOf(base string, id notebook.ID) string {
+	return strings.TrimSuffix(base, "/") + "/" + strings.TrimSuffix(strings.TrimPrefix(id.Prefix(), contract.PathUser), "/")
+}
+
+// withNext adds a next parameter unless it is empty.
+func withNext(path, next string) string {
+	if next == "" {
+		return path
+	}
+	return path + "?" + url.Values{"next": {next}}.Encode()
+}
+
+func spawnURL(id notebook.ID) string   { return pathOf(contract.PathSpawn, id) }
+func pendingURL(id notebook.ID) string { return pathOf(contract.PathSpawnPending, id) }
+func stopURL(id notebook.ID) string    { return pathOf("/hub/stop", id) }
+
+// progressURL is JupyterHub's path of a server's event stream.
+func progressURL(id notebook.ID) string {
+	base := contract.PathAPI + "/users/" + url.PathEscape(id.User)
+	if id.Name == "" {
+		return base + "/server/progress"
+	}
+	return base + "/servers/" + url.PathEscape(id.Name) + "/progress"
+}
+
+// safeNext returns next if it leads to a page of the server id on our own origin, else
+// "": a link with a foreign next must not lead anybody away (U1-U3), nor into someone
+// else's server.
+func safeNext(next string, id notebook.ID) string {
+	next, ok := redirect.Safe(next)
+	if !ok {
+		return ""
+	}
+	path, _, _ := strings.Cut(next, "?")
+	owner, server, _, err := notebook.ParsePath(path)
+	if err != nil || owner != id.User || id.Name != "" && server != id.Name {
+		return ""
+	}
+	return next
+}
+
+// openURL is where a server opens: next if it is one of its pages, else its root.
+func openURL(id notebook.ID, next string) string {
+	if next := safeNext(next, id); next != "" {
+		return next
+	}
+	return id.Prefix()
+}

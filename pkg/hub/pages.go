@@ -1,0 +1,257 @@
+package hub
+
+import (
+	"cmp"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/redirect"
+	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/pkg/spawn/kubecluster"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/web"
+)
+
+// root leads into the visitor's own server when it runs, else to their home page.
+func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
+	s, err := h.Cluster.Get(r.Context(), notebook.ID{User: v.name})
+	if err == nil && h.reachable(r.Context(), s) {
+		http.Redirect(w, r, s.ID.Prefix(), http.StatusFound)
+		return nil
+	}
+	http.Redirect(w, r, contract.PathHome, http.StatusFound)
+	return nil
+}
+
+func (h *Hub) home(w http.ResponseWriter, r *http.Request, v visitor) error {
+	own := notebook.ID{User: v.name}
+	first, err := h.Cluster.Get(r.Context(), own)
+	if err != nil {
+		return err
+	}
+	servers := []web.Server{serverLine(first)}
+	for _, s := range h.Cluster.List(v.name) {
+		if s.ID != own {
+			servers = append(servers, serverLine(s))
+		}
+	}
+	h.Web.Page(w, r, http.StatusOK, web.Home{Viewer: v.viewer(), XSRF: v.xsrf, Servers: servers})
+	return nil
+}
+
+func serverLine(s kubecluster.Server) web.Server {
+	states := map[spawn.Phase]web.ServerState{
+		spawn.Stopped: web.StateStopped, spawn.Pending: web.StatePending, spawn.Answering: web.StateReady,
+		spawn.Stopping: web.StateStopping, spawn.Failed: web.StateFailed,
+	}
+	line := web.Server{
+		Name: s.ID.Name, State: states[s.Phase], OpenURL: s.ID.Prefix(),
+		PendingURL: pendingURL(s.ID), SpawnURL: spawnURL(s.ID), StopURL: stopURL(s.ID),
+	}
+	if s.Phase == spawn.Answering {
+		line.Started = s.Created
+	}
+	return line
+}
+
+// spawnForm shows what would be started. It never starts anything by itself, whatever
+// the query says: a link must not (S9).
+func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id, err := target(r, v)
+	if err != nil {
+		return err
+	}
+	s, err := h.Cluster.Get(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	next := safeNext(r.URL.Query().Get("next"), id)
+	if s.Phase == spawn.Pending || s.Phase == spawn.Failed || s.Phase == spawn.Answering {
+		http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
+		return nil
+	}
+	p := h.Cluster.Profile()
+	cores := ""
+	if p.Override.CPULimit > 0 {
+		cores = strconv.FormatFloat(p.Override.CPULimit, 'f', -1, 64)
+	}
+	h.Web.Page(w, r, http.StatusOK, web.Spawn{
+		Viewer: v.viewer(), XSRF: v.xsrf, Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
+		Profile: web.Profile{
+			DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
+			CPU: cores, Memory: string(p.Override.MemLimit), Storage: p.Override.Storage(),
+		},
+	})
+	return nil
+}
+
+// spawnPost starts a server, or starts it again after a failure.
+func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id, err := target(r, v)
+	if err != nil {
+		return err
+	}
+	next := safeNext(cmp.Or(r.PostFormValue("next"), r.URL.Query().Get("next")), id)
+	if err := h.start(r.Context(), id); err != nil {
+		return h.refused(w, r, v, id, next, err)
+	}
+	http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
+	return nil
+}
+
+// refused shows a start that the cluster did not accept, with the button to try again.
+// There is no pod that could be asked later, so the answer to the form is the place.
+func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id notebook.ID, next string, err error) error {
+	problem, ok := asProblem(err)
+	if !ok {
+		return err
+	}
+	h.Log.WarnContext(r.Context(), "server not started", "user", id.User, "server", id.Name, "error", err)
+	if problem.Message == spawn.MsgBusy {
+		w.Header().Set("Retry-After", "30")
+	}
+	now := web.Line{ID: string(problem.Message), Data: problem.Data, Detail: problem.Detail}
+	h.Web.Page(w, r, problemStatus(problem.Message), web.Pending{
+		Viewer: v.viewer(), XSRF: v.xsrf, Owner: id.User, Server: id.Name, Failed: true,
+		Now: now, RetryAction: spawnURL(id), Next: next, RequestID: telemetry.RequestID(r.Context()),
+	})
+	return nil
+}
+
+// pending shows how far a server is. It leads into the server only when users can reach
+// it, so no redirect ends at a route that is not there yet.
+func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id, err := target(r, v)
+	if err != nil {
+		return err
+	}
+	s, err := h.Cluster.Get(r.Context(), id)
+	if err != nil {
+		return err
+	}
+	next := safeNext(r.URL.Query().Get("next"), id)
+	switch {
+	case s.Phase == spawn.Stopped:
+		http.Redirect(w, r, withNext(spawnURL(id), next), http.StatusSeeOther)
+		return nil
+	case s.Phase == spawn.Stopping:
+		http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
+		return nil
+	case h.reachable(r.Context(), s):
+		http.Redirect(w, r, openURL(id, next), http.StatusFound)
+		return nil
+	}
+	page := web.Pending{
+		Viewer: v.viewer(), XSRF: v.xsrf, Owner: id.User, Server: id.Name,
+		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed,
+		ReadyURL: openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
+	}
+	for _, step := range s.Steps {
+		page.Log = append(page.Log, line(step))
+	}
+	if page.Failed {
+		page.RequestID = telemetry.RequestID(r.Context())
+	} else {
+		page.ProgressURL = progressURL(id)
+	}
+	h.Web.Page(w, r, http.StatusOK, page)
+	return nil
+}
+
+func line(s spawn.Step) web.Line {
+	return web.Line{ID: string(s.Message), Data: s.Data, Detail: s.Detail}
+}
+
+func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, v visitor) error {
+	id, err := target(r, v)
+	if err != nil {
+		return err
+	}
+	if _, err := h.Cluster.Stop(r.Context(), id, stopWait); err != nil {
+		return err
+	}
+	http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
+	return nil
+}
+
+// userRedirect turns /hub/user-redirect/<path> into the visitor's own /user/<me>/<path>,
+// for links that are the same for everyone.
+func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, v visitor) error {
+	rest := strings.TrimPrefix(r.URL.EscapedPath(), contract.PathUserRedirect)
+	to := notebook.ID{User: v.name}.Prefix() + rest
+	if r.URL.RawQuery != "" {
+		to += "?" + r.URL.RawQuery
+	}
+	to, ok := redirect.Safe(to)
+	if !ok {
+		return badRequest{http.StatusBadRequest, "the path cannot be redirected to"}
+	}
+	http.Redirect(w, r, to, http.StatusFound)
+	return nil
+}
+
+// redirectsParam counts how often a visitor has been sent back to a server whose route
+// is missing, as JupyterHub does.
+const redirectsParam = "redirects"
+
+// maxRedirects ends the loop between a gateway that knows no route and a hub that sees
+// a running server.
+const maxRedirects = 4
+
+// notRouted answers for /user/<name>/… when the gateway has no route for it.
+func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error {
+	path := strings.TrimPrefix(r.URL.EscapedPath(), strings.TrimSuffix(contract.PathHub, "/"))
+	owner, second, _, err := notebook.ParsePath(path)
+	if err != nil {
+		return errNotFound
+	}
+	if err := v.may(owner); err != nil {
+		return err
+	}
+	s, err := h.find(r, owner, second)
+	if err != nil {
+		return err
+	}
+	query := r.URL.Query()
+	count, _ := strconv.Atoi(query.Get(redirectsParam)) // not a number: from the start
+	query.Del(redirectsParam)
+	next := path
+	if len(query) > 0 {
+		next += "?" + query.Encode()
+	}
+	next = safeNext(next, s.ID)
+	switch {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		return errNotRunning
+	case s.Phase == spawn.Pending || s.Phase == spawn.Failed:
+		http.Redirect(w, r, withNext(pendingURL(s.ID), next), http.StatusSeeOther)
+		return nil
+	case s.Phase == spawn.Answering && (count >= maxRedirects || !h.reachable(r.Context(), s)):
+		return errStuck
+	case s.Phase == spawn.Answering && next != "":
+		query.Set(redirectsParam, strconv.Itoa(count+1))
+		http.Redirect(w, r, path+"?"+query.Encode(), http.StatusFound)
+		return nil
+	}
+	h.Web.Page(w, r, http.StatusFailedDependency, web.Message{
+		Status: http.StatusFailedDependency, Title: "error.not_running", Text: "error.not_running_text",
+		Data: map[string]string{"User": owner}, ActionURL: withNext(spawnURL(s.ID), next), Action: "error.start", User: v.name,
+	})
+	return nil
+}
+
+// find says which server a path below /user/<owner>/ is about: a server named like the
+// second segment if there is one, else the default server.
+func (h *Hub) find(r *http.Request, owner, second string) (kubecluster.Server, error) {
+	if second != "" {
+		for _, s := range h.Cluster.List(owner) {
+			if s.ID.Name == second {
+				return s, nil
+			}
+		}
+	}
+	return h.Cluster.Get(r.Context(), notebook.ID{User: owner})
+}
