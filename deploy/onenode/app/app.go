@@ -1,0 +1,147 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/perijove/perijove/deploy/onenode/build"
+	"github.com/perijove/perijove/deploy/onenode/images"
+	"github.com/perijove/perijove/deploy/onenode/layout"
+)
+
+const usage = `onenode runs a real one-node Kubernetes on this machine, without Docker.
+
+Usage: onenode [--state DIR] [--cache DIR] COMMAND
+
+Commands:
+  up                 build what is missing, start the node, wait until it works (again and again: only what is missing is done)
+  down               stop the node and remove everything it made, volumes included; builds stay in the cache
+  status             show the parts; exits 1 if one of them does not work
+  load ARCHIVE...    put images (docker or OCI archives) into the node, unless they are there
+  kubeconfig         print the path of the administrator's kubeconfig
+
+Options:
+`
+
+const needRoot = `onenode %s needs root: it makes containers, network interfaces, mounts, cgroups and nftables rules.
+Run it with sudo, or use another cluster instead: kind (https://kind.sigs.k8s.io) where Docker runs, or any context of your kubeconfig.
+`
+
+var errUsage = errors.New("usage")
+
+// command is one run of the program.
+type command struct {
+	layout  layout.Layout
+	sources fs.FS
+	key     string // of the build
+	out     io.Writer
+}
+
+// Main runs the command that args name. sources are the files that package build needs. It returns the exit code: 2 for wrong arguments, 1 for a failure.
+func Main(ctx context.Context, sources fs.FS, args []string, stdout, stderr io.Writer) int {
+	c, name, rest, err := parse(sources, args, stderr)
+	if err != nil {
+		if !errors.Is(err, errUsage) {
+			fmt.Fprintln(stderr, "onenode:", err)
+		}
+		return 2
+	}
+	c.out = stdout
+	if name != "kubeconfig" && os.Geteuid() != 0 {
+		fmt.Fprintf(stderr, needRoot, name)
+		return 1
+	}
+	if err := c.run(ctx, name, rest); err != nil {
+		fmt.Fprintln(stderr, "onenode:", err)
+		return 1
+	}
+	return 0
+}
+
+func parse(sources fs.FS, args []string, stderr io.Writer) (c command, name string, rest []string, err error) {
+	flags := flag.NewFlagSet("onenode", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() {
+		fmt.Fprint(stderr, usage)
+		flags.PrintDefaults()
+	}
+	state := flags.String("state", layout.DefaultState, "folder of the node's state")
+	cache := flags.String("cache", "", "folder of the builds (default: perijove in the user's cache folder)")
+	if err := flags.Parse(args); err != nil {
+		return c, "", nil, errUsage
+	}
+	if *cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return c, "", nil, fmt.Errorf("no cache folder: %w; set --cache", err)
+		}
+		*cache = filepath.Join(user, "perijove")
+	}
+	if c.layout.State, err = filepath.Abs(*state); err != nil {
+		return c, "", nil, err
+	}
+	if c.layout.Cache, err = filepath.Abs(*cache); err != nil {
+		return c, "", nil, err
+	}
+	if flags.NArg() == 0 || !known(flags.Arg(0), flags.NArg()-1) {
+		flags.Usage()
+		return c, "", nil, errUsage
+	}
+	c.sources = sources
+	c.key, err = build.Key(sources)
+	return c, flags.Arg(0), flags.Args()[1:], err
+}
+
+// known reports whether the command exists and takes that many arguments.
+func known(name string, arguments int) bool {
+	switch name {
+	case "up", "down", "status", "kubeconfig", superviseCommand:
+		return arguments == 0
+	case "load":
+		return arguments > 0
+	}
+	return false
+}
+
+func (c command) run(ctx context.Context, name string, rest []string) error {
+	switch name {
+	case "up":
+		return c.up(ctx)
+	case "down":
+		return c.down(ctx)
+	case "status":
+		return c.status(ctx)
+	case "load":
+		return c.load(ctx, rest)
+	case superviseCommand:
+		return c.supervise(ctx)
+	}
+	_, err := fmt.Fprintln(c.out, c.layout.Kubeconfig())
+	return err
+}
+
+func (c command) store() images.Store {
+	return images.Store{Ctr: filepath.Join(c.layout.Bin(c.key), "ctr"), Socket: c.layout.ContainerdSocket()}
+}
+
+func (c command) load(ctx context.Context, archives []string) error {
+	for _, archive := range archives {
+		names, err := c.store().Load(ctx, archive)
+		if err != nil {
+			return fmt.Errorf("%w (is the node up? see `onenode status`)", err)
+		}
+		if len(names) == 0 {
+			fmt.Fprintf(c.out, "%s: already there\n", archive)
+		}
+		for _, name := range names {
+			fmt.Fprintf(c.out, "%s: loaded %s\n", archive, name)
+		}
+	}
+	return nil
+}

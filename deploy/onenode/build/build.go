@@ -1,0 +1,146 @@
+package build
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perijove/perijove/deploy/onenode/images"
+	"github.com/perijove/perijove/deploy/onenode/layout"
+	"github.com/perijove/perijove/deploy/onenode/parts"
+)
+
+// done is written last: a build that was interrupted has none, and is taken up again.
+const done = "complete"
+
+// Image files in the bin folder.
+const (
+	PauseArchive   = "pause.tar"
+	CoreDNSArchive = "coredns.tar"
+)
+
+// Done reports whether the build called key is in the cache.
+func Done(l layout.Layout, key string) bool {
+	_, err := os.Stat(filepath.Join(l.Bin(key), done))
+	return err == nil
+}
+
+// Run builds everything into l.Bin(key). progress gets a short text from time to time.
+func Run(ctx context.Context, l layout.Layout, key string, sources fs.FS, progress func(string)) error {
+	folder := filepath.Dir(l.Bin(key))
+	source, out := filepath.Join(folder, "src"), l.Bin(key)
+	if err := os.RemoveAll(source); err != nil {
+		return fmt.Errorf("remove old sources: %w", err)
+	}
+	if err := os.CopyFS(source, sources); err != nil {
+		return fmt.Errorf("unpack sources: %w", err)
+	}
+	if err := os.MkdirAll(filepath.Join(out, "cni"), 0o755); err != nil {
+		return fmt.Errorf("folder for programs: %w", err)
+	}
+	if err := compile(ctx, source, out, progress); err != nil {
+		return err
+	}
+	if err := arrange(out); err != nil {
+		return err
+	}
+	if err := assemble(out); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(out, done), nil, 0o644)
+}
+
+// compile runs one `go build` for all programs: what they share is compiled once, and both cores stay busy while one program is linked.
+func compile(ctx context.Context, source, out string, progress func(string)) error {
+	args := []string{
+		"build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false",
+		"-tags=no_btrfs,no_devmapper,no_zfs", // snapshotters that need C libraries
+		"-ldflags=-s -w", "-o", out + string(filepath.Separator),
+	}
+	for _, pkg := range programs() {
+		args = append(args, pkg)
+	}
+	slices.Sort(args[9:])
+	cmd := exec.CommandContext(ctx, "go", args...)
+	cmd.Dir = source
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		return fmt.Errorf("go build: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("go build: %w (is Go installed and in PATH?)", err)
+	}
+	failure := watch(stderr, progress)
+	if err := cmd.Wait(); err != nil {
+		return fmt.Errorf("go build: %w\n%s", errors.Join(err, ctx.Err()), failure)
+	}
+	return nil
+}
+
+// watch reads `go build -v`, which names each package when it is compiled, and returns the last lines that are no such names: the errors.
+func watch(output io.Reader, progress func(string)) string {
+	var failure bytes.Buffer
+	compiled, last := 0, time.Now()
+	for lines := bufio.NewScanner(output); lines.Scan(); {
+		line := lines.Text()
+		switch {
+		case strings.HasPrefix(line, "go: downloading "):
+		case strings.Contains(line, " ") || strings.HasPrefix(line, "#"):
+			failure.WriteString(line + "\n")
+		default:
+			compiled++
+		}
+		if time.Since(last) > 20*time.Second {
+			last = time.Now()
+			progress(fmt.Sprintf("%d packages compiled", compiled))
+		}
+	}
+	return failure.String()
+}
+
+// arrange gives each program its place and name.
+func arrange(out string) error {
+	for name, pkg := range programs() {
+		built := filepath.Join(out, builtName(pkg))
+		if built == filepath.Join(out, name) {
+			continue
+		}
+		if err := os.Rename(built, filepath.Join(out, name)); err != nil {
+			return fmt.Errorf("arrange programs: %w", err)
+		}
+	}
+	for _, name := range kubeNames() {
+		link := filepath.Join(out, name)
+		if err := os.Remove(link); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("arrange programs: %w", err)
+		}
+		if err := os.Symlink("kube", link); err != nil {
+			return fmt.Errorf("arrange programs: %w", err)
+		}
+	}
+	return nil
+}
+
+// assemble packs the two images that the node itself needs.
+func assemble(out string) error {
+	for archive, image := range map[string]images.Single{
+		PauseArchive:   {Ref: parts.PauseImage, Program: filepath.Join(out, "pause"), User: "65535:65535"},
+		CoreDNSArchive: {Ref: parts.CoreDNSImage, Program: filepath.Join(out, "coredns"), User: "65532:65532"},
+	} {
+		if err := image.Write(filepath.Join(out, archive)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

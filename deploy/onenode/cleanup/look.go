@@ -1,0 +1,152 @@
+package cleanup
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/perijove/perijove/deploy/onenode/host"
+	"github.com/perijove/perijove/deploy/onenode/layout"
+)
+
+// Look collects everything on the machine that could be the node's. Nothing is changed.
+func Look(l layout.Layout, ledger host.Ledger) (Found, error) {
+	var found Found
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return found, fmt.Errorf("mounts: %w", err)
+	}
+	found.Mounts = parseMounts(string(mounts))
+	for _, hierarchy := range host.Hierarchies(string(mounts)) {
+		folder := filepath.Join(hierarchy.Path, layout.CgroupName)
+		if _, err := os.Stat(folder); err == nil {
+			found.Cgroups = append(found.Cgroups, folder)
+		}
+	}
+	links, err := netlink.LinkList()
+	if err != nil {
+		return found, fmt.Errorf("network interfaces: %w", err)
+	}
+	for _, link := range links {
+		found.Links = append(found.Links, link.Attrs().Name)
+	}
+	if err := found.lookAtTables(); err != nil {
+		return found, err
+	}
+	found.Cached = glob(filepath.Join(layout.CNICache, "results", "*"))
+	found.LogLinks = map[string]string{}
+	for _, link := range glob(filepath.Join(layout.ContainerLogs, "*")) {
+		if target, err := os.Readlink(link); err == nil {
+			found.LogLinks[link] = target
+		}
+	}
+	found.Sockets = shimSockets(l)
+	found.Sysctls = map[string]string{}
+	for name := range ledger.Sysctls {
+		if value, err := os.ReadFile(filepath.Join("/proc/sys", name)); err == nil {
+			found.Sysctls[name] = strings.TrimSpace(string(value))
+		}
+	}
+	return found, nil
+}
+
+// lookAtTables lists nftables' tables and the rules of the one that portmap shares between networks. Without the nft program there can be none of ours.
+func (f *Found) lookAtTables() error {
+	if _, err := exec.LookPath("nft"); errors.Is(err, exec.ErrNotFound) {
+		return nil
+	}
+	var err error
+	if f.Tables, err = host.ListTables(); err != nil {
+		return err
+	}
+	for _, table := range f.Tables {
+		family, name, _ := strings.Cut(table, " ")
+		if name != layout.HostPortTable {
+			continue
+		}
+		out, err := exec.Command("nft", "--json", "list", "table", family, name).Output()
+		if err != nil {
+			return fmt.Errorf("nft list table %s: %w", table, err)
+		}
+		rules, err := parseRules(out)
+		if err != nil {
+			return err
+		}
+		f.HostPorts = append(f.HostPorts, rules...)
+	}
+	return nil
+}
+
+// parseMounts reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
+func parseMounts(mountinfo string) []Mount {
+	var mounts []Mount
+	for line := range strings.Lines(mountinfo) {
+		if fields := strings.Fields(line); len(fields) > 4 {
+			mounts = append(mounts, Mount{Point: unescape(fields[4])})
+		}
+	}
+	return mounts
+}
+
+// unescape undoes the octal escapes that the kernel writes for blank, tab, newline and backslash.
+func unescape(point string) string {
+	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(point)
+}
+
+// parseRules reads `nft --json list table` (libnftables-json(5)). Rules without a comment belong to the table's frame, not to a container.
+func parseRules(out []byte) ([]Rule, error) {
+	var list struct {
+		Nftables []struct {
+			Rule *struct {
+				Family, Chain, Comment string
+				Handle                 json.Number
+			}
+		}
+	}
+	if err := json.Unmarshal(out, &list); err != nil {
+		return nil, fmt.Errorf("nft's list of rules: %w", err)
+	}
+	var rules []Rule
+	for _, item := range list.Nftables {
+		if item.Rule != nil && item.Rule.Comment != "" {
+			rules = append(rules, Rule{Family: item.Rule.Family, Chain: item.Rule.Chain, Handle: item.Rule.Handle.String(), Comment: item.Rule.Comment})
+		}
+	}
+	return rules, nil
+}
+
+// shimSockets lists the sockets of our containers' shims. containerd notes each in the container's bundle; the socket itself lies in a folder that all containerds share.
+func shimSockets(l layout.Layout) []string {
+	var sockets []string
+	for _, file := range glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*", "bootstrap.json")) {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		var bootstrap struct{ Address string }
+		if err := json.Unmarshal(content, &bootstrap); err != nil {
+			continue
+		}
+		socket := filepath.Clean(strings.TrimPrefix(bootstrap.Address, "unix://"))
+		if _, err := os.Lstat(socket); err == nil && filepath.Dir(socket) == layout.ShimSockets {
+			sockets = append(sockets, socket)
+		}
+	}
+	return sockets
+}
+
+// glob ignores that a folder is missing or cannot be read: then nothing of ours is in it.
+func glob(pattern string) []string {
+	matches, err := filepath.Glob(pattern)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return matches
+}

@@ -1,0 +1,133 @@
+package cleanup
+
+import (
+	"cmp"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/perijove/perijove/deploy/onenode/host"
+	"github.com/perijove/perijove/deploy/onenode/layout"
+)
+
+// Found is what Look saw on the machine.
+type Found struct {
+	Mounts    []Mount
+	Links     []string          // names of network interfaces
+	Tables    []string          // nftables tables, as "family name"
+	HostPorts []Rule            // rules of CNI portmap's shared table
+	Cached    []string          // files in the CNI library's cache
+	LogLinks  map[string]string // link in /var/log/containers → target
+	Sockets   []string          // shim sockets named in the state folder
+	Cgroups   []string          // cgroup folders called layout.CgroupName, one per hierarchy
+	Sysctls   map[string]string // present values of the ledger's kernel settings
+}
+
+// Mount is one mount point and where in the host's tree it is.
+type Mount struct{ Point string }
+
+// Rule is one nftables rule that has a comment.
+type Rule struct {
+	Family, Chain, Handle, Comment string
+}
+
+// Plan is what to remove, in the order of the fields.
+type Plan struct {
+	Unmount     []string // deepest first
+	DeleteLinks []string
+	DeleteRules []Rule
+	DeleteTable []string // "family name"
+	RemoveTrees []string // cgroup folders with everything below
+	Remove      []string // files
+	RemoveEmpty []string // folders, if nobody else has put anything into them
+	Sysctls     map[string]string
+	RemoveState string
+}
+
+// Make decides what is ours. known is false if the ledger was lost: then nothing that others may share is touched.
+func Make(l layout.Layout, found Found, ledger host.Ledger, known bool) Plan {
+	plan := Plan{
+		Unmount:     mountsBelow(found.Mounts, l.State),
+		RemoveTrees: found.Cgroups,
+		RemoveState: l.State,
+		Sysctls:     map[string]string{},
+	}
+	if slices.Contains(found.Links, layout.Bridge) {
+		plan.DeleteLinks = []string{layout.Bridge}
+	}
+	containers := map[string]bool{}
+	for _, file := range found.Cached {
+		if id, ok := containerOf(file); ok {
+			containers[id] = true
+			plan.Remove = append(plan.Remove, file)
+		}
+	}
+	plan.planTables(found, ledger, known, containers)
+	for link, target := range found.LogLinks {
+		if within(target, l.State) {
+			plan.Remove = append(plan.Remove, link)
+		}
+	}
+	plan.Remove = append(plan.Remove, found.Sockets...)
+	slices.Sort(plan.Remove)
+	if known {
+		plan.RemoveEmpty = ledger.NewFolders()
+		for name, before := range ledger.Sysctls {
+			if now, ok := found.Sysctls[name]; ok && now != before {
+				plan.Sysctls[name] = before
+			}
+		}
+	}
+	return plan
+}
+
+// planTables: our own table always goes; kube-proxy's if it was not there before us; portmap's too once only our containers have rules in it, else only those rules.
+func (p *Plan) planTables(found Found, ledger host.Ledger, known bool, containers map[string]bool) {
+	foreign := false
+	for _, rule := range found.HostPorts {
+		if containers[rule.Comment] {
+			p.DeleteRules = append(p.DeleteRules, rule)
+		} else {
+			foreign = true
+		}
+	}
+	for _, table := range found.Tables {
+		family, name, _ := strings.Cut(table, " ")
+		switch {
+		case name == layout.NFTTable,
+			name == layout.ProxyTable && known && !ledger.HadTable(family, name),
+			name == layout.HostPortTable && known && !ledger.HadTable(family, name) && !foreign:
+			p.DeleteTable = append(p.DeleteTable, table)
+		}
+	}
+	if slices.ContainsFunc(p.DeleteTable, func(table string) bool { return strings.HasSuffix(table, " "+layout.HostPortTable) }) {
+		p.DeleteRules = nil // they go with the table
+	}
+}
+
+// containerOf reads the container id out of the name of a CNI cache file, <network>-<container id>-<interface>, if the network is ours.
+func containerOf(file string) (string, bool) {
+	rest, ok := strings.CutPrefix(filepath.Base(file), layout.Network+"-")
+	if !ok {
+		return "", false
+	}
+	id, _, ok := strings.Cut(rest, "-")
+	return id, ok
+}
+
+// mountsBelow lists mount points inside folder, deepest first; of two at one place, both.
+func mountsBelow(mounts []Mount, folder string) []string {
+	var points []string
+	for _, mount := range mounts {
+		if within(mount.Point, folder) {
+			points = append(points, mount.Point)
+		}
+	}
+	slices.SortStableFunc(points, func(a, b string) int { return cmp.Compare(len(b), len(a)) })
+	return points
+}
+
+// within reports whether path is folder or lies in it; "/var/lib/perijove-onenode2" is not in "/var/lib/perijove-onenode".
+func within(path, folder string) bool {
+	return path == folder || strings.HasPrefix(path, folder+string(filepath.Separator))
+}

@@ -1,0 +1,89 @@
+package images
+
+import (
+	"archive/tar"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/google/go-containerregistry/pkg/name"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
+	"github.com/google/go-containerregistry/pkg/v1/empty"
+	"github.com/google/go-containerregistry/pkg/v1/mutate"
+	"github.com/google/go-containerregistry/pkg/v1/tarball"
+)
+
+// Single is an image that holds one static program and nothing else: no shell, no libraries.
+type Single struct {
+	Ref     string // repository:tag
+	Program string // file on this machine; it lands in the image's root under the same name and is the entry point
+	User    string // uid:gid
+}
+
+// Write packs the image as a docker archive. Equal inputs give equal bytes: no time stamps.
+func (s Single) Write(archive string) error {
+	image, err := s.image()
+	if err != nil {
+		return fmt.Errorf("image %s: %w", s.Ref, err)
+	}
+	ref, err := name.NewTag(s.Ref, name.WeakValidation)
+	if err != nil {
+		return fmt.Errorf("image %s: %w", s.Ref, err)
+	}
+	if err := tarball.WriteToFile(archive, ref, image); err != nil {
+		return fmt.Errorf("image %s: %w", s.Ref, err)
+	}
+	return nil
+}
+
+func (s Single) image() (v1.Image, error) {
+	files, err := s.files()
+	if err != nil {
+		return nil, err
+	}
+	layer, err := tarball.LayerFromOpener(func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(files)), nil })
+	if err != nil {
+		return nil, fmt.Errorf("layer: %w", err)
+	}
+	image, err := mutate.AppendLayers(empty.Image, layer)
+	if err != nil {
+		return nil, fmt.Errorf("layer: %w", err)
+	}
+	return mutate.ConfigFile(image, &v1.ConfigFile{
+		Architecture: runtime.GOARCH, OS: "linux",
+		RootFS: v1.RootFS{Type: "layers", DiffIDs: diffIDs(image)},
+		Config: v1.Config{Entrypoint: []string{"/" + filepath.Base(s.Program)}, User: s.User},
+	})
+}
+
+func diffIDs(image v1.Image) []v1.Hash {
+	config, err := image.ConfigFile()
+	if err != nil { // the image was made in memory a line before
+		return nil
+	}
+	return config.RootFS.DiffIDs
+}
+
+// files is the layer: the program, in a root folder that anybody may enter.
+func (s Single) files() ([]byte, error) {
+	content, err := os.ReadFile(s.Program)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	writer := tar.NewWriter(&out)
+	header := &tar.Header{Name: filepath.Base(s.Program), Mode: 0o755, Size: int64(len(content)), Format: tar.FormatUSTAR}
+	if err := writer.WriteHeader(header); err != nil {
+		return nil, fmt.Errorf("layer: %w", err)
+	}
+	if _, err := writer.Write(content); err != nil {
+		return nil, fmt.Errorf("layer: %w", err)
+	}
+	if err := writer.Close(); err != nil {
+		return nil, fmt.Errorf("layer: %w", err)
+	}
+	return out.Bytes(), nil
+}

@@ -1,0 +1,88 @@
+package layout
+
+import "path/filepath"
+
+// Fixed names and addresses of the node. The addresses are private to the machine: they sit on a bridge that has no port to the outside.
+const (
+	DefaultState = "/var/lib/perijove-onenode"
+
+	NodeName    = "onenode"
+	NodeIP      = "10.245.0.1" // kube-apiserver and kubelet listen here only
+	Bridge      = "perijove0"
+	BridgeIP    = "10.244.0.1"
+	PodCIDR     = "10.244.0.0/16"
+	ServiceCIDR = "10.96.0.0/16"
+	ServiceIP   = "10.96.0.1"  // first address of ServiceCIDR: Kubernetes gives it to the Service `kubernetes`
+	DNSIP       = "10.96.0.10" // by custom the tenth
+	Domain      = "cluster.local"
+
+	Network    = "perijove-onenode"  // CNI network name; it starts the name of each file that the CNI library caches
+	NFTTable   = "perijove_onenode"  // our own nftables table (masquerading of pods)
+	CgroupName = "/perijove-onenode" // parent of every pod's cgroup
+
+	// Marker is an environment variable that every process of the node inherits (pods do not: runc gives them their own environment).
+	// Its value is the state folder. `down` finds by it what a kill -9 left behind.
+	Marker = "PERIJOVE_ONENODE_STATE"
+)
+
+// Ports that the parts listen on: on loopback, except APIServer and Kubelet, which are on NodeIP.
+const (
+	PortAPIServer   = 6443
+	PortEtcd        = 2379
+	PortEtcdPeer    = 2380
+	PortKubelet     = 10250
+	PortKubeletLive = 10248
+	PortManager     = 10257
+	PortScheduler   = 10259
+	PortProxy       = 10249
+	PortProxyLive   = 10256
+	PortProvisioner = 10299
+)
+
+// Layout is the two folders of one node.
+type Layout struct {
+	State string // absolute
+	Cache string // absolute
+}
+
+// Path joins names below the state folder.
+func (l Layout) Path(names ...string) string {
+	return filepath.Join(append([]string{l.State}, names...)...)
+}
+
+// Folders of the state, each with one owner.
+func (l Layout) PKI() string         { return l.Path("pki") }
+func (l Layout) Config() string      { return l.Path("config") }
+func (l Layout) Logs() string        { return l.Path("logs") }
+func (l Layout) Volumes() string     { return l.Path("volumes") }
+func (l Layout) KubeletRoot() string { return l.Path("kubelet") }
+func (l Layout) PodLogs() string     { return l.Path("pod-logs") }
+
+// Single files of the state.
+func (l Layout) Kubeconfig() string       { return l.Path("kubeconfig") }
+func (l Layout) Ledger() string           { return l.Path("ledger.json") }
+func (l Layout) Lock() string             { return l.Path("lock") }
+func (l Layout) ControlSocket() string    { return l.Path("onenode.sock") }
+func (l Layout) ContainerdSocket() string { return l.Path("containerd", "run", "containerd.sock") }
+func (l Layout) ContainerdState() string  { return l.Path("containerd", "run") }
+func (l Layout) ContainerdRoot() string   { return l.Path("containerd", "root") }
+
+// LogFile is where a part's output goes.
+func (l Layout) LogFile(part string) string { return filepath.Join(l.Logs(), part+".log") }
+
+// Bin is the folder of built programs for one build key.
+func (l Layout) Bin(key string) string { return filepath.Join(l.Cache, "onenode", key, "bin") }
+
+// Paths outside the state folder that programs of others have built in. `down` removes from them only what carries our name.
+const (
+	ShimSockets   = "/run/containerd/s"   // containerd: pkg/shim socketRoot
+	ContainerdRun = "/run/containerd"     // made by containerd whatever its state folder is
+	CNICache      = "/var/lib/cni"        // libcni CacheDir; results/<network>-<container>-<interface>
+	ContainerLogs = "/var/log/containers" // kubelet: links into its pod log folder
+	DevicePlugins = "/var/lib/kubelet"    // kubelet makes the folder for device plugins whatever its root folder is
+	CNIConfigBase = "/etc/cni"            // containerd's configuration watcher makes it
+	HostPortTable = "cni_hostport"        // CNI portmap's nftables table, shared by all networks of the machine
+	ProxyTable    = "kube-proxy"          // kube-proxy's nftables table
+	CgroupFS      = "/sys/fs/cgroup"      // cgroup v2, or the folder of the v1 hierarchies
+	SystemdResolv = "/run/systemd/resolve/resolv.conf"
+)

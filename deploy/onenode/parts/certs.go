@@ -1,0 +1,33 @@
+package parts
+
+import (
+	"github.com/perijove/perijove/deploy/onenode/layout"
+	"github.com/perijove/perijove/deploy/onenode/pki"
+)
+
+const (
+	frontProxyCN    = "front-proxy-client"
+	kubeletClientCN = "perijove:kube-apiserver-kubelet-client" // manifests.yaml binds it to system:kubelet-api-admin
+	provisionerCN   = "perijove:provisioner"                   // manifests.yaml grants what it needs
+)
+
+// Leaves lists every certificate of the node. User and group names are Kubernetes' own (see "Using RBAC Authorization", core component roles), so that the
+// roles that every cluster has apply.
+func Leaves() []pki.Leaf {
+	localhost := []string{"localhost", "127.0.0.1"}
+	return []pki.Leaf{
+		{Name: "etcd", CA: pki.EtcdCA, CN: "etcd", Hosts: localhost, Client: true}, // peers are clients of each other
+		{Name: "etcd-client", CA: pki.EtcdCA, CN: "kube-apiserver-etcd-client", Client: true},
+		{Name: "apiserver", CA: pki.CA, CN: "kube-apiserver", Hosts: []string{
+			layout.NodeIP, layout.ServiceIP, layout.NodeName, "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc." + layout.Domain,
+		}},
+		{Name: "apiserver-kubelet", CA: pki.CA, CN: kubeletClientCN, Client: true},
+		{Name: "front-proxy", CA: pki.FrontCA, CN: frontProxyCN, Client: true},
+		{Name: "admin", CA: pki.CA, CN: "kubernetes-admin", Groups: []string{"system:masters"}, Client: true},
+		{Name: "controller-manager", CA: pki.CA, CN: "system:kube-controller-manager", Hosts: localhost, Client: true},
+		{Name: "scheduler", CA: pki.CA, CN: "system:kube-scheduler", Hosts: localhost, Client: true},
+		{Name: "kubelet", CA: pki.CA, CN: "system:node:" + layout.NodeName, Groups: []string{"system:nodes"}, Hosts: []string{layout.NodeIP, layout.NodeName}, Client: true},
+		{Name: "kube-proxy", CA: pki.CA, CN: "system:kube-proxy", Client: true},
+		{Name: "provisioner", CA: pki.CA, CN: provisionerCN, Client: true},
+	}
+}
