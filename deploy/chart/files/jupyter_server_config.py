@@ -1,0 +1,106 @@
+"""Makes a stock Jupyter server trust Perijove's gateway, and nobody else.
+
+The chart mounts this file into every notebook pod, in the folder that
+JUPYTER_CONFIG_PATH names. The gateway sends two private headers with each
+request that it has let in: this server's secret, and who the visitor is. A
+request without the right secret has not come through the gateway, so it has no
+identity, whatever else it says. Jupyter's own XSRF and Origin checks stay on:
+no token is involved, and a token is what would switch them off.
+
+Standard library and Jupyter only, so that it works in any image with
+jupyter_server 2.
+"""
+
+import hmac
+import os
+from urllib.parse import unquote
+
+from jupyter_server.auth.identity import IdentityProvider, User
+
+SECRET_HEADER = "x-perijove-server-secret"
+USER_HEADER = "x-perijove-user"
+DISPLAY_NAME_HEADER = "x-perijove-display-name"
+
+SECRET_VARIABLE = "PERIJOVE_SERVER_SECRET"
+SHORTEST_SECRET = 32
+
+
+def required(name):
+    """Return an environment variable, or end the server.
+
+    SystemExit and not an ordinary exception: Jupyter only warns about those in a
+    configuration file, and would go on with its defaults.
+    """
+    value = os.environ.get(name, "")
+    if not value:
+        raise SystemExit(f"perijove: the environment variable {name} is missing; the server does not start without it")
+    return value
+
+
+SECRET = required(SECRET_VARIABLE).encode()
+if len(SECRET) < SHORTEST_SECRET:
+    raise SystemExit(f"perijove: {SECRET_VARIABLE} is too short to be the one that the spawner made")
+
+
+def only(handler, name):
+    """Return the value of a header that comes exactly once, else None."""
+    values = handler.request.headers.get_list(name)
+    return values[0] if len(values) == 1 else None
+
+
+class PerijoveIdentityProvider(IdentityProvider):
+    """Knows a visitor by the gateway's headers."""
+
+    # There is nothing to log in to here: the gateway has its own pages.
+    auth_enabled = True
+    login_available = False
+    logout_available = False
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        # Kernels and terminals inherit the environment; a notebook that prints it,
+        # perhaps in front of others, should not print this.
+        os.environ.pop(SECRET_VARIABLE, None)
+
+    def get_user(self, handler):
+        secret = only(handler, SECRET_HEADER)
+        if secret is None or not hmac.compare_digest(secret.encode("utf-8", "replace"), SECRET):
+            return None
+        username = unquote(only(handler, USER_HEADER) or "")
+        if not username:
+            return None
+        name = unquote(only(handler, DISPLAY_NAME_HEADER) or "") or username
+        return User(username=username, name=name, display_name=name)
+
+
+c = get_config()  # noqa: F821 (Jupyter puts it there)
+
+c.ServerApp.identity_provider_class = PerijoveIdentityProvider
+c.ServerApp.allow_unauthenticated_access = False
+# get_user looks at no token; without this line Jupyter makes one up and logs it.
+c.PerijoveIdentityProvider.token = ""
+
+# The address that the gateway knows; a free port next to it would help nobody.
+c.ServerApp.ip = "0.0.0.0"
+c.ServerApp.port = 8888
+c.ServerApp.port_retries = 0
+c.ServerApp.base_url = required("PERIJOVE_BASE_URL")
+c.ServerApp.allow_remote_access = True
+c.ServerApp.trust_xheaders = True
+
+c.ServerApp.root_dir = os.path.expanduser("~")
+c.ServerApp.default_url = "/lab"
+c.ServerApp.open_browser = False
+c.ServerApp.quit_button = False
+c.FileContentsManager.delete_to_trash = False
+
+# JupyterLab shows its hub menu (Hub Control Panel, Log Out) when it finds these.
+c.ServerApp.tornado_settings = {
+    "hub_prefix": "/hub/",
+    "hub_host": "",
+    "user": required("PERIJOVE_USER"),
+}
+
+# Servers may have no way out to the internet, and people no say in their version.
+c.LabApp.news_url = None
+c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"
