@@ -11,7 +11,6 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
 	deltav3 "github.com/envoyproxy/go-control-plane/pkg/server/delta/v3"
-	streamv3 "github.com/envoyproxy/go-control-plane/pkg/server/stream/v3"
 )
 
 // stream is one Envoy's connection: the cache and the callbacks that
@@ -119,8 +118,7 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 		e, exists := st.store.types[typeURL][name]
 		switch {
 		case exists && t.refused[name] == e.version:
-			// Stays dirty nowhere: a change of it will touch it again.
-			delete(t.dirty, name)
+			delete(t.dirty, name) // a change will touch it again
 		case exists && t.known[name] == e.version:
 			delete(t.dirty, name)
 		case exists:
@@ -228,7 +226,7 @@ func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []N
 	}
 	var out []Nack
 	for _, name := range sent {
-		delete(t.dirty, name)
+		// It stays dirty: it may have changed while the refused version was under way.
 		if versions[name] == "" {
 			delete(t.known, name) // a refused removal cannot be repeated usefully
 			continue
@@ -266,5 +264,3 @@ func (r *deltaResponse) GetResponseVersion() string                          { r
 func (r *deltaResponse) GetNextVersionMap() map[string]string                { return nil }
 func (r *deltaResponse) GetReturnedResources() map[string]string             { return nil }
 func (r *deltaResponse) GetContext() context.Context                         { return context.Background() }
-
-var _ streamv3.DeltaStream = discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesServer(nil)

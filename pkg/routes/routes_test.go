@@ -1,0 +1,144 @@
+package routes_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/routes"
+	"github.com/perijove/perijove/test/golden"
+)
+
+var update = golden.Updating()
+
+func settings() routes.Settings {
+	return routes.Settings{
+		Hosts:     []string{"hub.example", "hub.example:443"},
+		ServerKey: []byte(strings.Repeat("k", 32)),
+	}
+}
+
+// TestScopes reads servers and writes the scopes of their user. The folder is the
+// documentation of what one user costs Envoy.
+func TestScopes(t *testing.T) {
+	golden.Each(t, "testdata/*.txtar", *update, func(t *testing.T, in map[string][]byte) (string, []byte) {
+		var list []notebook.Server
+		if err := yaml.UnmarshalStrict(in["servers.yaml"], &list); err != nil {
+			t.Fatal(err)
+		}
+		user := list[0].User
+		scopes, served, skipped := routes.ForUser(settings(), user, list)
+
+		// The same in any order of the pods.
+		shuffled := append([]notebook.Server(nil), list...)
+		rand.New(rand.NewSource(1)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		again, _, _ := routes.ForUser(settings(), user, shuffled)
+
+		var out bytes.Buffer
+		for i, s := range scopes {
+			if err := s.Route.ValidateAll(); err != nil {
+				t.Errorf("Envoy's own validation refuses %s: %v", s.Name, err)
+			}
+			if !bytes.Equal(marshal(t, s.Route), marshal(t, again[i].Route)) {
+				t.Errorf("scope %s depends on the order of pods", s.Name)
+			}
+			fmt.Fprintf(&out, "--- scope %s\n%s", s.Name, golden.YAML(t, s.Route))
+		}
+		for _, s := range served {
+			fmt.Fprintf(&out, "--- served %s by %s/%s\n", s.ID, s.Namespace, s.Pod)
+		}
+		for _, s := range skipped {
+			fmt.Fprintf(&out, "--- skipped %s/%s: %s\n", s.Server.Namespace, s.Server.Pod, s.Reason)
+		}
+		return "want", out.Bytes()
+	})
+}
+
+func marshal(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestUserWithoutServersIsWithdrawn(t *testing.T) {
+	scopes, _, _ := routes.ForUser(settings(), "alice", nil)
+	if len(scopes) != 1 || scopes[0].Name != "alice" || scopes[0].Route != nil {
+		t.Errorf("scopes = %+v, want alice without a route", scopes)
+	}
+}
+
+// A user may be called like one of our pages; leaving must not take the page away.
+func TestUserCalledLoginSharesTheScopeWithThePage(t *testing.T) {
+	scopes, _, _ := routes.ForUser(settings(), "login", nil)
+	if scopes[0].Route == nil {
+		t.Fatal("/hub/login vanished with the user login")
+	}
+	server := notebook.Server{ID: notebook.ID{User: "login"}, Addr: netip.MustParseAddrPort("10.0.0.1:8888")}
+	scopes, _, _ = routes.ForUser(settings(), "login", []notebook.Server{server})
+	if n := len(scopes[0].Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()); n != 2 {
+		t.Errorf("%d routes, want the page's and the server's", n)
+	}
+}
+
+func TestEveryHubPageHasAScope(t *testing.T) {
+	scopes := routes.Hub(settings())
+	if len(scopes) != len(contract.HubPages()) {
+		t.Fatalf("%d scopes for %d pages", len(scopes), len(contract.HubPages()))
+	}
+	for _, s := range scopes {
+		if err := s.Route.ValidateAll(); err != nil {
+			t.Errorf("%s: %v", s.Name, err)
+		}
+		route := s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()[0]
+		if route.GetTypedPerFilterConfig()[routes.ExtAuthzFilter] == nil {
+			t.Errorf("page %q says nothing to ext_authz: the check would have no kind", s.Name)
+		}
+	}
+}
+
+// P9: no virtual host answers for every Host.
+func TestP9_NoWildcardHost(t *testing.T) {
+	for _, s := range routes.Hub(settings()) {
+		for _, d := range s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetDomains() {
+			if strings.Contains(d, "*") {
+				t.Errorf("scope %s answers %q", s.Name, d)
+			}
+		}
+	}
+}
+
+func FuzzAnyServerPassesEnvoysValidation(f *testing.F) {
+	f.Add("alice", "", "n0nce", false)
+	f.Add("a@b", "x y", "", true)
+	f.Add("login", "logout", "n", false)
+	f.Fuzz(func(t *testing.T, user, name, nonce string, strip bool) {
+		server := notebook.Server{
+			ID: notebook.ID{User: user, Name: name}, Namespace: "ns", Pod: "p", UID: "u", Nonce: nonce,
+			Addr: netip.MustParseAddrPort("10.0.0.1:8888"), StripPrefix: strip, Created: time.Unix(1, 0),
+		}
+		scopes, served, skipped := routes.ForUser(settings(), user, []notebook.Server{server})
+		if server.Valid() != nil {
+			if len(skipped) != 1 || len(served) != 0 {
+				t.Errorf("an invalid name was served")
+			}
+			return
+		}
+		for _, s := range scopes {
+			if err := s.Route.ValidateAll(); err != nil {
+				t.Errorf("%q: %v", s.Name, err)
+			}
+		}
+	})
+}

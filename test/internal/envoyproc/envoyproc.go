@@ -1,0 +1,175 @@
+// Package envoyproc runs the real Envoy with the repository's own bootstrap for a
+// test, on free loopback ports.
+package envoyproc
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/test/internal/repo"
+)
+
+// Envoy is a running process.
+type Envoy struct {
+	Admin   string // host:port
+	Private string // host:port of the bootstrap's private listener
+	Log     string // path
+	cmd     *exec.Cmd
+	done    chan struct{}
+}
+
+// Options say what the bootstrap's fixed paths are in this test.
+type Options struct {
+	Node    string
+	XDSSock string
+	TLS     mtls.Files
+}
+
+// Start runs Envoy until the test ends. It does not wait for readiness: an Envoy
+// without an xds-server is a case too.
+func Start(tb testing.TB, o Options) *Envoy {
+	tb.Helper()
+	dir := tb.TempDir()
+	e := &Envoy{
+		Admin:   FreeAddr(tb),
+		Private: FreeAddr(tb),
+		Log:     filepath.Join(repo.Output(tb, "dataplane"), strings.ReplaceAll(tb.Name(), "/", "_")+"-"+o.Node+".log"),
+		done:    make(chan struct{}),
+	}
+	logFile, err := os.Create(e.Log)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	e.cmd = exec.Command(repo.Envoy(tb), "-c", bootstrap(tb, dir, o, e), "--service-cluster", "perijove",
+		"--service-node", o.Node, "--disable-hot-restart", "--concurrency", "1", "--log-level", "info", "--drain-time-s", "5")
+	e.cmd.Stdout, e.cmd.Stderr = logFile, logFile
+	e.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := e.cmd.Start(); err != nil {
+		tb.Fatal(err)
+	}
+	go func() { _ = e.cmd.Wait(); close(e.done); _ = logFile.Close() }()
+	tb.Cleanup(e.Kill)
+	return e
+}
+
+// bootstrap writes envoy/bootstrap.yaml with this test's paths and ports. Each
+// replacement must hit, so the file and the tests cannot drift apart.
+func bootstrap(tb testing.TB, dir string, o Options, e *Envoy) string {
+	tb.Helper()
+	data, err := os.ReadFile(filepath.Join(repo.Root(tb), "envoy", "bootstrap.yaml"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	_, adminPort, _ := net.SplitHostPort(e.Admin)
+	_, privatePort, _ := net.SplitHostPort(e.Private)
+	tlsDir := filepath.Join(dir, "tls")
+	if err := os.Mkdir(tlsDir, 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	for name, source := range map[string]string{"tls.crt": o.TLS.Cert, "tls.key": o.TLS.Key, "ca.crt": o.TLS.CA} {
+		content, err := os.ReadFile(source)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(tlsDir, name), content, 0o600); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	text := string(data)
+	for old, now := range map[string]string{
+		"/etc/perijove/tls":                  tlsDir,
+		"/run/perijove/xds.sock":             o.XDSSock,
+		"port_value: 9901":                   "port_value: " + adminPort,
+		"address: 0.0.0.0, port_value: 8002": "address: 127.0.0.1, port_value: " + privatePort,
+	} {
+		if !strings.Contains(text, old) {
+			tb.Fatalf("envoy/bootstrap.yaml no longer contains %q", old)
+		}
+		text = strings.ReplaceAll(text, old, now)
+	}
+	path := filepath.Join(dir, "bootstrap.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		tb.Fatal(err)
+	}
+	return path
+}
+
+// Ready waits until Envoy has its listener and routes.
+func (e *Envoy) Ready(tb testing.TB) {
+	tb.Helper()
+	deadline := time.Now().Add(20 * time.Second)
+	for time.Now().Before(deadline) {
+		if e.IsReady() {
+			return
+		}
+		select {
+		case <-e.done:
+			tb.Fatalf("Envoy ended; its log: %s\n%s", e.Log, tail(e.Log))
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+	tb.Fatalf("Envoy is not ready after 20 s; its log: %s\n%s", e.Log, tail(e.Log))
+}
+
+// IsReady asks once.
+func (e *Envoy) IsReady() bool {
+	resp, err := http.Get("http://" + e.Private + "/ready")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+// AdminGet returns the body of an admin page.
+func (e *Envoy) AdminGet(tb testing.TB, path string) string {
+	tb.Helper()
+	resp, err := http.Get("http://" + e.Admin + path)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return string(body)
+}
+
+// Kill ends Envoy at once.
+func (e *Envoy) Kill() {
+	_ = e.cmd.Process.Kill()
+	<-e.done
+}
+
+// FreeAddr returns a loopback address that nothing listens on now.
+func FreeAddr(tb testing.TB) string {
+	tb.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func tail(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Sprint(err)
+	}
+	if len(data) > 4000 {
+		data = data[len(data)-4000:]
+	}
+	return string(data)
+}
