@@ -1,0 +1,197 @@
+// Package slapd runs the development directory (deploy/directory) for a test: a real
+// OpenLDAP on a random loopback port, with certificates made on the fly.
+//
+// It never skips a test: without slapd the test fails and says how to install it.
+package slapd
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Names and passwords of the development directory.
+const (
+	Base            = "dc=perijove,dc=test"
+	BindDN          = "cn=perijove,ou=services," + Base
+	ServicePassword = "perijove-service-password"
+)
+
+// Server is a running directory.
+type Server struct {
+	LDAP   string // ldap://127.0.0.1:port, StartTLS required
+	LDAPS  string // ldaps://127.0.0.1:port
+	CAFile string
+	// PasswordFile holds ServicePassword.
+	PasswordFile string
+
+	cmd  *exec.Cmd
+	log  *output
+	once sync.Once
+}
+
+// Start runs a directory until the test ends.
+func Start(t testing.TB) *Server {
+	t.Helper()
+	// Not t.TempDir: slapd runs as another user, who must reach the folder.
+	dir, err := os.MkdirTemp("", "perijove-slapd-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o755); err != nil { //nolint:gosec // the key below it is 0600
+		t.Fatal(err)
+	}
+	tlsDir := filepath.Join(dir, "tls")
+	if err := writeCertificates(tlsDir); err != nil {
+		t.Fatal(err)
+	}
+	passwordFile := filepath.Join(dir, "service-password")
+	if err := os.WriteFile(passwordFile, []byte(ServicePassword), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	plain, secure := freePort(t), freePort(t)
+	s := &Server{
+		LDAP: fmt.Sprintf("ldap://127.0.0.1:%d", plain), LDAPS: fmt.Sprintf("ldaps://127.0.0.1:%d", secure),
+		CAFile: filepath.Join(tlsDir, "ca.crt"), PasswordFile: passwordFile, log: &output{},
+	}
+	s.cmd = exec.Command(script())
+	s.cmd.Env = append(os.Environ(), "DIRECTORY_TLS="+tlsDir, "DIRECTORY_DATA="+filepath.Join(dir, "data"), "DIRECTORY_HOST=127.0.0.1",
+		"DIRECTORY_LDAP="+strconv.Itoa(plain), "DIRECTORY_LDAPS="+strconv.Itoa(secure), "DIRECTORY_SERVICE_PASSWORD_FILE="+passwordFile)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	// A test that is killed must not leave a directory running.
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatalf("start the directory: %v", err)
+	}
+	exited := make(chan error, 1)
+	go func() { exited <- s.cmd.Wait() }()
+	t.Cleanup(s.Stop)
+	s.await(t, secure, exited)
+	return s
+}
+
+// await returns once a TLS handshake succeeds, the sign that slapd serves.
+func (s *Server) await(t testing.TB, port int, exited <-chan error) {
+	t.Helper()
+	ca, err := os.ReadFile(s.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	deadline := time.After(30 * time.Second)
+	for {
+		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
+		if err == nil {
+			_ = conn.Close()
+			return
+		}
+		select {
+		case err := <-exited:
+			t.Fatalf("the directory ended: %v\n%s", err, s.log)
+		case <-deadline:
+			t.Fatalf("the directory does not answer: %v\n%s", err, s.log)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Stop ends the directory, as a test of its absence does.
+func (s *Server) Stop() {
+	s.once.Do(func() { _ = s.cmd.Process.Kill() })
+}
+
+func script() string {
+	_, here, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(here), "..", "..", "deploy", "directory", "run.sh")
+}
+
+func freePort(t testing.TB) int {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close() //nolint:errcheck // only its number is wanted
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// output collects what the script and slapd say; both write while a test may read.
+type output struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.Write(p)
+}
+
+func (o *output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buf.String()
+}
+
+// writeCertificates makes a CA and a server certificate for 127.0.0.1 and localhost.
+func writeCertificates(dir string) error {
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	ca := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "perijove test CA"}, NotBefore: time.Now().Add(-time.Hour),
+		NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+	}
+	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
+	if err != nil {
+		return err
+	}
+	leaf := &x509.Certificate{
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "perijove-directory"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
+	}
+	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, leafKey.Public(), caKey)
+	if err != nil {
+		return err
+	}
+	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
+	if err != nil {
+		return err
+	}
+	for name, block := range map[string]*pem.Block{
+		"ca.crt": {Type: "CERTIFICATE", Bytes: caDER}, "tls.crt": {Type: "CERTIFICATE", Bytes: leafDER}, "tls.key": {Type: "PRIVATE KEY", Bytes: keyDER},
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
