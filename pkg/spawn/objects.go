@@ -202,5 +202,3 @@ func Secret(pod *corev1.Pod, id notebook.ID, master []byte) *corev1.Secret {
 		},
 	}
 }
-
-func ptr[T any](v T) *T { return &v }

@@ -65,6 +65,7 @@ func Judge(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.
 	}
 	steps := report(pod, events)
 	if failure, ok := failed(pod, events); ok {
+		failure.Percent = steps[len(steps)-1].Percent
 		return Status{Phase: Failed, Steps: append(steps, failure)}
 	}
 	if IsAnswering(pod) && podform.Ready(pod) {
