@@ -1,0 +1,257 @@
+package extauthz
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/cookies"
+	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/pass"
+	"github.com/perijove/perijove/pkg/policy"
+	"github.com/perijove/perijove/pkg/redirect"
+	"github.com/perijove/perijove/pkg/session"
+)
+
+// Reason names what a verdict rests on: a label for metrics and the audit log.
+type Reason string
+
+// Reasons.
+const (
+	ReasonAllowed     Reason = "allowed"
+	ReasonNoSession   Reason = "no_session"
+	ReasonForbidden   Reason = "forbidden"
+	ReasonCrossOrigin Reason = "cross_origin"
+	ReasonDuplicate   Reason = "duplicate_cookie"
+	ReasonMalformed   Reason = "malformed"
+	ReasonLogout      Reason = "logout"
+	ReasonSlash       Reason = "missing_slash"
+)
+
+// Header is one header to set.
+type Header struct{ Name, Value string }
+
+// Verdict is the decision about one request. The zero Verdict denies.
+type Verdict struct {
+	Allow  bool
+	Reason Reason
+	// Status is the HTTP status of a refusal or redirect.
+	Status int
+	// Location is where a redirect leads; "" for a refusal.
+	Location string
+	// Page is true when a person looks at the refusal: HTML instead of JSON.
+	Page bool
+	// User is who asked, as far as known.
+	User identity.User
+	// Set and Remove change the request on its way to the upstream.
+	Set    []Header
+	Remove []string
+	// SetCookies are Set-Cookie values for the browser.
+	SetCookies []string
+}
+
+// Decider holds what decisions rest on.
+type Decider struct {
+	Sessions *session.Ring
+	Passes   *pass.Ring
+	// Revoked reports from memory whether a session is over before its time.
+	Revoked func(id, user string, since time.Time) bool
+	// Scheme is that of the public URL, "https" or "http": what an Origin header of our
+	// own pages starts with, and whether cookies are Secure.
+	Scheme string
+	// PassTTL is how long a fresh pass lives.
+	PassTTL time.Duration
+}
+
+// Decide judges one request at now.
+func (d *Decider) Decide(req Request, now time.Time) Verdict {
+	switch req.Kind {
+	case contract.KindServer:
+		return d.server(req, now)
+	case contract.KindHub:
+		return d.hub(req, now)
+	case contract.KindLogout:
+		return Verdict{Reason: ReasonLogout, Status: http.StatusFound, Location: contract.PathLogout}
+	}
+	return refuse(req, ReasonMalformed, http.StatusForbidden)
+}
+
+// hub lets people with a session reach the platform's own pages and API.
+func (d *Decider) hub(req Request, now time.Time) Verdict {
+	s, err := d.session(req, now)
+	if err != nil {
+		return login(req)
+	}
+	if crossOrigin(req, d.Scheme) {
+		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(s.User)
+	}
+	if policy.Decide(s.User, policy.Request{Kind: policy.Hub}) != policy.Enter {
+		return refuse(req, ReasonForbidden, http.StatusForbidden).by(s.User)
+	}
+	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Set: identityHeaders(s.User), Remove: []string{"cookie"}}
+	v.Set = append(v.Set, Header{contract.HeaderXSRF, d.Sessions.XSRF(s)})
+	if s.User.Admin {
+		v.Set = append(v.Set, Header{contract.HeaderAdmin, "true"})
+	} else {
+		v.Remove = append(v.Remove, contract.HeaderAdmin)
+	}
+	return v
+}
+
+// server lets the right people reach one user's server.
+func (d *Decider) server(req Request, now time.Time) Verdict {
+	if req.Owner == "" || !strings.HasPrefix(req.Prefix, contract.PathUser) || !strings.HasSuffix(req.Prefix, "/") {
+		return refuse(req, ReasonMalformed, http.StatusForbidden)
+	}
+	p, renew, err := d.visitor(req, now)
+	switch {
+	case errors.Is(err, cookies.ErrDuplicate):
+		// Not to the login: it would come back with the same two cookies, for ever.
+		return refuse(req, ReasonDuplicate, http.StatusBadRequest)
+	case err != nil:
+		return login(req)
+	}
+	if policy.Decide(p.Visitor, policy.Request{Kind: policy.Server, Owner: req.Owner, Server: req.Server}) != policy.Enter {
+		return refuse(req, ReasonForbidden, http.StatusForbidden).by(p.Visitor)
+	}
+	if crossOrigin(req, d.Scheme) {
+		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(p.Visitor)
+	}
+	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: p.Visitor}
+	if renew {
+		token, err := d.Passes.Sign(p.Renew(now, d.PassTTL))
+		if err != nil {
+			return refuse(req, ReasonMalformed, http.StatusForbidden).by(p.Visitor)
+		}
+		v.SetCookies = pass.SetCookies(token, req.Owner, d.Scheme == "https")
+	}
+	if location, ok := addSlash(req); ok {
+		v.Allow, v.Reason, v.Status, v.Location = false, ReasonSlash, http.StatusFound, location
+		return v
+	}
+	v.Set = identityHeaders(p.Visitor)
+	if rest := cookies.Forward(req.Cookie); rest != "" {
+		v.Set = append(v.Set, Header{"cookie", rest})
+	} else {
+		v.Remove = append(v.Remove, "cookie")
+	}
+	return v
+}
+
+// visitor finds out who asks for a server: by the session if a client sends it here
+// (browsers do not, its path is /hub/), else by the pass. renew says that the browser
+// should get a fresh pass.
+func (d *Decider) visitor(req Request, now time.Time) (p pass.Pass, renew bool, err error) {
+	s, err := d.session(req, now)
+	if err == nil {
+		return pass.New(s, req.Owner, now, d.PassTTL), true, nil
+	}
+	if errors.Is(err, cookies.ErrDuplicate) {
+		return pass.Pass{}, false, err
+	}
+	token, err := cookies.One(req.Cookie, contract.CookiePass)
+	if err != nil {
+		return pass.Pass{}, false, err
+	}
+	p, state := d.Passes.Verify(token, now)
+	if state == pass.Bad || p.Owner != req.Owner || d.Revoked(p.SessionID, p.Visitor.Name, p.Since) {
+		return pass.Pass{}, false, session.ErrInvalid
+	}
+	return p, state == pass.Expired || p.Stale(now), nil
+}
+
+// session returns the live session in the request's one session cookie.
+func (d *Decider) session(req Request, now time.Time) (session.Session, error) {
+	value, err := cookies.One(req.Cookie, contract.CookieSession)
+	if err != nil {
+		return session.Session{}, err
+	}
+	s, err := d.Sessions.Open(value, now)
+	if err != nil {
+		return session.Session{}, err
+	}
+	if d.Revoked(s.ID, s.User.Name, s.Since) {
+		return session.Session{}, session.ErrInvalid
+	}
+	return s, nil
+}
+
+// identityHeaders say who the visitor is, percent-encoded so that no name can end a
+// header line. An empty value would not overwrite anything in Envoy, hence the name.
+func identityHeaders(u identity.User) []Header {
+	if u.DisplayName == "" {
+		u.DisplayName = u.Name
+	}
+	return []Header{
+		{contract.HeaderUser, contract.EncodeHeader(u.Name)},
+		{contract.HeaderDisplayName, contract.EncodeHeader(u.DisplayName)},
+	}
+}
+
+// crossOrigin reports whether another site, or a page of unknown origin, is behind a
+// request that changes something or opens a websocket (S9, S10). Browsers always send
+// Origin with these; a websocket without it comes from no browser and has no business
+// with a browser's cookie.
+func crossOrigin(req Request, scheme string) bool {
+	upgrade := req.Upgrade != ""
+	if safeMethod(req.Method) && !upgrade {
+		return false
+	}
+	if req.Origin == "" && upgrade {
+		return true
+	}
+	if req.Origin != "" && !strings.EqualFold(req.Origin, scheme+"://"+req.Host) {
+		return true
+	}
+	return req.FetchSite != "" && req.FetchSite != "same-origin" && req.FetchSite != "none"
+}
+
+func safeMethod(m string) bool {
+	return m == http.MethodGet || m == http.MethodHead || m == http.MethodOptions
+}
+
+// addSlash returns where /user/alice leads: to /user/alice/, with the query. Relative
+// links of the page would otherwise miss the server.
+func addSlash(req Request) (string, bool) {
+	path, query, hasQuery := strings.Cut(req.Path, "?")
+	if path+"/" != req.Prefix || (req.Method != http.MethodGet && req.Method != http.MethodHead) || req.Upgrade != "" {
+		return "", false
+	}
+	if hasQuery {
+		return req.Prefix + "?" + query, true
+	}
+	return req.Prefix, true
+}
+
+// login sends a page to the login and back; everything else is told 401, since a script
+// that follows a redirect to a login form gets HTML where it wants JSON, and JupyterLab
+// breaks on it.
+func login(req Request) Verdict {
+	v := refuse(req, ReasonNoSession, http.StatusUnauthorized)
+	if !v.Page || (req.Method != http.MethodGet && req.Method != http.MethodHead) {
+		return v
+	}
+	v.Status, v.Page, v.Location = http.StatusFound, false, contract.PathLogin
+	if next, ok := redirect.Safe(req.Path); ok {
+		v.Location += "?next=" + url.QueryEscape(next)
+	}
+	return v
+}
+
+func refuse(req Request, reason Reason, status int) Verdict {
+	return Verdict{Reason: reason, Status: status, Page: isPage(req)}
+}
+
+func (v Verdict) by(u identity.User) Verdict {
+	v.User = u
+	return v
+}
+
+// isPage reports whether a person will look at the answer: the browser navigates and
+// takes HTML. Browsers that send no Sec-Fetch-Mode are judged by Accept alone.
+func isPage(req Request) bool {
+	return req.Upgrade == "" && strings.Contains(req.Accept, "text/html") && (req.FetchMode == "" || req.FetchMode == "navigate")
+}
