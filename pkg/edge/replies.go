@@ -148,7 +148,7 @@ func htmlBody(file string) *corev3.SubstitutionFormatString {
 func accessLog() []*accesslogv3.AccessLog {
 	fields := map[string]string{
 		"time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "method": "%REQ(:METHOD)%",
-		"path": "%REQ_WITHOUT_QUERY(X-ENVOY-ORIGINAL-PATH?:PATH):256%", "host": "%REQ(:AUTHORITY):256%",
+		"path": "%PATH(NQ:ORIG_OR_PATH):256%", "host": "%REQ(:AUTHORITY):256%",
 		"protocol": "%PROTOCOL%", "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
 		"client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "upstream": "%UPSTREAM_HOST%",
 		"ms": "%DURATION%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",

@@ -1,0 +1,85 @@
+package edge_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/edge"
+	"github.com/perijove/perijove/test/golden"
+)
+
+var update = golden.Updating()
+
+// TestEdge shows everything that an Envoy is told besides routes, for the sidecar
+// layout and for an Envoy elsewhere.
+func TestEdge(t *testing.T) {
+	golden.Each(t, "testdata/*.txtar", *update, func(t *testing.T, in map[string][]byte) (string, []byte) {
+		var s edge.Settings
+		if err := yaml.UnmarshalStrict(in["settings.yaml"], &s); err != nil {
+			t.Fatal(err)
+		}
+		var out bytes.Buffer
+		listener := edge.Listener(s)
+		if err := listener.ValidateAll(); err != nil {
+			t.Errorf("Envoy's own validation refuses the listener: %v", err)
+		}
+		fmt.Fprintf(&out, "--- listener\n%s", golden.YAML(t, listener))
+		for _, c := range edge.Clusters(s) {
+			if err := c.ValidateAll(); err != nil {
+				t.Errorf("cluster %s: %v", c.GetName(), err)
+			}
+			fmt.Fprintf(&out, "--- cluster %s\n%s", c.GetName(), golden.YAML(t, c))
+		}
+		return "want", out.Bytes()
+	})
+}
+
+func settings() edge.Settings {
+	return edge.Settings{Address: "0.0.0.0", Port: 8000, Hosts: []string{"h"}, Authz: "unix:/a", Login: "unix:/l", Hub: "hub:1"}
+}
+
+// A listener that only looks changed would drain everyone's websockets.
+func TestListenerIsTheSameBytesEveryTime(t *testing.T) {
+	first, err := proto.Marshal(edge.Listener(settings()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 50 {
+		again, err := proto.MarshalOptions{Deterministic: true}.Marshal(edge.Listener(settings()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again) != len(first) {
+			t.Fatal("the listener differs between two builds")
+		}
+	}
+}
+
+// H1: whatever private header the contract gains, the edge strips it.
+func TestH1_EveryPrivateHeaderIsStrippedFirst(t *testing.T) {
+	text := string(golden.YAML(t, edge.Listener(settings())))
+	for _, h := range contract.PrivateHeaders() {
+		if !strings.Contains(text, "remove: "+h) {
+			t.Errorf("%s is not removed from client requests", h)
+		}
+	}
+}
+
+func TestCheckUpstream(t *testing.T) {
+	for _, good := range []string{"unix:/run/x.sock", "hub.ns.svc:8081", "[::1]:80"} {
+		if err := edge.CheckUpstream(good); err != nil {
+			t.Errorf("%s: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"", "unix:x.sock", "hub", "hub:", "hub:0", "hub:99999", "hub:http"} {
+		if edge.CheckUpstream(bad) == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}

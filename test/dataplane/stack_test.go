@@ -1,0 +1,252 @@
+package dataplane
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+
+	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/notebook/podform"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/test/internal/envoyproc"
+	"github.com/perijove/perijove/test/internal/pki"
+)
+
+const namespace = "perijove"
+
+// publicHost is the Host that the platform answers; publicAddr is where Envoy
+// listens in the test's own network namespace.
+const (
+	publicAddr = "127.0.0.1:8000"
+	publicHost = "hub.test:8000"
+)
+
+// stack is the whole data path without a cluster.
+type stack struct {
+	t      *testing.T
+	dir    string
+	ca     *pki.CA
+	client *fake.Clientset
+	envoy  *envoyproc.Envoy
+	gate   mtls.Files // the gateway's certificate
+	spawn  mtls.Files // the spawner's
+
+	stopXDS func()
+	pods    int
+}
+
+func newStack(t *testing.T) *stack {
+	t.Helper()
+	ca := pki.New(t)
+	s := &stack{
+		t: t, dir: shortDir(t), ca: ca, client: fake.NewClientset(),
+		gate:  ca.Issue(contract.NameGateway, time.Hour),
+		spawn: ca.Issue(contract.NameSpawner, time.Hour),
+	}
+	writeFile(t, s.path("server.key"), bytes.Repeat([]byte("k"), 32))
+	s.startXDS()
+	s.startAuthz()
+	s.startSpawner()
+	s.envoy = envoyproc.Start(t, envoyproc.Options{Node: "envoy-1", XDSSock: s.path("xds.sock"), TLS: s.gate})
+	s.envoy.Ready(t)
+	return s
+}
+
+// shortDir keeps Unix socket paths below their limit of 107 bytes.
+func shortDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("", "dp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *stack) xdsConfig() xdsapp.Config {
+	cfg := xdsapp.Defaults()
+	cfg.PublicURL = "http://" + publicHost
+	cfg.Listen = xdsapp.Listen{XDS: "unix:" + s.path("xds.sock"), Status: "127.0.0.1:18001", Private: "127.0.0.1:9101"}
+	cfg.TLS = s.gate
+	cfg.Clients.Status = []string{contract.NameSpawner}
+	cfg.Kubernetes.Namespaces = []string{namespace}
+	cfg.Envoy = xdsapp.Envoy{Address: "127.0.0.1", Port: 8000}
+	cfg.Upstreams = xdsapp.Upstreams{
+		Authz: "unix:" + s.path("authz.sock"), Login: "unix:" + s.path("login.sock"), Hub: "127.0.0.1:8081",
+	}
+	cfg.ServerKeyFile = s.path("server.key")
+	return cfg
+}
+
+// startXDS runs the xds-server; stopXDS stops it as a kill would look to Envoy.
+func (s *stack) startXDS() {
+	cfg := s.xdsConfig()
+	if err := cfg.Validate(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.stopXDS = s.run("xds-server", func(ctx context.Context, log *slog.Logger) error {
+		return xdsapp.RunWith(ctx, cfg, s.client, log)
+	})
+}
+
+// run starts a service in the background and returns its stop. The service's log is
+// shown when the test fails.
+func (s *stack) run(name string, f func(ctx context.Context, log *slog.Logger) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var buf lockedBuffer
+	done := make(chan error, 1)
+	go func() { done <- f(ctx, telemetry.NewLogger(&buf, slog.LevelInfo)) }()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := <-done; err != nil {
+			s.t.Errorf("%s ended: %v", name, err)
+		}
+		if s.t.Failed() {
+			s.t.Logf("%s log:\n%s", name, buf.String())
+		}
+	}
+	s.t.Cleanup(stop)
+	return stop
+}
+
+// addPod makes a ready pod at the upstream's address.
+func (s *stack) addPod(name string, id notebook.ID, addr string, change ...func(*corev1.Pod)) {
+	s.t.Helper()
+	ip, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.pods++
+	labels, annotations := podform.Write(id)
+	pod := &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: namespace, Name: name, UID: types.UID(fmt.Sprintf("uid-%d", s.pods)),
+			Labels: labels, Annotations: annotations, CreationTimestamp: metav1.Now(),
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Ports: []corev1.ContainerPort{{Name: contract.PortName, ContainerPort: 8888}}}}},
+		Status: corev1.PodStatus{Phase: corev1.PodRunning, PodIP: ip,
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}}},
+	}
+	for _, c := range change {
+		c(pod)
+	}
+	if _, err := s.client.CoreV1().Pods(namespace).Create(s.t.Context(), pod, metav1.CreateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stack) deletePod(name string) {
+	s.t.Helper()
+	if err := s.client.CoreV1().Pods(namespace).Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+// eventually waits for a condition; what says what is waited for.
+func (s *stack) eventually(what string, ok func() bool) {
+	s.t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			s.t.Fatalf("after 10 s still not: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// routed waits until Envoy has (or no longer has) a route for the path: without one
+// it answers an API request by itself with 424.
+func (s *stack) routed(path string, want bool) {
+	s.t.Helper()
+	s.eventually(fmt.Sprintf("route for %s = %v", path, want), func() bool {
+		return (s.raw("GET", path).code != 424) == want
+	})
+}
+
+func writeFile(t *testing.T, path string, data []byte) {
+	t.Helper()
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reply is what came back over a raw socket.
+type reply struct {
+	code   int
+	header http.Header
+	body   string
+}
+
+func (r reply) get(name string) string { return r.header.Get(name) }
+
+// raw sends one HTTP/1.1 request exactly as written: path and headers are not
+// cleaned as Go's client would clean them.
+func (s *stack) raw(method, path string, headers ...string) reply {
+	s.t.Helper()
+	text := method + " " + path + " HTTP/1.1\r\n"
+	if !hasHost(headers) {
+		text += "Host: " + publicHost + "\r\n"
+	}
+	for _, h := range headers {
+		text += h + "\r\n"
+	}
+	return s.rawBytes(text + "\r\n")
+}
+
+func hasHost(headers []string) bool {
+	for _, h := range headers {
+		if strings.HasPrefix(strings.ToLower(h), "host:") {
+			return true
+		}
+	}
+	return false
+}
+
+// rawBytes sends bytes and reads one response; code 0 means that there was none.
+func (s *stack) rawBytes(text string) reply {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", publicAddr)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	if _, err := conn.Write([]byte(text)); err != nil {
+		return reply{}
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		return reply{}
+	}
+	r := reply{code: resp.StatusCode, header: resp.Header}
+	if resp.StatusCode == http.StatusSwitchingProtocols {
+		return r
+	}
+	body, _ := io.ReadAll(resp.Body)
+	r.body = string(body)
+	return r
+}

@@ -1,0 +1,78 @@
+package dataplane
+
+import (
+	"encoding/json"
+	"net"
+	"net/http"
+	"sync"
+	"testing"
+
+	"github.com/coder/websocket"
+)
+
+// upstream stands for a user's server: it answers everything with what it was sent
+// and keeps a log, since "no byte reached the pod" is what most tests assert.
+type upstream struct {
+	addr string
+
+	mu   sync.Mutex
+	seen []seen
+}
+
+type seen struct {
+	Marker string      `json:"marker"`
+	Path   string      `json:"path"`
+	Header http.Header `json:"header"`
+	Host   string      `json:"host"`
+}
+
+// newUpstream listens on ip:8888 inside the test's namespace.
+func newUpstream(t *testing.T, ip, marker string) *upstream {
+	t.Helper()
+	l, err := net.Listen("tcp", ip+":8888")
+	if err != nil {
+		t.Fatal(err)
+	}
+	u := &upstream{addr: l.Addr().String()}
+	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s := seen{Marker: marker, Path: r.URL.EscapedPath(), Header: r.Header, Host: r.Host}
+		if r.URL.RawQuery != "" {
+			s.Path += "?" + r.URL.RawQuery
+		}
+		u.mu.Lock()
+		u.seen = append(u.seen, s)
+		u.mu.Unlock()
+		if r.Header.Get("Upgrade") != "" {
+			echo(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_ = json.NewEncoder(w).Encode(s)
+	})}
+	go func() { _ = srv.Serve(l) }()
+	t.Cleanup(func() { _ = srv.Close() })
+	return u
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the origin check is Jupyter's and authz's
+	if err != nil {
+		return
+	}
+	defer func() { _ = c.CloseNow() }()
+	for {
+		kind, data, err := c.Read(r.Context())
+		if err != nil {
+			return
+		}
+		if err := c.Write(r.Context(), kind, data); err != nil {
+			return
+		}
+	}
+}
+
+func (u *upstream) requests() []seen {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return append([]seen(nil), u.seen...)
+}
