@@ -20,21 +20,26 @@ var (
 // One returns the value of the only cookie called name in a Cookie header (RFC 6265
 // §4.2.1); several cookies of that name are an error even when they are equal.
 func One(header, name string) (string, error) {
-	value, seen := "", false
-	for pair := range strings.SplitSeq(header, ";") {
-		if cookieName(pair) != name {
-			continue
-		}
-		if seen {
-			return "", ErrDuplicate
-		}
-		_, v, _ := strings.Cut(pair, "=")
-		value, seen = strings.Trim(v, " \t"), true
-	}
-	if !seen {
+	switch values := All(header, name); len(values) {
+	case 0:
 		return "", ErrAbsent
+	case 1:
+		return values[0], nil
 	}
-	return value, nil
+	return "", ErrDuplicate
+}
+
+// All returns the value of every cookie called name: for ending sessions, where one too
+// many does no harm. To let somebody in, use One.
+func All(header, name string) []string {
+	var values []string
+	for pair := range strings.SplitSeq(header, ";") {
+		if cookieName(pair) == name {
+			_, v, _ := strings.Cut(pair, "=")
+			values = append(values, strings.Trim(v, " \t"))
+		}
+	}
+	return values
 }
 
 // Forward returns the Cookie header that a pod may see: the client's without our own

@@ -1,0 +1,222 @@
+package login
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/cookies"
+	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/pass"
+	"github.com/perijove/perijove/pkg/policy"
+	"github.com/perijove/perijove/pkg/redirect"
+	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/web"
+)
+
+// showLogin shows the form, or leads on who is logged in already: this is also where a
+// browser with a session fetches the pass for a server.
+func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
+	next := r.URL.Query().Get("next")
+	if s, ok := p.current(r); ok {
+		p.enter(w, r, s, next)
+		return
+	}
+	p.form(w, r, http.StatusOK, web.Login{Next: next})
+}
+
+// form shows the login form with a fresh token. A well-formed pre-session cookie is
+// kept, so that a second tab does not break the first one's form.
+func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, page web.Login) {
+	pre, err := cookies.One(cookieHeader(r), contract.CookieLogin)
+	if err != nil || len(pre) != len(session.RandomID()) {
+		pre = session.RandomID()
+		w.Header().Add("Set-Cookie", cookies.Set(contract.CookieLogin, pre, contract.PathLogin, p.Secure))
+	}
+	if _, err := cookies.One(cookieHeader(r), contract.CookieSession); errors.Is(err, cookies.ErrDuplicate) {
+		// One of the two was planted by a page on somebody's server, with a path that we
+		// can only guess. Without this the login would never succeed.
+		for _, path := range []string{"/", "/hub", contract.PathHub, contract.PathLogin} {
+			w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieSession, path, p.Secure))
+		}
+	}
+	if safe, ok := redirect.Safe(page.Next); ok {
+		page.Next = safe
+	} else {
+		page.Next = ""
+	}
+	page.Action, page.XSRF = contract.PathLogin, p.Sessions.LoginToken(pre)
+	p.web.Page(w, r, status, page)
+}
+
+// doLogin checks the form. The order matters: cheap refusals first, the directory last.
+func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		p.message(w, r, http.StatusBadRequest, "error.bad_request", "error.bad_request_text", identity.User{})
+		return
+	}
+	username, password, next := r.PostForm.Get("username"), r.PostForm.Get("password"), r.PostForm.Get("next")
+	if !p.ownForm(r) {
+		p.logins.WithLabelValues(p.Method, "cross_origin").Inc()
+		p.audit(r, "login refused", username, "reason", "the form is not ours")
+		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", identity.User{})
+		return
+	}
+	if username == "" || len(username) > notebook.MaxName {
+		p.form(w, r, http.StatusBadRequest, web.Login{Next: next, Error: "login.invalid"})
+		return
+	}
+	user, err := p.check(r, username, password)
+	if err != nil {
+		p.failed(w, r, web.Login{Next: next, Username: username}, err)
+		return
+	}
+	for _, old := range p.live(r) {
+		// The old session ends here, or a copy of its cookie would outlive this login (S1).
+		p.revoke(r.Context(), old)
+	}
+	s := session.New(user, p.Method, p.Now(), p.Lifetime)
+	value, err := p.Sessions.Seal(s)
+	if err != nil {
+		p.Log.ErrorContext(r.Context(), "the session cannot be made", "error", err)
+		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", identity.User{})
+		return
+	}
+	// No Clear-Site-Data here: it would throw away what other tabs of the same person
+	// have not saved yet, each time a session ends. The logout sends it.
+	w.Header().Add("Set-Cookie", cookies.Set(contract.CookieSession, value, contract.PathHub, p.Secure))
+	w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieLogin, contract.PathLogin, p.Secure))
+	p.logins.WithLabelValues(p.Method, "success").Inc()
+	p.audit(r, "login", user.Name, "admin", user.Admin)
+	p.enter(w, r, s, next)
+}
+
+// ownForm reports whether the post comes from our own form in this browser: by what the
+// browser says about its origin, and by the token bound to the pre-session cookie. A
+// foreign login would plant the attacker's session in the victim's browser (S7).
+func (p *Pages) ownForm(r *http.Request) bool {
+	if p.origin.Check(r) != nil {
+		return false
+	}
+	pre, err := cookies.One(cookieHeader(r), contract.CookieLogin)
+	return err == nil && p.Sessions.CheckLoginToken(pre, r.PostForm.Get(contract.XSRFName))
+}
+
+// errBusy: too many logins are being checked already.
+var errBusy = errors.New("too many logins at one time")
+
+func (p *Pages) check(r *http.Request, username, password string) (identity.User, error) {
+	if strings.TrimSpace(password) == "" {
+		return identity.User{}, identity.ErrCredentials
+	}
+	select {
+	case p.checking <- struct{}{}:
+		defer func() { <-p.checking }()
+	default:
+		return identity.User{}, errBusy
+	}
+	return p.Check(r.Context(), username, password)
+}
+
+// failed shows the form again with the reason. JupyterHub's clients expect 403 for
+// wrong credentials.
+func (p *Pages) failed(w http.ResponseWriter, r *http.Request, page web.Login, err error) {
+	status, result := http.StatusServiceUnavailable, "unavailable"
+	switch {
+	case errors.Is(err, identity.ErrCredentials):
+		status, result, page.Error = http.StatusForbidden, "invalid", "login.invalid"
+	case errors.Is(err, identity.ErrNotAllowed):
+		status, result, page.Error = http.StatusForbidden, "not_allowed", "login.not_allowed"
+	case errors.Is(err, errBusy):
+		status, result, page.Error = http.StatusTooManyRequests, "throttled", "login.throttled"
+		w.Header().Set("Retry-After", "10")
+	default:
+		page.Error = "login.unavailable"
+		w.Header().Set("Retry-After", "30")
+	}
+	p.logins.WithLabelValues(p.Method, result).Inc()
+	p.audit(r, "login failed", page.Username, "result", result, "error", telemetry.UserText(err.Error()))
+	p.form(w, r, status, page)
+}
+
+// enter leads somebody with a session to next, with the pass that next needs. A server
+// that they may not enter gets a refusal here and no redirect: the server's answer would
+// be another redirect to this page, for ever.
+func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session, next string) {
+	target, owner := destination(next)
+	if owner == "" {
+		p.redirect(w, r, target)
+		return
+	}
+	if policy.Decide(s.User, policy.Request{Kind: policy.Server, Owner: owner}) != policy.Enter {
+		p.audit(r, "access refused", s.User.Name, "reason", "forbidden", "owner", owner)
+		p.message(w, r, http.StatusForbidden, "error.forbidden", "error.forbidden_text", s.User)
+		return
+	}
+	token, err := p.Passes.Sign(pass.New(s, owner, p.Now(), p.PassTTL))
+	if err != nil {
+		p.Log.ErrorContext(r.Context(), "the pass cannot be made", "error", err)
+		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", s.User)
+		return
+	}
+	for _, c := range pass.SetCookies(token, owner, p.Secure) {
+		w.Header().Add("Set-Cookie", c)
+	}
+	p.redirect(w, r, target)
+}
+
+func (p *Pages) redirect(w http.ResponseWriter, r *http.Request, target string) {
+	w.Header().Set("Cache-Control", "no-store")
+	status := http.StatusFound
+	if r.Method == http.MethodPost {
+		status = http.StatusSeeOther
+	}
+	// Not http.Redirect: it would clean a path that is meant as it stands.
+	w.Header().Set("Location", target)
+	w.WriteHeader(status)
+}
+
+// destination turns a "next" into where to go and, for a path below /user/, whose
+// servers these are. The path is put into the spelling that the pass cookie's path has:
+// a browser would not send the cookie to /user/alice or to /user/%61lice/.
+func destination(next string) (target, owner string) {
+	next, ok := redirect.Safe(next)
+	if !ok || isOurOwn(next) {
+		return contract.PathHub, ""
+	}
+	path, query, hasQuery := strings.Cut(next, "?")
+	if !strings.HasPrefix(path, contract.PathUser) {
+		return next, ""
+	}
+	spelled, rest, _ := strings.Cut(strings.TrimPrefix(path, contract.PathUser), "/")
+	owner, err := url.PathUnescape(spelled)
+	if err != nil || notebook.ValidUser(owner) != nil {
+		return contract.PathHub, ""
+	}
+	prefix := contract.PathUser + spelled + "/"
+	if paths := pass.Paths(owner); !slices.Contains(paths, prefix) {
+		prefix = paths[0]
+	}
+	if target = prefix + rest; hasQuery {
+		target += "?" + query
+	}
+	return target, owner
+}
+
+// isOurOwn reports whether path is the login or logout page: leading somebody there
+// after a login would log them out again or go round in circles.
+func isOurOwn(next string) bool {
+	path, _, _ := strings.Cut(next, "?")
+	for _, own := range []string{contract.PathLogin, contract.PathLogout} {
+		if path == own || strings.HasPrefix(path, own+"/") {
+			return true
+		}
+	}
+	return false
+}
