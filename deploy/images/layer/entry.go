@@ -105,6 +105,7 @@ func writeTreeEntry(to *tar.Writer, path, name string, entry fs.DirEntry, links 
 	}
 	header.Name, header.Format = name, tar.FormatPAX
 	header.Uname, header.Gname = "", ""
+	header.Mode &= 0o1777 // no set-user-ID program: nothing in an image may become root
 	header.ModTime, header.AccessTime, header.ChangeTime = epoch, time.Time{}, time.Time{}
 	if mode.IsDir() {
 		header.Name += "/"

@@ -15,7 +15,7 @@ func skipDebian(name string) bool {
 	}
 	for _, prefix := range []string{
 		"usr/share/man", "usr/share/info", "usr/share/locale", "usr/share/lintian", "usr/share/perl", "usr/share/perl5",
-		"usr/share/debconf", "usr/share/bug", "usr/bin/perl", "usr/bin/perl5.36.0", "etc/apt", "etc/perl",
+		"usr/share/debconf", "usr/share/bug", "usr/bin/perl", "usr/bin/perl5.36.0", "etc/pam.d", "etc/security", "etc/apt", "etc/perl",
 		"etc/resolv.conf", "etc/hostname", "etc/hosts", "etc/fstab", "etc/init.d", "etc/cron.daily",
 		"var/lib/apt", "var/lib/dpkg/info", "var/lib/dpkg/lock", "var/lib/dpkg/lock-frontend", "var/lib/dpkg/triggers", "var/cache", "var/log", "var/tmp", "boot", "root",
 	} {

@@ -28,7 +28,7 @@ const (
 // notebookPackages is Python, and what a person expects in a terminal.
 func notebookPackages() []string {
 	return []string{
-		"base-files", "netbase", "libc-bin", "python3", "bash", "dash", "coreutils", "grep", "sed", "findutils",
+		"base-files", "netbase", "libc-bin", "libstdc++6", "python3", "bash", "dash", "coreutils", "grep", "sed", "findutils",
 		"mawk", "diffutils", "tar", "gzip", "less", "procps", "ncurses-base", "ncurses-bin", "tzdata",
 		"ca-certificates", "openssl", "git", "openssh-client", "curl",
 	}
@@ -135,5 +135,9 @@ func installWheels(ctx context.Context, kitchen Kitchen, root, machine, requirem
 	if err != nil {
 		return err
 	}
-	return rootfs.Run(ctx, kitchen.Log, root, "update-ca-certificates")
+	if err := rootfs.Run(ctx, kitchen.Log, root, "update-ca-certificates"); err != nil {
+		return err
+	}
+	// A library that a wheel misses is better found here than by the first user.
+	return rootfs.Run(ctx, kitchen.Log, root, "python3", "-B", "-c", "import jupyterlab.labapp, ipykernel.kernelapp")
 }
