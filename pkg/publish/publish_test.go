@@ -38,7 +38,9 @@ func (f *fixture) started(t *testing.T) *fixture {
 	return f
 }
 
-func (f *fixture) version(name string) string { return f.store.Versions(resourcev3.ScopedRouteType)[name] }
+func (f *fixture) version(name string) string {
+	return f.store.Versions(resourcev3.ScopedRouteType)[name]
+}
 
 func pod(name, user, server, uid string, created int64, change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{

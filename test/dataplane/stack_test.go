@@ -27,7 +27,7 @@ import (
 	"github.com/perijove/perijove/pkg/notebook/podform"
 	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/test/internal/envoyproc"
-	"github.com/perijove/perijove/test/internal/pki"
+	"github.com/perijove/perijove/test/pki"
 )
 
 const namespace = "perijove"
