@@ -2,10 +2,13 @@ package app
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
+
+	"go.yaml.in/yaml/v3"
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/telemetry"
@@ -23,8 +26,9 @@ func Main(ctx context.Context, args []string, stderr io.Writer) int {
 	}
 	cfg := Defaults()
 	err := config.Load(*file, &cfg)
-	if err == nil {
-		err = cfg.Validate()
+	// Keys of the wrong name or type leave the rest readable: report it all at once.
+	if err == nil || errors.As(err, new(*yaml.TypeError)) {
+		err = errors.Join(err, cfg.Validate())
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "spawner:", err)

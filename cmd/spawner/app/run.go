@@ -30,11 +30,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	return run(ctx, cfg, client, log)
+	return RunWith(ctx, cfg, client, log)
 }
 
-// run is Run with a given cluster.
-func run(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
+// RunWith is Run with a given cluster, for tests without one.
+func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
 	master, err := config.SecretFile(cfg.ServerKeyFile, minServerKey)
 	if err != nil {
 		return err
@@ -104,8 +104,11 @@ func run(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog
 // connect returns a client for the cluster that kubeconfig names, or that the process
 // runs in.
 func connect(kubeconfig string) (kubernetes.Interface, error) {
-	restConfig, err := rest.InClusterConfig()
-	if kubeconfig != "" {
+	var restConfig *rest.Config
+	var err error
+	if kubeconfig == "" {
+		restConfig, err = rest.InClusterConfig()
+	} else {
 		restConfig, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
 	}
 	if err != nil {
@@ -142,4 +145,3 @@ func resolver(targets []string) func(context.Context) ([]string, error) {
 		return all, nil
 	}
 }
-

@@ -1,0 +1,137 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttest "k8s.io/client-go/testing"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/test/pki"
+)
+
+func free(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("never happened: %s", what)
+}
+
+func status(t *testing.T, client *http.Client, url string, headers ...string) int {
+	t.Helper()
+	req, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(headers); i += 2 {
+		req.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return 0
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode
+}
+
+// TestService runs the spawner as a service: its ports, certificates, readiness and end.
+// What it answers is tested in pkg/hub, what it creates in pkg/spawn.
+func TestService(t *testing.T) {
+	ca := pki.New(t)
+	key := filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(key, bytes.Repeat([]byte("k"), 32), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg := Defaults()
+	cfg.Listen, cfg.PrivateListen = free(t), free(t)
+	cfg.TLS = ca.Issue(contract.NameSpawner, time.Hour)
+	cfg.Namespace, cfg.JupyterConfigMap, cfg.ServerKeyFile = "servers", "jupyter", key
+	cfg.RouteStatus = []string{"127.0.0.1:1"}
+	cfg.Profile = spawn.Profile{DisplayName: "Lab", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1"}}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	// The first list of pods hangs, as it does while the API server is away.
+	client, release := fake.NewClientset(), make(chan struct{})
+	client.PrependReactor("list", "pods", func(clienttest.Action) (bool, runtime.Object, error) {
+		<-release
+		return false, nil, nil
+	})
+	ctx, stop := context.WithCancel(t.Context())
+	var log bytes.Buffer
+	done := make(chan error, 1)
+	go func() { done <- RunWith(ctx, cfg, client, slog.New(slog.NewJSONHandler(&log, nil))) }()
+
+	private, plain := "http://"+cfg.PrivateListen, http.DefaultClient
+	eventually(t, "it lives", func() bool { return status(t, plain, private+"/healthz") == 200 })
+	if got := status(t, plain, private+"/readyz"); got != 503 {
+		t.Errorf("R4: ready before it has seen the cluster: %d", got)
+	}
+	close(release)
+	eventually(t, "it is ready", func() bool { return status(t, plain, private+"/readyz") == 200 })
+	if got := status(t, plain, private+"/metrics"); got != 200 {
+		t.Errorf("metrics: %d", got)
+	}
+
+	home := "https://" + cfg.Listen + "/hub/home"
+	as := func(files mtls.Files) *http.Client {
+		conf, err := mtls.Client(files, contract.NameSpawner)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &http.Client{Transport: &http.Transport{TLSClientConfig: conf}}
+	}
+	gateway := as(ca.Issue(contract.NameGateway, time.Hour))
+	eventually(t, "the gateway is answered", func() bool { return status(t, gateway, home, contract.HeaderUser, "alice") == 200 })
+	if got := status(t, gateway, home); got != 401 {
+		t.Errorf("without identity: %d", got)
+	}
+	foreign := pki.New(t).Issue(contract.NameGateway, time.Hour)
+	foreign.CA = cfg.TLS.CA
+	for name, client := range map[string]*http.Client{
+		"another service's certificate": as(ca.Issue("perijove-other", time.Hour)),
+		"its own certificate":           as(cfg.TLS),
+		"another CA's certificate":      as(foreign),
+		"an expired certificate":        as(ca.Issue(contract.NameGateway, -time.Hour)),
+		"no certificate":                {Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}},
+	} {
+		if got := status(t, client, home, contract.HeaderUser, "alice"); got != 0 {
+			t.Errorf("%s was answered %d", name, got)
+		}
+	}
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if strings.Contains(log.String(), strings.Repeat("k", 32)) {
+		t.Error("S14: the key is in the log")
+	}
+}
