@@ -1,0 +1,181 @@
+package chart
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+// helm builds the pinned helm once for this test run and returns its path. Flags are
+// those of `make up`, so that what one has compiled the other finds in Go's cache.
+func helm(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "helm")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-modfile=tools/go.mod", "-o", binary, "helm.sh/helm/v4/cmd/helm")
+	build.Dir = "../.."
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build helm: %v\n%s", err, out)
+	}
+	return binary
+}
+
+// render runs `helm template`; the error holds what helm printed.
+func render(helm string, args ...string) (string, string, error) {
+	cmd := exec.Command(helm, append([]string{"template", "perijove", ".", "--namespace", "perijove", "--kube-version", "1.36.0"}, args...)...)
+	var out, problem bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &problem
+	err := cmd.Run()
+	return out.String(), problem.String(), err
+}
+
+func TestChart(t *testing.T) {
+	helm := helm(t)
+	t.Run("golden", func(t *testing.T) { testGolden(t, helm) })
+	t.Run("schema", func(t *testing.T) { testSchema(t, helm) })
+	t.Run("restricted", func(t *testing.T) { testRestricted(t, helm) })
+	t.Run("token", func(t *testing.T) { testToken(t, helm) })
+	t.Run("rights", func(t *testing.T) { testRights(t, helm) })
+	t.Run("configs", func(t *testing.T) { testConfigs(t, helm) })
+}
+
+// generated matches what the chart makes at random: base64 of some length in a Secret.
+var generated = regexp.MustCompile(`(?m)^(  (?:tls\.crt|tls\.key|ca\.crt|key|password|session\.key|pass\.pem): )[A-Za-z0-9+/=]{20,}$`)
+
+func testGolden(t *testing.T, helm string) {
+	values, err := filepath.Glob("testdata/*.values.yaml")
+	if err != nil || len(values) < 3 {
+		t.Fatalf("found %d values files, %v", len(values), err)
+	}
+	for _, file := range values {
+		golden := strings.TrimSuffix(file, ".values.yaml") + ".golden.yaml"
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			out, problem, err := render(helm, "-f", file)
+			if err != nil {
+				t.Fatalf("%v\n%s", err, problem)
+			}
+			out = generated.ReplaceAllString(out, "${1}(generated)")
+			if *update {
+				if err := os.WriteFile(golden, []byte(out), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatalf("%v; make golden writes it", err)
+			}
+			if diff := cmp.Diff(string(want), out); diff != "" {
+				t.Errorf("%s differs; look at it, then run make golden\n%s", golden, diff)
+			}
+			if lint, err := exec.Command(helm, "lint", ".", "--strict", "-f", file).CombinedOutput(); err != nil {
+				t.Errorf("helm lint: %v\n%s", err, lint)
+			}
+		})
+	}
+}
+
+// A wrong value is refused with its key, and all wrong values at once.
+func testSchema(t *testing.T, helm string) {
+	const base = "testdata/onenode.values.yaml"
+	if _, problem, err := render(helm, "-f", base); err != nil {
+		t.Fatalf("the values that the cases below spoil are not good: %v\n%s", err, problem)
+	}
+	for set, key := range map[string]string{
+		"gateway.replica=2":                           "'replica' not allowed",
+		"gateway.service.type=Loadbalancer":           "/gateway/service/type",
+		"gateway.hostPort=70000":                      "/gateway/hostPort",
+		"gateway.drainSeconds=0":                      "/gateway/drainSeconds",
+		"publicURL=localhost:8000":                    "/publicURL",
+		"publicURL=http://localhost:8000/hub":         "/publicURL",
+		"extraHosts={*}":                              "/extraHosts/0",
+		"spawner.startTimeout=5 minutes":              "/spawner/startTimeout",
+		"singleuser.memory.limit=lots":                "/singleuser/memory/limit",
+		"singleuser.extraLabels.a=b":                  "'extraLabels' not allowed",
+		"singleuser.profile.slug=Big One":             "/singleuser/profile/slug",
+		"auth.ldap.urls={http://ldap}":                "/auth/ldap/urls/0",
+		"auth.ldap.userSearch.filter=uid=x":           "/auth/ldap/userSearch/filter",
+		"devDirectory.enabled=false":                  "/auth/ldap/urls",
+		"networkPolicy.enabled=maybe":                 "/networkPolicy/enabled",
+		"admissionPolicy.publishers[0].kind=Everyone": "/admissionPolicy/publishers/0",
+		"gateway.envoy.image.pullPolicy=Sometimes":    "/gateway/envoy/image/pullPolicy",
+		"nonsense=1":                                  "'nonsense' not allowed",
+	} {
+		_, problem, err := render(helm, "-f", base, "--set", set)
+		if err == nil || !strings.Contains(problem, key) {
+			t.Errorf("--set %s: want a refusal that names %s, have err %v\n%s", set, key, err, problem)
+		}
+	}
+	_, problem, _ := render(helm, "-f", base, "--set", "publicURL=x,gateway.replicas=0")
+	if !strings.Contains(problem, "/publicURL") || !strings.Contains(problem, "/gateway/replicas") {
+		t.Errorf("two faults, one message: %s", problem)
+	}
+}
+
+// Envoy's bootstrap is written once, in envoy/; helm cannot reach it there.
+func TestBootstrapIsTheRepositorys(t *testing.T) {
+	const copied, original = "files/envoy-bootstrap.yaml", "../../envoy/bootstrap.yaml"
+	want, err := os.ReadFile(original)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if *update {
+		if err := os.WriteFile(copied, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	have, err := os.ReadFile(copied)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(want, have) {
+		t.Errorf("%s is not %s; run make golden", copied, original)
+	}
+}
+
+// objects renders a values file and decodes those of one kind.
+func objects[T any](t *testing.T, helm, values, kind string) map[string]T {
+	t.Helper()
+	out, problem, err := render(helm, "-f", values)
+	if err != nil {
+		t.Fatalf("%v\n%s", err, problem)
+	}
+	found := map[string]T{}
+	for _, document := range strings.Split(out, "\n---\n") {
+		var head struct {
+			Kind     string
+			Metadata struct{ Name string }
+		}
+		if err := yaml.Unmarshal([]byte(document), &head); err != nil {
+			t.Fatalf("%v in\n%s", err, document)
+		}
+		if head.Kind != kind {
+			continue
+		}
+		var object T
+		if err := yaml.UnmarshalStrict([]byte(document), &object); err != nil {
+			t.Fatalf("%s %s: %v", kind, head.Metadata.Name, err)
+		}
+		found[head.Metadata.Name] = object
+	}
+	if len(found) == 0 {
+		t.Fatalf("no %s in %s", kind, values)
+	}
+	return found
+}
+
+// containers returns all containers of a pod, sidecars included.
+func containers(spec corev1.PodSpec) []corev1.Container {
+	return append(append([]corev1.Container{}, spec.InitContainers...), spec.Containers...)
+}

@@ -1,0 +1,102 @@
+package chart
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	appsv1 "k8s.io/api/apps/v1"
+	corev1 "k8s.io/api/core/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+)
+
+const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
+
+// K12: every pod of ours passes the "restricted" Pod Security Standard
+// (https://kubernetes.io/docs/concepts/security/pod-security-standards/), and writes
+// nowhere but into its volumes.
+func testRestricted(t *testing.T, helm string) {
+	for name, deployment := range objects[appsv1.Deployment](t, helm, "testdata/onenode.values.yaml", "Deployment") {
+		spec := deployment.Spec.Template.Spec
+		pod := spec.SecurityContext
+		if pod == nil || !is(pod.RunAsNonRoot) || pod.SeccompProfile == nil || pod.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+			t.Errorf("%s: pod security context %+v", name, pod)
+		}
+		if spec.HostNetwork || spec.HostPID || spec.HostIPC {
+			t.Errorf("%s uses a namespace of the host", name)
+		}
+		for _, container := range containers(spec) {
+			security := container.SecurityContext
+			if security == nil || security.AllowPrivilegeEscalation == nil || *security.AllowPrivilegeEscalation ||
+				!is(security.ReadOnlyRootFilesystem) || security.Capabilities == nil ||
+				!slices.Equal(security.Capabilities.Drop, []corev1.Capability{"ALL"}) || security.Capabilities.Add != nil {
+				t.Errorf("%s/%s: security context %+v", name, container.Name, security)
+			}
+			if container.Resources.Limits.Memory().IsZero() || container.Resources.Requests.Cpu().IsZero() {
+				t.Errorf("%s/%s: no memory limit or no CPU request", name, container.Name)
+			}
+		}
+		for _, volume := range spec.Volumes {
+			if volume.HostPath != nil {
+				t.Errorf("%s: volume %s is a folder of the node", name, volume.Name)
+			}
+		}
+	}
+}
+
+func is(b *bool) bool { return b != nil && *b }
+
+// K6: Envoy, which faces the internet, and the directory hold no token of the
+// Kubernetes API; the gateway's sidecars do.
+func testToken(t *testing.T, helm string) {
+	deployments := objects[appsv1.Deployment](t, helm, "testdata/onenode.values.yaml", "Deployment")
+	for _, name := range []string{"perijove-gateway", "perijove-directory"} {
+		if mount := deployments[name].Spec.Template.Spec.AutomountServiceAccountToken; mount == nil || *mount {
+			t.Errorf("%s: automountServiceAccountToken is not false", name)
+		}
+	}
+	holders := []string{}
+	for _, container := range containers(deployments["perijove-gateway"].Spec.Template.Spec) {
+		for _, mount := range container.VolumeMounts {
+			if strings.HasPrefix(mount.MountPath, tokenPath) {
+				holders = append(holders, container.Name)
+			}
+		}
+	}
+	if !slices.Equal(holders, []string{"xds-server", "authz"}) {
+		t.Errorf("containers of the gateway with a token: %v", holders)
+	}
+}
+
+// B8: roles are namespaced, and grant these verbs and no others. A new right is a
+// decision: it is written down here too.
+func testRights(t *testing.T, helm string) {
+	want := map[string]string{
+		"perijove-gateway": "events:create,patch pods:get,list,watch secrets[perijove-revocations]:get,list,watch,update",
+		"perijove-spawner": "events:list,watch persistentvolumeclaims:get,create pods/status:patch pods:get,list,watch,create,delete " +
+			"secrets:create servers:publish",
+		"perijove-publisher": "servers:publish",
+	}
+	for name, role := range objects[rbacv1.Role](t, helm, "testdata/production.values.yaml", "Role") {
+		var rules []string
+		for _, rule := range role.Rules {
+			text := strings.Join(rule.Resources, "+")
+			if len(rule.ResourceNames) > 0 {
+				text += "[" + strings.Join(rule.ResourceNames, "+") + "]"
+			}
+			rules = append(rules, text+":"+strings.Join(rule.Verbs, ","))
+		}
+		slices.Sort(rules)
+		if have := strings.Join(rules, " "); have != want[name] {
+			t.Errorf("role %s\nhave %s\nwant %s", name, have, want[name])
+		}
+		delete(want, name)
+	}
+	if len(want) > 0 {
+		t.Errorf("roles are missing: %v", want)
+	}
+	out, _, err := render(helm, "-f", "testdata/production.values.yaml")
+	if err != nil || strings.Contains(out, "kind: ClusterRole") {
+		t.Errorf("a right over the whole cluster is granted (or %v)", err)
+	}
+}
