@@ -1,0 +1,132 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/health"
+	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/perijove/perijove/pkg/extauthz"
+	"github.com/perijove/perijove/pkg/kube"
+	"github.com/perijove/perijove/pkg/login"
+	"github.com/perijove/perijove/pkg/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/revocation"
+	"github.com/perijove/perijove/pkg/serve"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/web"
+)
+
+// maxCheck bounds one check request in bytes; Envoy refuses headers over 60 KiB.
+const maxCheck = 256 << 10
+
+// Run serves until ctx is done.
+func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
+	client, err := kube.Client(cfg.Kubernetes.Kubeconfig, "perijove-authz")
+	if err != nil {
+		return err
+	}
+	return RunWith(ctx, cfg, client, log)
+}
+
+// RunWith is Run with a Kubernetes client of the caller's: tests bring a fake one.
+func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
+	publicScheme, err := scheme(cfg.PublicURL)
+	if err != nil {
+		return err
+	}
+	sessions, err := cfg.sessionRing()
+	if err != nil {
+		return err
+	}
+	passes, err := cfg.passRing()
+	if err != nil {
+		return err
+	}
+	renderer, err := web.New()
+	if err != nil {
+		return err
+	}
+	reg := telemetry.NewRegistry()
+	ready := telemetry.NewHealth("revocations", "listening")
+	revoked := revocation.New(client, cfg.Kubernetes.Namespace, cfg.Kubernetes.RevocationSecret, time.Now, log)
+	watchMetrics(reg, revoked)
+	checks := extauthz.NewServer(&extauthz.Decider{
+		Sessions: sessions, Passes: passes, Revoked: revoked.Revoked, Scheme: publicScheme, PassTTL: cfg.PassTTL,
+	}, renderer, time.Now, log, reg)
+	pages := login.New(login.Settings{
+		Check: ldaplogin.New(cfg.LDAP).Check, Method: "ldap", Sessions: sessions, Passes: passes, Revoked: revoked,
+		Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Secure: publicScheme == "https", Now: time.Now, Log: log,
+	}, renderer, reg)
+
+	g, ctx := errgroup.WithContext(ctx)
+	private, err := serve.Listen(cfg.PrivateListen)
+	if err != nil {
+		return fmt.Errorf("private port: %w", err)
+	}
+	g.Go(func() error {
+		return serve.HTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg), log)
+	})
+	g.Go(func() error { return revoked.Run(ctx) })
+	g.Go(func() error {
+		// Nobody is let in before the list of ended sessions is known: a restart would
+		// revive them. Envoy answers 503 meanwhile, and new replicas are not ready.
+		select {
+		case <-revoked.Synced():
+		case <-ctx.Done():
+			return nil
+		}
+		ready.Set("revocations", nil)
+		if err := serveChecks(ctx, g, cfg, checks, log); err != nil {
+			return err
+		}
+		l, conf, err := listenFor(cfg, cfg.Listen.HTTP)
+		if err != nil {
+			return fmt.Errorf("login pages: %w", err)
+		}
+		handler := telemetry.HTTP(log, reg, "authz", pages.Handler())
+		g.Go(func() error { return serve.HTTP(ctx, "login", l, conf, handler, log) })
+		ready.Set("listening", nil)
+		return nil
+	})
+	return g.Wait()
+}
+
+// serveChecks answers ext_authz and gRPC health checks.
+func serveChecks(ctx context.Context, g *errgroup.Group, cfg Config, checks *extauthz.Server, log *slog.Logger) error {
+	l, conf, err := listenFor(cfg, cfg.Listen.GRPC)
+	if err != nil {
+		return fmt.Errorf("ext_authz: %w", err)
+	}
+	options := []grpc.ServerOption{grpc.MaxRecvMsgSize(maxCheck)}
+	if conf != nil {
+		options = append(options, grpc.Creds(credentials.NewTLS(conf)))
+	}
+	srv, status := grpc.NewServer(options...), health.NewServer()
+	authv3.RegisterAuthorizationServer(srv, checks)
+	healthv1.RegisterHealthServer(srv, status)
+	context.AfterFunc(ctx, status.Shutdown)
+	g.Go(func() error { return serve.GRPC(ctx, "ext_authz", l, srv, serve.Grace, log) })
+	return nil
+}
+
+func watchMetrics(reg prometheus.Registerer, revoked *revocation.Store) {
+	reg.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "perijove_authz_revocation_watch_errors_total",
+			Help: "Failed attempts to follow the list of ended sessions. Rising: logouts elsewhere are not seen here.",
+		}, func() float64 { return float64(revoked.WatchErrors()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "perijove_authz_revocations_unwritten",
+			Help: "Ended sessions that only this replica knows.",
+		}, func() float64 { return float64(revoked.Unwritten()) }),
+	)
+}
