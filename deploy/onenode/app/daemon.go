@@ -25,7 +25,7 @@ const superviseCommand = "supervise"
 
 func (c command) settings() parts.Settings {
 	resolv, usable := host.Resolver()
-	return parts.Settings{Layout: c.layout, Bin: c.layout.Bin(c.key), ResolvConf: resolv, Forward: usable}
+	return parts.Settings{Layout: c.layout, Key: c.key, ResolvConf: resolv, Forward: usable}
 }
 
 // spec is the identity of what should run. A supervisor with another spec runs another version or configuration and has to be replaced.
@@ -57,7 +57,7 @@ func (c command) supervise(ctx context.Context) error {
 	log := slog.New(slog.NewTextHandler(c.out, nil))
 	supervisor := supervise.New(supervise.Config{
 		Parts: parts.All(settings), Spec: identity, LogFile: c.layout.LogFile, Log: log,
-		Env:   append(os.Environ(), "PATH="+settings.Bin+":"+os.Getenv("PATH")), // containerd finds its shim there
+		Env:   append(os.Environ(), "PATH="+settings.Bin()+":"+os.Getenv("PATH")), // containerd finds its shim there
 		Check: supervise.NewChecker(c.layout.PKI()),
 	})
 	listener, err := supervise.Listen(c.layout.ControlSocket())

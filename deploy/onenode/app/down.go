@@ -23,8 +23,15 @@ func (c command) down(context.Context) error {
 		}
 		defer lock.Close()
 	}
-	if err := cleanup.KillAll(c.layout); err != nil {
+	// The ledger is written before anything outside the state folder is made. Without one, a bridge or cgroup of our name is another state folder's.
+	_, err := os.Stat(c.layout.Ledger())
+	changed := err == nil
+	if err := cleanup.KillAll(c.layout, changed); err != nil {
 		return err
+	}
+	if !changed {
+		steps.say("nothing was started from %s", c.layout.State)
+		return os.RemoveAll(c.layout.State)
 	}
 	steps.say("processes are gone")
 	ledger, known, err := host.ReadLedger(c.layout.Ledger())

@@ -26,6 +26,7 @@ const (
 	nodeWithin  = time.Minute     // from then until the node and its DNS are
 	tooMany     = 5               // restarts of one part during `up` after which it is hopeless
 	tailLines   = 12
+	portsWithin = 3 * time.Second
 )
 
 // up brings the node to the wanted state from any other.
@@ -50,12 +51,12 @@ func (c command) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client := cluster.Client{Layout: c.layout, Bin: settings.Bin}
+	client := cluster.Client{Layout: c.layout, Bin: settings.Bin()}
 	running, err := c.startParts(ctx, steps, settings, identity)
 	if err != nil {
 		return err
 	}
-	if running && client.NodeReady(ctx) == nil && client.DNSReady(ctx) == nil {
+	if running && c.finished(identity) && client.NodeReady(ctx) == nil && client.DNSReady(ctx) == nil {
 		steps.say("already up")
 		return nil
 	}
@@ -65,7 +66,10 @@ func (c command) up(ctx context.Context) error {
 	if err := c.finish(ctx, steps, client); err != nil {
 		return err
 	}
-	fmt.Fprintf(c.out, "\nKubernetes is up.  export KUBECONFIG=%s\nkubectl: %s   logs: %s\n", c.layout.Kubeconfig(), filepath.Join(settings.Bin, "kubectl"), c.layout.Logs())
+	if err := os.WriteFile(c.layout.Finished(), []byte(identity), 0o600); err != nil {
+		return fmt.Errorf("note that the node is complete: %w", err)
+	}
+	fmt.Fprintf(c.out, "\nKubernetes is up.  export KUBECONFIG=%s\nkubectl: %s   logs: %s\n", c.layout.Kubeconfig(), filepath.Join(settings.Bin(), "kubectl"), c.layout.Logs())
 	return nil
 }
 
@@ -117,7 +121,7 @@ func (c command) startParts(ctx context.Context, steps steps, settings parts.Set
 	if err := cleanup.KillParts(c.layout); err != nil {
 		return false, err
 	}
-	if err := portsFree(); err != nil {
+	if err := waitForPorts(ctx); err != nil {
 		return false, err
 	}
 	if err := c.writeConfig(settings); err != nil {
@@ -128,6 +132,18 @@ func (c command) startParts(ctx context.Context, steps steps, settings parts.Set
 	}
 	steps.say("certificates, configuration and network are ready; starting the parts")
 	return false, c.startSupervisor()
+}
+
+// waitForPorts gives the kernel a moment to close the sockets of parts that were just killed.
+func waitForPorts(ctx context.Context) error {
+	deadline := time.Now().Add(portsWithin)
+	for {
+		err := portsFree()
+		if err == nil || ctx.Err() != nil || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // portsFree names everybody who is in the way, at once.
@@ -209,6 +225,12 @@ func (c command) waitForParts(ctx context.Context, steps steps) error {
 func (c command) partFailed(part supervise.PartStatus, how string) error {
 	log := c.layout.LogFile(part.Name)
 	return fmt.Errorf("%s %s\nIts log is %s and ends with:\n%s\nMend the cause and run `onenode up` again, or start afresh with `onenode down`", part.Name, how, log, tail(log, tailLines))
+}
+
+// finished reports whether an `up` with this identity went through to its end: parts that run do not tell that images and manifests are in place.
+func (c command) finished(identity string) bool {
+	content, err := os.ReadFile(c.layout.Finished())
+	return err == nil && string(content) == identity
 }
 
 // finish does what needs a running API server: images, DNS, storage class; then it waits for the node.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -54,7 +55,7 @@ func Run(ctx context.Context, l layout.Layout, key string, sources fs.FS, progre
 	if err := arrange(out); err != nil {
 		return err
 	}
-	if err := assemble(out); err != nil {
+	if err := assemble(out, key); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, done), nil, 0o644)
@@ -62,15 +63,20 @@ func Run(ctx context.Context, l layout.Layout, key string, sources fs.FS, progre
 
 // compile runs one `go build` for all programs: what they share is compiled once, and both cores stay busy while one program is linked.
 func compile(ctx context.Context, source, out string, progress func(string)) error {
+	gomod, err := os.ReadFile(filepath.Join(source, "go.mod"))
+	if err != nil {
+		return fmt.Errorf("read the versions: %w", err)
+	}
+	flags, err := linkFlags(gomod)
+	if err != nil {
+		return err
+	}
 	args := []string{
 		"build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false",
 		"-tags=no_btrfs,no_devmapper,no_zfs", // snapshotters that need C libraries
-		"-ldflags=-s -w", "-o", out + string(filepath.Separator),
+		"-ldflags=" + flags, "-o", out + string(filepath.Separator),
 	}
-	for _, pkg := range programs() {
-		args = append(args, pkg)
-	}
-	slices.Sort(args[9:])
+	args = append(args, slices.Sorted(maps.Values(programs()))...)
 	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Dir = source
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
@@ -133,10 +139,10 @@ func arrange(out string) error {
 }
 
 // assemble packs the two images that the node itself needs.
-func assemble(out string) error {
+func assemble(out, key string) error {
 	for archive, image := range map[string]images.Single{
-		PauseArchive:   {Ref: parts.PauseImage, Program: filepath.Join(out, "pause"), User: "65535:65535"},
-		CoreDNSArchive: {Ref: parts.CoreDNSImage, Program: filepath.Join(out, "coredns"), User: "65532:65532"},
+		PauseArchive:   {Ref: parts.PauseImage(key), Program: filepath.Join(out, "pause"), User: "65535:65535"},
+		CoreDNSArchive: {Ref: parts.CoreDNSImage(key), Program: filepath.Join(out, "coredns"), User: "65532:65532"},
 	} {
 		if err := image.Write(filepath.Join(out, archive)); err != nil {
 			return err

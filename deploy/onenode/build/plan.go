@@ -3,10 +3,13 @@ package build
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path"
 	"strings"
+
+	"golang.org/x/mod/modfile"
 )
 
 // programs maps the file below the bin folder to the package it is built from. Versions are go.mod's.
@@ -26,7 +29,6 @@ func programs() map[string]string {
 		"containerd-shim-runc-v2": containerd + "containerd-shim-runc-v2",
 		"ctr":                     containerd + "ctr",
 		"cni/bridge":              cni + "main/bridge",
-		"cni/loopback":            cni + "main/loopback",
 		"cni/host-local":          cni + "ipam/host-local",
 		"cni/portmap":             cni + "meta/portmap",
 	}
@@ -35,6 +37,31 @@ func programs() map[string]string {
 // kubeNames are the names that programs/kube acts under.
 func kubeNames() []string {
 	return []string{"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy", "kubelet", "kubectl"}
+}
+
+// linkFlags puts the versions that go.mod pins into the programs: built from modules they report v0.0.0, and Helm charts that ask for a least version of
+// Kubernetes would refuse the cluster.
+func linkFlags(gomod []byte) (string, error) {
+	parsed, err := modfile.Parse("go.mod", gomod, nil)
+	if err != nil {
+		return "", fmt.Errorf("read the versions: %w", err)
+	}
+	pinned := map[string]string{}
+	for _, require := range parsed.Require {
+		pinned[require.Mod.Path] = require.Mod.Version
+	}
+	kubernetes, containerd := pinned["k8s.io/kubernetes"], pinned["github.com/containerd/containerd/v2"]
+	numbers := strings.Split(strings.TrimPrefix(kubernetes, "v"), ".")
+	if len(numbers) < 3 || containerd == "" {
+		return "", errors.New("go.mod pins no version of k8s.io/kubernetes or containerd")
+	}
+	flags := []string{"-s", "-w", "-X=github.com/containerd/containerd/v2/version.Version=" + containerd}
+	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
+		flags = append(flags,
+			"-X="+pkg+".gitVersion="+kubernetes, "-X="+pkg+".gitMajor="+numbers[0], "-X="+pkg+".gitMinor="+numbers[1],
+			"-X="+pkg+".gitCommit=", "-X="+pkg+".gitTreeState=")
+	}
+	return strings.Join(flags, " "), nil
 }
 
 // builtName is the file name that `go build -o folder/` gives a package: its last element, or the one before it if that is a major version.
@@ -46,9 +73,13 @@ func builtName(pkg string) string {
 	return name
 }
 
-// Key is the hash of all files in sources: the name of the build. It changes with any pinned version.
+// recipe is to be raised when Run makes something else of the same sources.
+const recipe = "2"
+
+// Key is the hash of all files in sources and of the recipe: the name of the build. It changes with any pinned version.
 func Key(sources fs.FS) (string, error) {
 	hash := sha256.New()
+	fmt.Fprintln(hash, recipe)
 	err := fs.WalkDir(sources, ".", func(name string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err

@@ -19,13 +19,13 @@ import (
 // killWithin bounds how long processes may take to be gone after SIGKILL.
 const killWithin = 20 * time.Second
 
-// KillAll ends every process of the node: those with our mark, and those in the pods' cgroups. It looks again until a look finds none,
+// KillAll ends every process of the node: those with our mark and, if pods is set, those in the pods' cgroups. It looks again until a look finds none,
 // since a process may start another before it dies.
-func KillAll(l layout.Layout) error {
+func KillAll(l layout.Layout, pods bool) error {
 	return killUntilNone(func() ([]int, error) {
 		marked, err := marked(l, func(string) bool { return true })
-		if err != nil {
-			return nil, err
+		if err != nil || !pods {
+			return marked, err
 		}
 		pods, err := inPods()
 		return append(marked, pods...), err

@@ -72,6 +72,9 @@ func Make(l layout.Layout, found Found, ledger host.Ledger, known bool) Plan {
 	slices.Sort(plan.Remove)
 	if known {
 		plan.RemoveEmpty = ledger.NewFolders()
+		if slices.Contains(plan.RemoveEmpty, layout.DevicePlugins) {
+			plan.Remove = append(plan.Remove, filepath.Join(layout.DevicePlugins, "kubelet.sock"))
+		}
 		for name, before := range ledger.Sysctls {
 			if now, ok := found.Sysctls[name]; ok && now != before {
 				plan.Sysctls[name] = before

@@ -39,7 +39,7 @@ func sharedFolders() []string {
 		layout.ShimSockets, layout.ContainerdRun,
 		filepath.Join(layout.CNICache, "results"), layout.CNICache,
 		layout.ContainerLogs,
-		filepath.Join(layout.DevicePlugins, "device-plugins"), layout.DevicePlugins,
+		layout.DevicePlugins, layout.KubeletBase,
 		filepath.Join(layout.CNIConfigBase, "net.d"), layout.CNIConfigBase,
 	}
 }

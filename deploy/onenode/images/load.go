@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -24,32 +25,74 @@ func (s Store) Load(ctx context.Context, archive string) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	have, err := s.list(ctx)
+	before, err := s.list(ctx)
 	if err != nil {
 		return nil, err
 	}
-	missing := absent(have, wanted)
+	missing := absent(before, wanted)
 	if len(missing) == 0 {
 		return nil, nil
 	}
 	if _, err := s.ctr(ctx, "images", "import", "--local", archive); err != nil {
 		return nil, fmt.Errorf("import %s: %w", archive, err)
 	}
+	for _, entry := range wanted {
+		// containerd names a new image by its id too, but forgets to when a known name comes to mean another image.
+		if _, replaced := before[entry.Ref]; replaced {
+			if _, err := s.ctr(ctx, "images", "tag", "--force", "--skip-reference-check", entry.Ref, entry.ID); err != nil {
+				return nil, fmt.Errorf("import %s: %w", archive, err)
+			}
+		}
+	}
+	after, err := s.waitVisible(ctx, wanted)
+	if err != nil {
+		return nil, fmt.Errorf("import %s: %w", archive, err)
+	}
+	for _, id := range orphans(after) {
+		if _, err := s.ctr(ctx, "images", "rm", id); err != nil {
+			return nil, fmt.Errorf("remove the image that %s replaces: %w", archive, err)
+		}
+	}
+	return missing, nil
+}
+
+func (s Store) waitVisible(ctx context.Context, wanted []Entry) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, visibleWithin)
 	defer cancel()
 	for {
-		if have, err = s.list(ctx); err != nil {
+		have, err := s.list(ctx)
+		if err != nil {
 			return nil, err
 		}
-		if len(absent(have, wanted)) == 0 {
-			return missing, nil
+		left := absent(have, wanted)
+		if len(left) == 0 {
+			return have, nil
 		}
 		select {
 		case <-ctx.Done():
-			return nil, fmt.Errorf("import %s: containerd took it, but %v did not appear: %w", archive, absent(have, wanted), ctx.Err())
+			return nil, fmt.Errorf("containerd took it, but %v did not appear: %w", left, ctx.Err())
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
+}
+
+// orphans lists ids that no name means any more: the images that were replaced. The kubelet collects no images on this node, so each
+// build of a big image would stay on disk. Pods that still run one of them keep its files.
+func orphans(have map[string]string) []string {
+	named := map[string]bool{}
+	for ref, digest := range have {
+		if !strings.HasPrefix(ref, "sha256:") {
+			named[digest] = true
+		}
+	}
+	var ids []string
+	for ref, digest := range have {
+		if strings.HasPrefix(ref, "sha256:") && !named[digest] {
+			ids = append(ids, ref)
+		}
+	}
+	slices.Sort(ids)
+	return ids
 }
 
 // absent lists the names of the wanted images that the store lacks or has with another id. containerd's Kubernetes side keeps two names for an

@@ -61,6 +61,7 @@ func (l Layout) PodLogs() string     { return l.Path("pod-logs") }
 // Single files of the state.
 func (l Layout) Kubeconfig() string       { return l.Path("kubeconfig") }
 func (l Layout) Ledger() string           { return l.Path("ledger.json") }
+func (l Layout) Finished() string         { return l.Path("finished") }
 func (l Layout) Lock() string             { return l.Path("lock") }
 func (l Layout) ControlSocket() string    { return l.Path("onenode.sock") }
 func (l Layout) ContainerdSocket() string { return l.Path("containerd", "run", "containerd.sock") }
@@ -79,10 +80,11 @@ const (
 	ContainerdRun = "/run/containerd"     // made by containerd whatever its state folder is
 	CNICache      = "/var/lib/cni"        // libcni CacheDir; results/<network>-<container>-<interface>
 	ContainerLogs = "/var/log/containers" // kubelet: links into its pod log folder
-	DevicePlugins = "/var/lib/kubelet"    // kubelet makes the folder for device plugins whatever its root folder is
-	CNIConfigBase = "/etc/cni"            // containerd's configuration watcher makes it
-	HostPortTable = "cni_hostport"        // CNI portmap's nftables table, shared by all networks of the machine
-	ProxyTable    = "kube-proxy"          // kube-proxy's nftables table
-	CgroupFS      = "/sys/fs/cgroup"      // cgroup v2, or the folder of the v1 hierarchies
+	KubeletBase   = "/var/lib/kubelet"    // kubelet makes the folder for device plugins whatever its root folder is
+	DevicePlugins = "/var/lib/kubelet/device-plugins"
+	CNIConfigBase = "/etc/cni"       // containerd's configuration watcher makes it
+	HostPortTable = "cni_hostport"   // CNI portmap's nftables table, shared by all networks of the machine
+	ProxyTable    = "kube-proxy"     // kube-proxy's nftables table
+	CgroupFS      = "/sys/fs/cgroup" // cgroup v2, or the folder of the v1 hierarchies
 	SystemdResolv = "/run/systemd/resolve/resolv.conf"
 )

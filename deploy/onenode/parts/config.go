@@ -11,11 +11,10 @@ import (
 	"github.com/perijove/perijove/deploy/onenode/layout"
 )
 
-// Image names. They are never pulled: `onenode up` builds and imports them.
-const (
-	PauseImage   = "perijove.dev/onenode/pause:1"
-	CoreDNSImage = "perijove.dev/onenode/coredns:1"
-)
+// PauseImage and CoreDNSImage name the node's own images of one build, so that another build replaces them where they run. They are never pulled:
+// `onenode up` imports them.
+func PauseImage(key string) string   { return "perijove.dev/onenode/pause:" + key }
+func CoreDNSImage(key string) string { return "perijove.dev/onenode/coredns:" + key }
 
 //go:embed templates
 var templates embed.FS
@@ -33,7 +32,7 @@ func newView(s Settings) view {
 		Settings: s,
 		NodeName: layout.NodeName, NodeIP: layout.NodeIP, Bridge: layout.Bridge, BridgeIP: layout.BridgeIP, PodCIDR: layout.PodCIDR,
 		ServiceCIDR: layout.ServiceCIDR, DNSIP: layout.DNSIP, Domain: layout.Domain, Network: layout.Network, CgroupName: layout.CgroupName,
-		PauseImage: PauseImage, CoreDNSImage: CoreDNSImage, KubeletClientCN: kubeletClientCN, ProvisionerCN: provisionerCN,
+		PauseImage: PauseImage(s.Key), CoreDNSImage: CoreDNSImage(s.Key), KubeletClientCN: kubeletClientCN, ProvisionerCN: provisionerCN,
 		PortKubelet: layout.PortKubelet, PortKubeletLive: layout.PortKubeletLive, PortProxy: layout.PortProxy, PortProxyLive: layout.PortProxyLive,
 	}
 }

@@ -11,7 +11,7 @@ import (
 // Settings are the facts about the machine that the parts depend on.
 type Settings struct {
 	Layout     layout.Layout
-	Bin        string // folder of the built programs
+	Key        string // of the build
 	ResolvConf string // the machine's name servers
 	Forward    bool   // a pod can reach those name servers, so the cluster's DNS may forward to them
 }
@@ -37,7 +37,10 @@ func All(s Settings) []Part {
 	return []Part{etcd(s), containerd(s), apiserver(s), manager(s), scheduler(s), kubelet(s), proxy(s), provisioner(s)}
 }
 
-func (s Settings) bin(name string) string    { return filepath.Join(s.Bin, name) }
+// Bin is the folder of the built programs.
+func (s Settings) Bin() string { return s.Layout.Bin(s.Key) }
+
+func (s Settings) bin(name string) string    { return filepath.Join(s.Bin(), name) }
 func (s Settings) pki(name string) string    { return filepath.Join(s.Layout.PKI(), name) }
 func (s Settings) config(name string) string { return filepath.Join(s.Layout.Config(), name) }
 

@@ -16,7 +16,7 @@ import (
 const (
 	probeStarting = 100 * time.Millisecond // between probes of a part that is coming up
 	probeRunning  = 3 * time.Second        // of one that was ready
-	stopWithin    = 10 * time.Second       // from SIGTERM to SIGKILL
+	stopWithin    = 3 * time.Second        // from SIGTERM to SIGKILL: kube-apiserver waits for the watches of pods, which nobody ends
 	maxLog        = 20 << 20               // bytes; a longer log is set aside when its part starts again
 )
 
