@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -23,6 +24,8 @@ const (
 	maxServers = 10
 	// stopWait is how long a stop request waits to say that the server is gone.
 	stopWait = 10 * time.Second
+	// startWait bounds the calls that a start makes; the gateway waits for a minute.
+	startWait = 45 * time.Second
 	// routeWait is how long a page waits to learn that a running server is reachable.
 	routeWait = 2 * time.Second
 )
@@ -165,12 +168,7 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error)
 	if a.status == http.StatusInternalServerError || errors.As(err, new(*spawn.Problem)) {
 		h.Log.ErrorContext(r.Context(), "request failed", "status", a.status, "user", v.name, "error", err)
 	}
-	switch a.status {
-	case http.StatusTooManyRequests:
-		w.Header().Set("Retry-After", "30")
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", "10")
-	}
+	retryAfter(w, a.status)
 	if isAPI(r) {
 		if a.plain == "" {
 			a.plain = h.Web.Text(language(r), a.text, a.data)
@@ -183,6 +181,16 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error)
 		ActionURL: contract.PathHome, Action: "error.back",
 		RequestID: telemetry.RequestID(r.Context()), User: v.name,
 	})
+}
+
+// retryAfter says in how many seconds a refused request may work.
+func retryAfter(w http.ResponseWriter, status int) {
+	switch status {
+	case http.StatusTooManyRequests:
+		w.Header().Set("Retry-After", "30")
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", "10")
+	}
 }
 
 func isAPI(r *http.Request) bool {
@@ -218,11 +226,13 @@ func (h *Hub) start(ctx context.Context, id notebook.ID) error {
 		}
 	}
 	if others >= maxServers {
-		return &spawn.Problem{Message: spawn.MsgTooMany, Data: map[string]string{"Limit": "10"}}
+		return &spawn.Problem{Message: spawn.MsgTooMany, Data: map[string]string{"Limit": strconv.Itoa(maxServers)}}
 	}
 	// A browser that goes away does not interrupt a start: half of it would be left for
 	// the next one to finish.
-	return h.Cluster.Start(context.WithoutCancel(ctx), id)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
+	defer cancel()
+	return h.Cluster.Start(ctx, id)
 }
 
 // reachable reports whether users can open a server that answers.

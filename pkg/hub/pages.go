@@ -110,9 +110,7 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id note
 		return err
 	}
 	h.Log.WarnContext(r.Context(), "server not started", "user", id.User, "server", id.Name, "error", err)
-	if problem.Message == spawn.MsgBusy {
-		w.Header().Set("Retry-After", "30")
-	}
+	retryAfter(w, problemStatus(problem.Message))
 	now := web.Line{ID: string(problem.Message), Data: problem.Data, Detail: problem.Detail}
 	h.Web.Page(w, r, problemStatus(problem.Message), web.Pending{
 		Viewer: v.viewer(), XSRF: v.xsrf, Owner: id.User, Server: id.Name, Failed: true,
@@ -150,7 +148,9 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
 		ReadyURL: openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
 	}
 	for _, step := range s.Steps {
-		page.Log = append(page.Log, line(step))
+		if !step.Failed { // the reason stands above, with its details
+			page.Log = append(page.Log, line(step))
+		}
 	}
 	if page.Failed {
 		page.RequestID = telemetry.RequestID(r.Context())

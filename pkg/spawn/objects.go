@@ -36,6 +36,14 @@ const (
 // PodName is the fixed name of a server's pod.
 func PodName(id notebook.ID) string { return "jupyter-" + notebook.Slug(id) }
 
+// hostname is what the prompt of a terminal shows: the pod's name, cut to the length of
+// a DNS label.
+func hostname(id notebook.ID) string {
+	const longest = 63 // RFC 1123 §2.1
+	name := PodName(id)
+	return strings.TrimRight(name[:min(longest, len(name))], "-")
+}
+
 // ClaimName is the fixed name of a user's home volume.
 func ClaimName(user string) string { return "claim-" + notebook.UserSlug(user) }
 
@@ -119,6 +127,7 @@ func Pod(site Site, p Profile, id notebook.ID, nonce string) *corev1.Pod {
 		Spec: corev1.PodSpec{
 			// Jupyter that ends with code 0 was asked to; anything else is started again.
 			RestartPolicy:                 corev1.RestartPolicyOnFailure,
+			Hostname:                      hostname(id),
 			TerminationGracePeriodSeconds: new(int64(10)),
 			// No token of the cluster's API in a pod that runs anybody's code (K6), and no
 			// service addresses of its neighbours in its environment.

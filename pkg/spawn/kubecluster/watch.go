@@ -17,6 +17,9 @@ import (
 	"github.com/perijove/perijove/pkg/spawn"
 )
 
+// patchTimeout bounds one write of a condition.
+const patchTimeout = 10 * time.Second
+
 // podHandler follows the pods: those that wait for a secret get it, those that start are
 // probed. Every replica does this; doing it twice changes nothing.
 func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
@@ -93,12 +96,14 @@ func (c *Cluster) mark(ctx context.Context, pod *corev1.Pod, answering bool) boo
 		c.log.ErrorContext(ctx, "condition cannot be encoded", "error", err)
 		return false
 	}
+	// The pod's change ends its probe, and with it ctx, before the answer has been read.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patchTimeout)
+	defer cancel()
 	_, err = c.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	switch {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return true
-	case ctx.Err() == nil:
-		c.log.WarnContext(ctx, "condition not written, trying again", "pod", pod.Name, "error", err)
 	}
+	c.log.WarnContext(ctx, "condition not written, trying again", "pod", pod.Name, "error", err)
 	return false
 }
