@@ -9,6 +9,7 @@ import (
 	"log/slog"
 
 	"go.yaml.in/yaml/v3"
+	"k8s.io/klog/v2"
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/telemetry"
@@ -35,6 +36,7 @@ func Main(ctx context.Context, args []string, stderr io.Writer) int {
 		return 2
 	}
 	log := telemetry.NewLogger(stderr, slog.LevelInfo).With("service", "spawner")
+	klog.SetSlogLogger(log) // client-go's own lines, in the same form as ours
 	if err := Run(ctx, cfg, log); err != nil {
 		log.ErrorContext(ctx, "stopped", "error", err)
 		return 1
