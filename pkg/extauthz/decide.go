@@ -10,6 +10,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/policy"
 	"github.com/perijove/perijove/pkg/redirect"
@@ -59,15 +60,20 @@ type Decider struct {
 	Passes   *pass.Ring
 	// Revoked reports from memory whether a session is over before its time.
 	Revoked func(id, user string, since time.Time) bool
-	// Scheme is that of the public URL, "https" or "http": what an Origin header of our
-	// own pages starts with, and whether cookies are Secure.
-	Scheme string
+	// Site is our own scheme and hosts: what an Origin header of our own pages says, and
+	// whether cookies are Secure.
+	Site origin.Site
 	// PassTTL is how long a fresh pass lives.
 	PassTTL time.Duration
 }
 
 // Decide judges one request at now.
 func (d *Decider) Decide(req Request, now time.Time) Verdict {
+	// Envoy answers our hosts only; should that ever be configured away, a page that
+	// rebinds its own name to our address ends here (H9).
+	if !d.Site.Answers(req.Host) {
+		return refuse(req, ReasonMalformed, http.StatusForbidden)
+	}
 	switch req.Kind {
 	case contract.KindServer:
 		return d.server(req, now)
@@ -85,7 +91,7 @@ func (d *Decider) hub(req Request, now time.Time) Verdict {
 	if err != nil {
 		return login(req)
 	}
-	if crossOrigin(req, d.Scheme) {
+	if crossOrigin(req, d.Site) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(s.User)
 	}
 	if policy.Decide(s.User, policy.Request{Kind: policy.Hub}) != policy.Enter {
@@ -117,7 +123,7 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 	if policy.Decide(p.Visitor, policy.Request{Kind: policy.Server, Owner: req.Owner, Server: req.Server}) != policy.Enter {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(p.Visitor)
 	}
-	if crossOrigin(req, d.Scheme) {
+	if crossOrigin(req, d.Site) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(p.Visitor)
 	}
 	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: p.Visitor}
@@ -126,7 +132,7 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 		if err != nil {
 			return refuse(req, ReasonMalformed, http.StatusForbidden).by(p.Visitor)
 		}
-		v.SetCookies = pass.SetCookies(token, req.Owner, d.Scheme == "https")
+		v.SetCookies = pass.SetCookies(token, req.Owner, d.Site.Secure())
 	}
 	if location, ok := addSlash(req); ok {
 		v.Allow, v.Reason, v.Status, v.Location = false, ReasonSlash, http.StatusFound, location
@@ -195,7 +201,7 @@ func identityHeaders(u identity.User) []Header {
 // request that changes something or opens a websocket (S9, S10). Browsers always send
 // Origin with these; a websocket without it comes from no browser and has no business
 // with a browser's cookie.
-func crossOrigin(req Request, scheme string) bool {
+func crossOrigin(req Request, site origin.Site) bool {
 	upgrade := req.Upgrade != ""
 	if safeMethod(req.Method) && !upgrade {
 		return false
@@ -203,7 +209,7 @@ func crossOrigin(req Request, scheme string) bool {
 	if req.Origin == "" && upgrade {
 		return true
 	}
-	if req.Origin != "" && !strings.EqualFold(req.Origin, scheme+"://"+req.Host) {
+	if req.Origin != "" && !site.Same(req.Origin, req.Host) {
 		return true
 	}
 	return req.FetchSite != "" && req.FetchSite != "same-origin" && req.FetchSite != "none"

@@ -17,6 +17,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/session"
 )
@@ -49,9 +50,13 @@ func newHouse(t testing.TB) house {
 	if err != nil {
 		t.Fatal(err)
 	}
+	site, err := origin.Parse("https://hub.test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
 	h := house{revoked: map[string]bool{}}
 	h.Decider = &Decider{
-		Sessions: sessions, Passes: passes, Scheme: "https", PassTTL: time.Minute,
+		Sessions: sessions, Passes: passes, Site: site, PassTTL: time.Minute,
 		Revoked: func(id, user string, _ time.Time) bool { return h.revoked[id] || h.revoked[user] },
 	}
 	return h
@@ -314,6 +319,8 @@ func TestMalformedIsRefused(t *testing.T) {
 	alice, aliceCookie := h.session(t, "alice")
 	cookie := aliceCookie + "; " + h.pass(t, alice, "alice", now())
 	for name, change := range map[string]func(*Request){
+		"H9 other host":  func(r *Request) { r.Host = "evil.test" },
+		"no host":        func(r *Request) { r.Host = "" },
 		"no kind":        func(r *Request) { r.Kind = "" },
 		"unknown kind":   func(r *Request) { r.Kind = "public" },
 		"kind's case":    func(r *Request) { r.Kind = "Server" },
@@ -380,7 +387,7 @@ func TestLogoutRoute(t *testing.T) {
 	h := newHouse(t)
 	_, aliceCookie := h.session(t, "alice")
 	for _, cookie := range []string{"", aliceCookie} {
-		v := h.Decide(Request{Kind: contract.KindLogout, Method: "GET", Path: "/user/alice/logout", Cookie: cookie}, now())
+		v := h.Decide(Request{Kind: contract.KindLogout, Method: "GET", Path: "/user/alice/logout", Host: "hub.test", Cookie: cookie}, now())
 		if v.Allow || v.Status != 302 || v.Location != "/hub/logout" || len(v.SetCookies) > 0 {
 			t.Errorf("%+v", v)
 		}

@@ -8,13 +8,13 @@ import (
 	"io"
 	"log/slog"
 	"net"
-	"net/url"
 	"os"
 	"time"
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/serve"
 	"github.com/perijove/perijove/pkg/session"
@@ -26,6 +26,8 @@ type Config struct {
 	// PublicURL is where people reach the platform: http(s)://host[:port]. With https
 	// all cookies are Secure.
 	PublicURL string `yaml:"publicURL"`
+	// ExtraHosts are further Host header values that Envoy answers: 127.0.0.1:8000.
+	ExtraHosts []string `yaml:"extraHosts"`
 	// Listen says where Envoy reaches this service.
 	Listen Listen `yaml:"listen"`
 	// PrivateListen serves /healthz, /readyz and /metrics: host:port.
@@ -78,8 +80,10 @@ func Defaults() Config {
 // Validate returns every fault at once, each with its key.
 func (c Config) Validate() error {
 	var f config.Faults
-	if _, err := scheme(c.PublicURL); err != nil {
+	if _, err := origin.Parse(c.PublicURL, nil); err != nil {
 		f.Addf("publicURL", "%v", err)
+	} else if _, err := origin.Parse(c.PublicURL, c.ExtraHosts); err != nil {
+		f.Addf("extraHosts", "%v", err)
 	}
 	f.Required(map[string]string{"kubernetes.namespace": c.Kubernetes.Namespace, "kubernetes.revocationSecret": c.Kubernetes.RevocationSecret})
 	listen(&f, "listen.grpc", c.Listen.GRPC, true)
@@ -114,18 +118,6 @@ func listen(f *config.Faults, key, addr string, unixToo bool) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		f.Addf(key, "must be host:port%s", map[bool]string{true: " or unix:/path"}[unixToo])
 	}
-}
-
-// scheme returns the public URL's scheme.
-func scheme(publicURL string) (string, error) {
-	u, err := url.Parse(publicURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return "", errors.New("must be http://host[:port] or https://host[:port]")
-	}
-	if u.Path != "" && u.Path != "/" {
-		return "", errors.New("must have no path: the platform is served at the root of its host")
-	}
-	return u.Scheme, nil
 }
 
 func (c Config) sessionRing() (*session.Ring, error) {

@@ -68,6 +68,9 @@ ldap: {urls: ["ldap://ldap.test"]}
 }
 
 func TestUnknownKeysAndMissingFile(t *testing.T) {
+	if _, out := runMain(t, "publicURL: https://hub.test\nextraHosts: ['*']\n"); !strings.Contains(out, "extraHosts: ") {
+		t.Error(out)
+	}
 	if code, out := runMain(t, "publicUrl: x\nldap: {alowedGroups: [a]}\n"); code != 2 || !strings.Contains(out, "publicUrl") || !strings.Contains(out, "alowedGroups") {
 		t.Errorf("%d %s", code, out)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/perijove/perijove/pkg/kube"
 	"github.com/perijove/perijove/pkg/login"
 	"github.com/perijove/perijove/pkg/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/revocation"
 	"github.com/perijove/perijove/pkg/serve"
 	"github.com/perijove/perijove/pkg/telemetry"
@@ -39,7 +40,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 // RunWith is Run with a Kubernetes client of the caller's: tests bring a fake one.
 func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
-	publicScheme, err := scheme(cfg.PublicURL)
+	site, err := origin.Parse(cfg.PublicURL, cfg.ExtraHosts)
 	if err != nil {
 		return err
 	}
@@ -60,11 +61,11 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	revoked := revocation.New(client, cfg.Kubernetes.Namespace, cfg.Kubernetes.RevocationSecret, time.Now, log)
 	watchMetrics(reg, revoked)
 	checks := extauthz.NewServer(&extauthz.Decider{
-		Sessions: sessions, Passes: passes, Revoked: revoked.Revoked, Scheme: publicScheme, PassTTL: cfg.PassTTL,
+		Sessions: sessions, Passes: passes, Revoked: revoked.Revoked, Site: site, PassTTL: cfg.PassTTL,
 	}, renderer, time.Now, log, reg)
 	pages := login.New(login.Settings{
 		Check: ldaplogin.New(cfg.LDAP).Check, Method: "ldap", Sessions: sessions, Passes: passes, Revoked: revoked,
-		Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Secure: publicScheme == "https", Now: time.Now, Log: log,
+		Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Secure: site.Secure(), Now: time.Now, Log: log,
 	}, renderer, reg)
 
 	g, ctx := errgroup.WithContext(ctx)
