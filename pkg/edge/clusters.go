@@ -141,7 +141,11 @@ func mutualTLS(peer string) *corev3.TransportSocket {
 	context := &tlsv3.UpstreamTlsContext{
 		Sni: peer,
 		CommonTlsContext: &tlsv3.CommonTlsContext{
-			TlsParams:                      &tlsv3.TlsParameters{TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+			// The maximum too: without it Envoy, as a client, offers TLS 1.2 at most.
+			TlsParams: &tlsv3.TlsParameters{
+				TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
+				TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
+			},
 			AlpnProtocols:                  []string{"h2"},
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: SecretGateway}},
 			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{

@@ -191,6 +191,8 @@ func ads() *corev3.ConfigSource {
 	return &corev3.ConfigSource{
 		ResourceApiVersion:    corev3.ApiVersion_V3,
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
+		// No timeout: an Envoy without routes must stay unready, not answer 404.
+		InitialFetchTimeout: durationpb.New(0),
 	}
 }
 

@@ -28,6 +28,7 @@ import (
 	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/slapd"
 )
 
 const namespace = "perijove"
@@ -49,8 +50,10 @@ type stack struct {
 	gate   mtls.Files // the gateway's certificate
 	spawn  mtls.Files // the spawner's
 
-	stopXDS func()
-	pods    int
+	ldap *slapd.Server
+
+	stopXDS, stopAuthz, stopSpawner func()
+	pods                            int
 }
 
 func newStack(t *testing.T) *stack {

@@ -58,8 +58,18 @@ func Start(tb testing.TB, o Options) *Envoy {
 		tb.Fatal(err)
 	}
 	go func() { _ = e.cmd.Wait(); close(e.done); _ = logFile.Close() }()
-	tb.Cleanup(e.Kill)
+	tb.Cleanup(e.stop)
 	return e
+}
+
+// stop ends Envoy the polite way, so that its access log is whole.
+func (e *Envoy) stop() {
+	_ = e.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-e.done:
+	case <-time.After(5 * time.Second):
+		e.Kill()
+	}
 }
 
 // bootstrap writes envoy/bootstrap.yaml with this test's paths and ports. Each
@@ -129,6 +139,16 @@ func (e *Envoy) IsReady() bool {
 	}
 	_ = resp.Body.Close()
 	return resp.StatusCode == http.StatusOK
+}
+
+// Alive asks whether the process runs and answers on its admin port.
+func (e *Envoy) Alive() bool {
+	resp, err := http.Get("http://" + e.Admin + "/server_info")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return true
 }
 
 // AdminGet returns the body of an admin page.

@@ -1,0 +1,143 @@
+package dataplane
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/coder/websocket"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+// person is somebody with a browser-like client.
+type person struct {
+	s    *stack
+	http *http.Client
+}
+
+func (s *stack) newPerson() *person {
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, publicAddr)
+	}}
+	s.t.Cleanup(transport.CloseIdleConnections)
+	return &person{s: s, http: &http.Client{Jar: &jar{}, Transport: transport}}
+}
+
+var xsrfField = regexp.MustCompile(`name="` + contract.XSRFName + `"[^>]*value="([^"]*)"`)
+
+// login goes through the form as a browser does.
+func (s *stack) login(name string) *person {
+	s.t.Helper()
+	p := s.newPerson()
+	page := p.visit("/hub/login")
+	m := xsrfField.FindStringSubmatch(page.body)
+	if m == nil {
+		s.t.Fatalf("the login page (%d) has no form:\n%s", page.code, page.body)
+	}
+	r := p.send("POST", "/hub/login", url.Values{"username": {name}, "password": {name + "-password"}, contract.XSRFName: {m[1]}}, false)
+	if r.code != http.StatusSeeOther {
+		s.t.Fatalf("login of %s answers %d:\n%s", name, r.code, r.body)
+	}
+	return p
+}
+
+// visit is a navigation: redirects are followed.
+func (p *person) visit(path string) reply { return p.send("GET", path, nil, true) }
+
+// fetch is what a page's script sends: no redirect is followed.
+func (p *person) fetch(method, path string, headers ...string) reply {
+	return p.request(method, path, nil, false, append([]string{"Accept: */*", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Origin: http://" + publicHost}, headers...)...)
+}
+
+func (p *person) send(method, path string, form url.Values, follow bool) reply {
+	return p.request(method, path, form, follow, "Accept: text/html", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Origin: http://"+publicHost)
+}
+
+func (p *person) request(method, path string, form url.Values, follow bool, headers ...string) reply {
+	p.s.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	req, err := http.NewRequest(method, "http://"+publicHost+path, body)
+	if err != nil {
+		p.s.t.Fatal(err)
+	}
+	if form != nil {
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for _, h := range headers {
+		k, v, _ := strings.Cut(h, ": ")
+		req.Header.Set(k, v)
+	}
+	client := *p.http
+	if !follow {
+		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		p.s.t.Fatalf("%s %s: %v", method, path, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil {
+		p.s.t.Fatal(err)
+	}
+	return reply{code: resp.StatusCode, header: resp.Header, body: string(content)}
+}
+
+// cookies returns the Cookie header that a browser would send to path.
+func (p *person) cookies(path string) string {
+	u, err := url.Parse("http://" + publicHost + path)
+	if err != nil {
+		p.s.t.Fatal(err)
+	}
+	var all []string
+	for _, c := range p.http.Jar.Cookies(u) {
+		all = append(all, c.Name+"="+c.Value)
+	}
+	return strings.Join(all, "; ")
+}
+
+// dial opens a websocket; the error of a refusal names its status.
+func (p *person) dial(path, origin string) (*websocket.Conn, int, error) {
+	header := http.Header{}
+	if origin != "" {
+		header.Set("Origin", origin)
+	}
+	conn, resp, err := websocket.Dial(context.Background(), "ws://"+publicHost+path, &websocket.DialOptions{HTTPClient: p.http, HTTPHeader: header})
+	code := 0
+	if resp != nil {
+		code = resp.StatusCode
+	}
+	return conn, code, err
+}
+
+// jar keeps cookies as browsers do: paths are compared as they are written, escapes
+// and all (net/http/cookiejar compares them decoded).
+type jar struct{ cookies []*http.Cookie }
+
+func (j *jar) SetCookies(_ *url.URL, cookies []*http.Cookie) {
+	for _, c := range cookies {
+		j.cookies = slices.DeleteFunc(j.cookies, func(o *http.Cookie) bool { return o.Name == c.Name && o.Path == c.Path })
+		if c.MaxAge >= 0 {
+			j.cookies = append(j.cookies, c)
+		}
+	}
+}
+
+func (j *jar) Cookies(u *url.URL) (out []*http.Cookie) {
+	for _, c := range j.cookies {
+		path := u.EscapedPath()
+		if path == c.Path || strings.HasPrefix(path, strings.TrimSuffix(c.Path, "/")+"/") {
+			out = append(out, &http.Cookie{Name: c.Name, Value: c.Value})
+		}
+	}
+	return out
+}
