@@ -57,7 +57,10 @@ type Verdict struct {
 // Decider holds what decisions rest on.
 type Decider struct {
 	Sessions *session.Ring
-	Passes   *pass.Ring
+	// Passes signs fresh passes and Seen judges those that come in: a Cache over the
+	// same ring.
+	Passes *pass.Ring
+	Seen   *pass.Cache
 	// Revoked reports from memory whether a session is over before its time.
 	Revoked func(id, user string, since time.Time) bool
 	// Site is our own scheme and hosts: what an Origin header of our own pages says, and
@@ -162,7 +165,7 @@ func (d *Decider) visitor(req Request, now time.Time) (p pass.Pass, renew bool, 
 	if err != nil {
 		return pass.Pass{}, false, err
 	}
-	p, state := d.Passes.Verify(token, now)
+	p, state := d.Seen.Verify(token, now)
 	if state == pass.Bad || p.Owner != req.Owner || d.Revoked(p.SessionID, p.Visitor.Name, p.Since) {
 		return pass.Pass{}, false, session.ErrInvalid
 	}

@@ -56,7 +56,7 @@ func newHouse(t testing.TB) house {
 	}
 	h := house{revoked: map[string]bool{}}
 	h.Decider = &Decider{
-		Sessions: sessions, Passes: passes, Site: site, PassTTL: time.Minute,
+		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, 100), Site: site, PassTTL: time.Minute,
 		Revoked: func(id, user string, _ time.Time) bool { return h.revoked[id] || h.revoked[user] },
 	}
 	return h
@@ -417,11 +417,13 @@ func BenchmarkDecide(b *testing.B) {
 	alice, aliceCookie := h.session(b, "alice")
 	for name, req := range map[string]Request{
 		"pass": toServer("alice", h.pass(b, alice, "alice", now())), "anonymous": toServer("alice", ""),
-		"hub": {Kind: contract.KindHub, Method: "GET", Path: "/hub/home", Cookie: aliceCookie},
+		"hub": {Kind: contract.KindHub, Method: "GET", Path: "/hub/home", Host: "hub.test", Cookie: aliceCookie},
 	} {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
-				h.Decide(req, now())
+				if v := h.Decide(req, now()); v.Allow == (req.Cookie == "") {
+					b.Fatal(v)
+				}
 			}
 		})
 	}

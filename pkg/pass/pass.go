@@ -168,27 +168,40 @@ func (r *Ring) Sign(p Pass) (string, error) {
 
 // Verify judges a token at now. The Pass is zero when the State is Bad.
 func (r *Ring) Verify(token string, now time.Time) (Pass, State) {
-	if !compact.Strict(token, 3, maxToken) {
+	p, ok := r.genuine(token)
+	if !ok {
 		return Pass{}, Bad
+	}
+	return p.at(now)
+}
+
+// genuine reports whether we signed token, whatever the time is, and what it says.
+func (r *Ring) genuine(token string) (Pass, bool) {
+	if !compact.Strict(token, 3, maxToken) {
+		return Pass{}, false
 	}
 	// The only algorithm is named here: a token's own "alg" chooses nothing.
 	parsed, err := jwt.ParseSigned(token, []jose.SignatureAlgorithm{jose.ES256})
 	if err != nil || len(parsed.Headers) != 1 || parsed.Headers[0].KeyID == "" {
-		return Pass{}, Bad
+		return Pass{}, false
 	}
 	keys := r.public.Key(parsed.Headers[0].KeyID)
 	if len(keys) != 1 {
-		return Pass{}, Bad
+		return Pass{}, false
 	}
 	var c claims
 	if err := parsed.Claims(keys[0].Key, &c); err != nil || !c.complete() {
-		return Pass{}, Bad
+		return Pass{}, false
 	}
-	p := Pass{
+	return Pass{
 		Visitor: identity.User{Name: c.Subject, DisplayName: c.DisplayName, Admin: c.Admin}, Owner: c.Owner,
 		SessionID: c.SessionID, Since: time.UnixMilli(c.SinceMillis), SessionExpires: time.Unix(c.SessionExpires, 0),
 		Issued: time.Unix(c.Issued, 0), Expires: time.Unix(c.Expires, 0),
-	}
+	}, true
+}
+
+// at judges a genuine pass at now.
+func (p Pass) at(now time.Time) (Pass, State) {
 	switch {
 	case !now.Before(p.SessionExpires):
 		return Pass{}, Bad

@@ -20,6 +20,7 @@ import (
 	"github.com/perijove/perijove/pkg/login"
 	"github.com/perijove/perijove/pkg/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/origin"
+	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/revocation"
 	"github.com/perijove/perijove/pkg/serve"
 	"github.com/perijove/perijove/pkg/telemetry"
@@ -28,6 +29,10 @@ import (
 
 // maxCheck bounds one check request in bytes; Envoy refuses headers over 60 KiB.
 const maxCheck = 256 << 10
+
+// passCache is how many living passes are remembered: about 1 KB each, and a pass lives
+// for a minute.
+const passCache = 10_000
 
 // Run serves until ctx is done.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
@@ -61,7 +66,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	revoked := revocation.New(client, cfg.Kubernetes.Namespace, cfg.Kubernetes.RevocationSecret, time.Now, log)
 	watchMetrics(reg, revoked)
 	checks := extauthz.NewServer(&extauthz.Decider{
-		Sessions: sessions, Passes: passes, Revoked: revoked.Revoked, Site: site, PassTTL: cfg.PassTTL,
+		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, passCache), Revoked: revoked.Revoked, Site: site, PassTTL: cfg.PassTTL,
 	}, renderer, time.Now, log, reg)
 	pages := login.New(login.Settings{
 		Check: ldaplogin.New(cfg.LDAP).Check, Method: "ldap", Sessions: sessions, Passes: passes, Revoked: revoked,
