@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"log/slog"
@@ -16,9 +17,12 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	k8stesting "k8s.io/client-go/testing"
 
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
@@ -64,6 +68,7 @@ func newStack(t *testing.T) *stack {
 		gate:  ca.Issue(contract.NameGateway, time.Hour),
 		spawn: ca.Issue(contract.NameSpawner, time.Hour),
 	}
+	s.client.PrependReactor("create", "*", stamp)
 	writeFile(t, s.path("server.key"), bytes.Repeat([]byte("k"), 32))
 	s.startXDS()
 	s.startAuthz()
@@ -71,6 +76,19 @@ func newStack(t *testing.T) *stack {
 	s.envoy = envoyproc.Start(t, envoyproc.Options{Node: "envoy-1", XDSSock: s.path("xds.sock"), TLS: s.gate})
 	s.envoy.Ready(t)
 	return s
+}
+
+// stamp gives a new object what a real API server gives it.
+func stamp(action k8stesting.Action) (bool, runtime.Object, error) {
+	object, err := meta.Accessor(action.(k8stesting.CreateAction).GetObject())
+	if err != nil {
+		return false, nil, err
+	}
+	if object.GetUID() == "" {
+		object.SetUID(types.UID(rand.Text()))
+	}
+	object.SetCreationTimestamp(metav1.Now())
+	return false, nil, nil
 }
 
 // shortDir keeps Unix socket paths below their limit of 107 bytes.

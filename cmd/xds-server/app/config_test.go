@@ -1,0 +1,93 @@
+package app
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+const good = `
+publicURL: https://hub.example
+listen: {xds: "unix:/tmp/xds.sock", private: ":9101"}
+kubernetes: {namespaces: [perijove]}
+upstreams: {authz: "unix:/a", login: "unix:/l", hub: "hub:8081"}
+serverKeyFile: /etc/perijove/server.key
+`
+
+func write(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "xds-server.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func start(t *testing.T, text string) (code int, stderr string) {
+	t.Helper()
+	var out bytes.Buffer
+	code = Main(t.Context(), []string{"-config", write(t, text)}, &out)
+	return code, out.String()
+}
+
+func TestEveryFaultIsListedAndTheExitCodeIs2(t *testing.T) {
+	code, stderr := start(t, `
+publicURL: hub.example
+extraHosts: ["*", "a/b"]
+listen: {xds: ":18000", status: ":18001", private: ""}
+kubernetes: {namespaces: []}
+envoy: {address: everywhere, port: 70000}
+upstreams: {authz: "", login: "unix:l", hub: hub}
+`)
+	if code != 2 {
+		t.Errorf("exit code %d, want 2", code)
+	}
+	for _, key := range []string{
+		"publicURL", "extraHosts[0]", "extraHosts[1]", "listen.private", "serverKeyFile", "tls.cert", "tls.key", "tls.ca",
+		"clients.xds", "clients.status", "kubernetes.namespaces", "envoy.address", "envoy.port",
+		"upstreams.authz", "upstreams.login", "upstreams.hub",
+	} {
+		if !strings.Contains(stderr, key+": ") {
+			t.Errorf("%s is not named:\n%s", key, stderr)
+		}
+	}
+}
+
+func TestMisspeltKeysAreFaults(t *testing.T) {
+	code, stderr := start(t, strings.Replace(good, "serverKeyFile", "serverKeyfile", 1))
+	if code != 2 || !strings.Contains(stderr, "serverKeyfile") {
+		t.Errorf("%d: %s", code, stderr)
+	}
+}
+
+func TestGoodConfigurationPassesValidation(t *testing.T) {
+	code, stderr := start(t, good) // then fails for want of a cluster, which is no configuration fault
+	if code != 1 {
+		t.Errorf("exit code %d, want 1:\n%s", code, stderr)
+	}
+}
+
+func TestHosts(t *testing.T) {
+	for _, c := range []struct {
+		url   string
+		extra []string
+		want  string
+	}{
+		{"https://hub.example", nil, "hub.example hub.example:443"},
+		{"https://hub.example:443/", nil, "hub.example:443 hub.example"},
+		{"http://localhost:8000", []string{"127.0.0.1:8000", "localhost:8000"}, "localhost:8000 127.0.0.1:8000"},
+		{"http://[::1]:8000", nil, "[::1]:8000"},
+	} {
+		got, err := hosts(Config{PublicURL: c.url, ExtraHosts: c.extra})
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("hosts(%s) = %q, %v, want %q", c.url, got, err, c.want)
+		}
+	}
+	for _, bad := range []string{"", "hub.example", "ftp://x", "http://", "http://h/path", "http://h:port"} {
+		if _, err := hosts(Config{PublicURL: bad}); err == nil {
+			t.Errorf("%q was accepted", bad)
+		}
+	}
+}
