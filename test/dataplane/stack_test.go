@@ -228,6 +228,12 @@ func (r reply) get(name string) string { return r.header.Get(name) }
 // cleaned as Go's client would clean them.
 func (s *stack) raw(method, path string, headers ...string) reply {
 	s.t.Helper()
+	return s.rawAt(publicAddr, method, path, headers...)
+}
+
+// rawAt is raw to another listener.
+func (s *stack) rawAt(addr, method, path string, headers ...string) reply {
+	s.t.Helper()
 	text := method + " " + path + " HTTP/1.1\r\n"
 	if !hasHost(headers) {
 		text += "Host: " + publicHost + "\r\n"
@@ -235,7 +241,7 @@ func (s *stack) raw(method, path string, headers ...string) reply {
 	for _, h := range headers {
 		text += h + "\r\n"
 	}
-	return s.rawBytes(text + "\r\n")
+	return s.rawBytesAt(addr, text+"\r\n")
 }
 
 func hasHost(headers []string) bool {
@@ -250,7 +256,12 @@ func hasHost(headers []string) bool {
 // rawBytes sends bytes and reads one response; code 0 means that there was none.
 func (s *stack) rawBytes(text string) reply {
 	s.t.Helper()
-	conn, err := net.Dial("tcp", publicAddr)
+	return s.rawBytesAt(publicAddr, text)
+}
+
+func (s *stack) rawBytesAt(addr, text string) reply {
+	s.t.Helper()
+	conn, err := net.Dial("tcp", addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -33,6 +33,8 @@ type Options struct {
 	Node    string
 	XDSSock string
 	TLS     mtls.Files
+	// Edit, if set, changes the bootstrap's text last.
+	Edit func(bootstrap string) string
 }
 
 // Start runs Envoy until the test ends. It does not wait for readiness: an Envoy
@@ -106,6 +108,9 @@ func bootstrap(tb testing.TB, dir string, o Options, e *Envoy) string {
 			tb.Fatalf("envoy/bootstrap.yaml no longer contains %q", old)
 		}
 		text = strings.ReplaceAll(text, old, now)
+	}
+	if o.Edit != nil {
+		text = o.Edit(text)
 	}
 	path := filepath.Join(dir, "bootstrap.yaml")
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
