@@ -1,12 +1,14 @@
 package dataplane
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 )
@@ -135,5 +137,33 @@ func TestDirectoryDies(t *testing.T) {
 	}
 	if r := alice.fetch("GET", "/user/alice/api"); r.code != 200 {
 		t.Errorf("alice, logged in, gets %d", r.code)
+	}
+}
+
+// K8, R10: while the control plane is dead alice's pod dies and mallory's gets its
+// address. Envoy still routes alice there; the secret of her own pod makes mallory's
+// server refuse, so neither sees the other's data.
+func TestK8_ReusedAddressServesNobodyElse(t *testing.T) {
+	s := newStack(t)
+	key := bytes.Repeat([]byte("k"), 32)
+	first := newUpstream(t, "10.99.0.1", "alice")
+	first.guard(contract.ServerSecret(key, namespace, "jupyter-alice", "n1"))
+	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, first.addr, spawned("n1"))
+	s.routed("/user/alice/api", true)
+	alice := s.login("alice")
+	if r := alice.visit("/user/alice/lab"); r.code != 200 { // negative control: her own pod knows the secret
+		t.Fatalf("alice at her own pod: %d", r.code)
+	}
+	s.stopXDS()
+	first.stop()
+	second := newUpstream(t, "10.99.0.1", "mallory")
+	second.guard(contract.ServerSecret(key, namespace, "jupyter-mallory", "n2"))
+	for range 20 {
+		if r := alice.fetch("GET", "/user/alice/api/contents/secret"); r.code != 403 || strings.Contains(r.body, "mallory") {
+			t.Fatalf("alice got %d %s from another's pod", r.code, r.body)
+		}
+	}
+	if n := len(second.requests()); n != 0 {
+		t.Errorf("mallory's server accepted %d of alice's requests", n)
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // upstream stands for a user's server: it answers everything with what it was sent
@@ -15,8 +17,11 @@ import (
 type upstream struct {
 	addr string
 
-	mu   sync.Mutex
-	seen []seen
+	stop func()
+
+	mu     sync.Mutex
+	seen   []seen
+	secret string // if set, requests without it are refused, as a spawned server does
 }
 
 type seen struct {
@@ -39,9 +44,10 @@ func newUpstream(t *testing.T, ip, marker string) *upstream {
 		if r.URL.RawQuery != "" {
 			s.Path += "?" + r.URL.RawQuery
 		}
-		u.mu.Lock()
-		u.seen = append(u.seen, s)
-		u.mu.Unlock()
+		if !u.accept(s) {
+			w.WriteHeader(http.StatusForbidden)
+			return
+		}
 		if r.Header.Get("Upgrade") != "" {
 			echo(w, r)
 			return
@@ -50,8 +56,26 @@ func newUpstream(t *testing.T, ip, marker string) *upstream {
 		_ = json.NewEncoder(w).Encode(s)
 	})}
 	go func() { _ = srv.Serve(l) }()
-	t.Cleanup(func() { _ = srv.Close() })
+	u.stop = func() { _ = srv.Close() }
+	t.Cleanup(u.stop)
 	return u
+}
+
+// guard makes the upstream refuse requests that do not carry secret.
+func (u *upstream) guard(secret string) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.secret = secret
+}
+
+func (u *upstream) accept(s seen) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.secret != "" && s.Header.Get(contract.HeaderServerSecret) != u.secret {
+		return false
+	}
+	u.seen = append(u.seen, s)
+	return true
 }
 
 func echo(w http.ResponseWriter, r *http.Request) {
