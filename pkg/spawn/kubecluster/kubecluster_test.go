@@ -196,7 +196,7 @@ func checkWhole(t *testing.T, client *fake.Clientset) {
 	}
 }
 
-// TestStartTwiceAtOnce: a hundred requests, two replicas, one server (D7).
+// TestD7_ManyStartsMakeOneServer: a hundred requests, two replicas, one server (D7).
 func TestD7_ManyStartsMakeOneServer(t *testing.T) {
 	client := newClient()
 	a, _ := boot(t, client, config())

@@ -1,0 +1,199 @@
+package hub
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/url"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+// TestREST goes through JupyterHub's calls and their answers.
+func TestREST(t *testing.T) {
+	p := newPlatform(t)
+	if code, _, body := p.get("/hub/api/"); code != 200 || !strings.Contains(body, `"version"`) {
+		t.Errorf("version: %d %s", code, body)
+	}
+	for body, want := range map[string]int{
+		"[]": 400, `{"profile":"gpu"}`: 400, `{"profile":7}`: 400, `{"image":"evil"}`: 400, `{`: 400,
+		`{"x":"` + strings.Repeat("a", maxBody) + `"}`: 413,
+	} {
+		if code, _, got := p.api("POST", "/hub/api/users/alice/server", body); code != want || !json.Valid([]byte(got)) {
+			t.Errorf("K4: start with %.40s: %d %s", body, code, got)
+		}
+	}
+	if code, _, _ := p.read(p.send(request{method: "POST", path: "/hub/api/users/alice/server", body: "{}", headers: []string{contract.XSRFHeader, token, "Content-Type", "text/plain"}})); code != 415 {
+		t.Errorf("text/plain: %d", code)
+	}
+	if p.pods() != 0 {
+		t.Fatal("a refused request started a server")
+	}
+	for range 2 {
+		if code, _, body := p.api("POST", "/hub/api/users/alice/servers/demo", `{"profile":"lab"}`); code != 202 {
+			t.Fatalf("start: %d %s", code, body)
+		}
+	}
+	if code, _, body := p.get("/hub/api/user"); code != 200 || !strings.Contains(body, `"pending":"spawn","url":"/user/alice/demo/","progress_url":"/hub/api/users/alice/servers/demo/progress"`) {
+		t.Errorf("user: %d %s", code, body)
+	}
+	p.status("jupyter-alice--demo", answer)
+	p.until("already running", func() bool {
+		code, _, _ := p.api("POST", "/hub/api/users/alice/servers/demo", "")
+		return code == 400
+	})
+	if _, _, body := p.get("/hub/api/users/alice"); !strings.Contains(body, `"ready":true`) {
+		t.Errorf("user: %s", body)
+	}
+	if code, to, _ := p.get("/hub/user/alice/demo/lab"); code != 302 || to != "/user/alice/demo/lab?redirects=1" {
+		t.Errorf("named server below /hub/user: %d %s", code, to)
+	}
+	if code, _, _ := p.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
+		t.Errorf("stop: %d", code)
+	}
+	if code, _, _ := p.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
+		t.Errorf("stop again: %d", code)
+	}
+	for _, bad := range []string{"/hub/api/users/alice/servers/.x", "/hub/api/users/alice/servers/a%2Fb", "/hub/api/users/alice/servers/a%00"} {
+		if code, _, body := p.api("POST", bad, ""); code != 400 {
+			t.Errorf("%s: %d %s", bad, code, body)
+		}
+	}
+	if code, _, body := p.get("/hub/api/nothing"); code != 404 || !json.Valid([]byte(body)) {
+		t.Errorf("unknown: %d %s", code, body)
+	}
+}
+
+func TestD7_LimitSays429(t *testing.T) {
+	p := newPlatform(t) // SpawnLimit is 2
+	for _, s := range []string{"a", "b"} {
+		if code, _, _ := p.api("POST", "/hub/api/users/alice/servers/"+s, ""); code != 202 {
+			t.Fatal(code)
+		}
+	}
+	resp := p.send(request{method: "POST", path: "/hub/api/users/alice/servers/c", headers: []string{contract.XSRFHeader, token}})
+	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("REST: %d %v", resp.StatusCode, resp.Header)
+	}
+	form := url.Values{contract.XSRFName: {token}}
+	resp = p.send(request{method: "POST", path: "/hub/spawn/alice/c", form: form})
+	body, _ := io.ReadAll(resp.Body)
+	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(body), `id="retry"`) {
+		t.Errorf("page: %d %v %s", resp.StatusCode, resp.Header, body)
+	}
+}
+
+func TestOnePersonsServersAreLimited(t *testing.T) {
+	p := newPlatform(t)
+	for i := range maxServers {
+		name := fmt.Sprintf("s%d", i)
+		if code, _, body := p.api("POST", "/hub/api/users/alice/servers/"+name, ""); code != 202 {
+			t.Fatalf("server %d: %d %s", i, code, body)
+		}
+		p.status("jupyter-alice--"+name, answer)
+		p.until("running", func() bool {
+			_, _, body := p.get("/hub/api/user")
+			return strings.Count(body, `"ready":true`) == i+1
+		})
+	}
+	if code, _, _ := p.api("POST", "/hub/api/users/alice/servers/more", ""); code != 400 {
+		t.Errorf("one more: %d", code)
+	}
+}
+
+// events reads a progress stream to its end.
+func (p *platform) events(path string, headers ...string) <-chan progressEvent {
+	p.t.Helper()
+	resp := p.send(request{method: "GET", path: path, headers: headers})
+	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || kind != "text/event-stream" || resp.Header.Get("Cache-Control") != "no-cache" {
+		p.t.Fatalf("stream: %d %v", resp.StatusCode, resp.Header)
+	}
+	out := make(chan progressEvent)
+	go func() {
+		defer close(out)
+		for s := bufio.NewScanner(resp.Body); s.Scan(); {
+			data, ok := strings.CutPrefix(s.Text(), "data: ")
+			if !ok {
+				continue
+			}
+			var e progressEvent
+			if err := json.Unmarshal([]byte(data), &e); err != nil {
+				p.t.Error(err)
+			}
+			out <- e
+		}
+	}()
+	return out
+}
+
+// TestProgressStream: what has happened, what happens, and "ready" only once the route
+// is known everywhere.
+func TestProgressStream(t *testing.T) {
+	p := newPlatform(t)
+	const path = "/hub/api/users/alice/server/progress"
+	if code, _, body := p.get(path); code != 400 || !json.Valid([]byte(body)) {
+		t.Errorf("not starting: %d %s", code, body)
+	}
+	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+		t.Fatal(code)
+	}
+	p.served.Store(false)
+	stream := p.events(path, "Accept-Language", "zh-CN")
+	if e := <-stream; e.Message != "已提交启动请求" || e.Progress != 5 || e.Ready || e.Failed {
+		t.Errorf("first: %+v", e)
+	}
+	p.status("jupyter-alice", answer)
+	if e := <-stream; e.Progress != 90 || e.Ready {
+		t.Errorf("answering: %+v", e)
+	}
+	select {
+	case e := <-stream:
+		t.Errorf("before the route is known: %+v", e)
+	case <-time.After(100 * time.Millisecond):
+	}
+	p.served.Store(true)
+	if e := <-stream; !e.Ready || e.URL != "/user/alice/" || e.Progress != 100 {
+		t.Errorf("ready: %+v", e)
+	}
+	if e, more := <-stream; more {
+		t.Errorf("after ready: %+v", e)
+	}
+}
+
+func TestProgressStreamOfAFailure(t *testing.T) {
+	p := newPlatform(t)
+	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+		t.Fatal(code)
+	}
+	stream := p.events("/hub/api/users/alice/server/progress")
+	<-stream
+	p.status("jupyter-alice", fail)
+	e := <-stream
+	if !e.Failed || !strings.Contains(e.Message, "example.org/lab:1") || !strings.Contains(e.Message, "manifest unknown") {
+		t.Errorf("failure: %+v", e)
+	}
+	if e, more := <-stream; more {
+		t.Errorf("after the failure: %+v", e)
+	}
+}
+
+func TestProgressStreamEndsWithTheServer(t *testing.T) {
+	p := newPlatform(t)
+	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+		t.Fatal(code)
+	}
+	stream := p.events("/hub/api/users/alice/server/progress")
+	<-stream
+	if code, _, _ := p.post("/hub/stop/alice", nil); code != 303 {
+		t.Fatal(code)
+	}
+	for e := range stream {
+		if e.Ready || e.Failed {
+			t.Errorf("after the stop: %+v", e)
+		}
+	}
+}
