@@ -3,10 +3,12 @@ package chart
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
 
+	authz "github.com/perijove/perijove/cmd/authz/app"
 	spawner "github.com/perijove/perijove/cmd/spawner/app"
 	xdsserver "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/config"
@@ -32,6 +34,12 @@ func testConfigs(t *testing.T, helm string) {
 		if err := xds.Validate(); err != nil {
 			t.Errorf("%s: xds-server.yaml: %v", values, err)
 		}
+		// Its Validate reads the mounted keys; here the file's shape is what counts.
+		login := authz.Defaults()
+		load("perijove-gateway", "authz.yaml", &login)
+		if login.PublicURL == "" || login.Kubernetes.Namespace != "perijove" || len(login.LDAP.URLs) == 0 {
+			t.Errorf("%s: authz.yaml: %+v", values, login)
+		}
 		spawn := spawner.Defaults()
 		load("perijove-spawner", "spawner.yaml", &spawn)
 		spawn.ServerKeyFile = keyFile(t)
@@ -47,4 +55,32 @@ func keyFile(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// A changed configuration replaces the pods that read it, and no others: gateways hold
+// everybody's connections.
+func testRolling(t *testing.T, helm string) {
+	sums := func(set string) map[string]string {
+		out, problem, err := render(helm, "-f", "testdata/onenode.values.yaml", "--set", set)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, problem)
+		}
+		found := map[string]string{}
+		for _, document := range strings.Split(out, "\n---\n") {
+			if sum := checksum.FindString(document); sum != "" {
+				found[strings.Fields(document[strings.Index(document, "  name: "):])[1]] = sum
+			}
+		}
+		return found
+	}
+	before, gateway, spawner := sums("auth.passTTL=60s"), sums("auth.passTTL=61s"), sums("spawner.startTimeout=6m")
+	if len(before) != 2 {
+		t.Fatalf("checksums: %v", before)
+	}
+	if gateway["perijove-gateway"] == before["perijove-gateway"] || gateway["perijove-spawner"] != before["perijove-spawner"] {
+		t.Errorf("passTTL: %v became %v", before, gateway)
+	}
+	if spawner["perijove-spawner"] == before["perijove-spawner"] || spawner["perijove-gateway"] != before["perijove-gateway"] {
+		t.Errorf("startTimeout: %v became %v", before, spawner)
+	}
 }

@@ -12,18 +12,24 @@ import (
 
 const usage = `usage: up COMMAND
 
-  up    build everything, start it, wait until it answers
-  down  remove everything that up made
-  deps  install what the tests need
+  up      build everything, start it, wait until it answers
+  down    remove what up made
+  deps    install what the tests need
+  images  build the container images, push them to REGISTRY when that is set
+
+environment:
+  CONTEXT   use this context of your kubeconfig instead of a cluster on this machine
+  REGISTRY  push the images there (needed with CONTEXT), such as registry.example.org/team
 `
 
 // up is one run of the command: where the sources are, where it builds, whom it tells.
 type up struct {
-	root  string // the repository
-	cache string // builds that outlive a run
-	logs  string // one file a step
-	out   io.Writer
-	start time.Time
+	root     string // the repository
+	cache    string // builds that outlive a run
+	logs     string // one file a step
+	context  string // CONTEXT
+	registry string // REGISTRY
+	console  *console
 }
 
 // Main runs one command line and returns the exit code: 0 done, 1 a step failed,
@@ -40,7 +46,7 @@ func Main(ctx context.Context, args []string, out io.Writer) int {
 		fmt.Fprintln(out, err)
 		return 1
 	}
-	commands := map[string]func(context.Context) error{"deps": u.deps}
+	commands := map[string]func(context.Context) error{"up": u.up, "down": u.down, "deps": u.deps, "images": u.buildImages}
 	command, ok := commands[flags.Arg(0)]
 	if !ok || flags.NArg() != 1 {
 		flags.Usage()
@@ -64,10 +70,16 @@ func newUp(out io.Writer) (*up, error) {
 	}
 	cache = filepath.Join(cache, "perijove")
 	logs := filepath.Join(cache, "logs")
-	if err := os.MkdirAll(logs, 0o755); err != nil {
-		return nil, fmt.Errorf("make the log folder: %w", err)
+	for _, dir := range []string{logs, filepath.Join(cache, "bin")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, fmt.Errorf("make a folder for builds and logs: %w", err)
+		}
 	}
-	return &up{root: root, cache: cache, logs: logs, out: out, start: time.Now()}, nil
+	return &up{
+		root: root, cache: cache, logs: logs,
+		context: os.Getenv("CONTEXT"), registry: os.Getenv("REGISTRY"),
+		console: &console{out: out, start: time.Now()},
+	}, nil
 }
 
 // repository finds the folder above the working directory that holds the chart.
@@ -77,7 +89,7 @@ func repository() (string, error) {
 		return "", fmt.Errorf("find the working directory: %w", err)
 	}
 	for {
-		if _, err := os.Stat(filepath.Join(dir, "deploy", "chart")); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, "deploy", "chart", "Chart.yaml")); err == nil {
 			return dir, nil
 		}
 		if dir == filepath.Dir(dir) {

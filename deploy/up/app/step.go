@@ -1,48 +1,107 @@
 package app
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 )
 
-// step runs one part of the work. It prints a line when it is done, with what do
-// returned and the time that it took; what do's programs print goes to a log file.
-// A failure says which log to read, shows its end, and says what to do (advice).
-func (u *up) step(ctx context.Context, name, advice string, do func(ctx context.Context, log *os.File) (string, error)) error {
-	path := filepath.Join(u.logs, strings.ReplaceAll(strings.ToLower(name), " ", "-")+".log")
-	log, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("%s: open its log: %w", name, err)
+// console prints whole lines, each with the time since the start: several steps run at
+// once, and the reader sees which of them takes long.
+type console struct {
+	mu    sync.Mutex
+	out   io.Writer
+	start time.Time
+}
+
+func (c *console) say(who, format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	fmt.Fprintf(c.out, "%7s  %-9s %s\n", seconds(time.Since(c.start)), who, fmt.Sprintf(format, args...))
+}
+
+func seconds(d time.Duration) string { return fmt.Sprintf("%.1fs", d.Seconds()) }
+
+// step is one part of the work.
+type step struct {
+	name   string // also of its log file
+	advice string // what to do when it fails
+	do     func(ctx context.Context, log *stepLog) (note string, err error)
+}
+
+// stepLog is where a step's programs print: a file that the reader is sent to.
+type stepLog struct {
+	*os.File
+	who     string
+	console *console
+}
+
+// live copies each line that is written to it to the log and, shortened, to the reader.
+func (l *stepLog) live() io.Writer { return &liveLines{log: l} }
+
+type liveLines struct {
+	log  *stepLog
+	rest []byte
+}
+
+func (w *liveLines) Write(p []byte) (int, error) {
+	w.rest = append(w.rest, p...)
+	for {
+		line, rest, found := bytes.Cut(w.rest, []byte("\n"))
+		if !found {
+			break
+		}
+		w.rest = rest
+		if text := strings.TrimSpace(string(line)); text != "" {
+			w.log.console.say(w.log.who, "%s", text)
+		}
 	}
-	defer log.Close()
+	return w.log.Write(p)
+}
+
+// run runs a step. It prints a line when the step begins and one when it is done, with
+// the time that it took. An error says which log to read, shows its end, and says what
+// to do.
+func (u *up) run(ctx context.Context, s step) error {
+	path := filepath.Join(u.logs, strings.ReplaceAll(s.name, " ", "-")+".log")
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("%s: open its log: %w", s.name, err)
+	}
+	defer file.Close()
 	began := time.Now()
-	note, err := do(ctx, log)
+	note, err := s.do(ctx, &stepLog{File: file, who: s.name, console: u.console})
 	if err != nil {
-		return &stepError{name: name, advice: advice, log: path, tail: tail(path, 15), err: err}
+		return &stepError{step: s, log: path, tail: tail(path, 15), err: err}
 	}
-	fmt.Fprintf(u.out, "%7s  %-22s %6s  %s\n", since(u.start), name, since(began), note)
+	u.console.say(s.name, "done in %s: %s", seconds(time.Since(began)), note)
 	return nil
 }
 
 // stepError says what failed, why, and what the reader can do next.
 type stepError struct {
-	name, advice, log, tail string
-	err                     error
+	step      step
+	log, tail string
+	err       error
 }
 
 func (e *stepError) Error() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "\n%s failed: %v\n", e.name, e.err)
+	fmt.Fprintf(&text, "\n%s failed: %v\n", e.step.name, e.err)
 	if e.tail != "" {
-		fmt.Fprintf(&text, "\n%s\n", e.tail)
+		fmt.Fprintf(&text, "\n%s\n\n", e.tail)
 	}
 	fmt.Fprintf(&text, "Log: %s\n", e.log)
-	if e.advice != "" {
-		fmt.Fprintf(&text, "What to do: %s\n", e.advice)
+	if e.step.advice != "" {
+		fmt.Fprintf(&text, "What to do: %s\n", e.step.advice)
 	}
 	return text.String()
 }
@@ -59,4 +118,28 @@ func tail(path string, lines int) string {
 	return "  | " + strings.Join(all[max(0, len(all)-lines):], "\n  | ")
 }
 
-func since(t time.Time) string { return fmt.Sprintf("%.1fs", time.Since(t).Seconds()) }
+// command prepares a program whose output goes to the step's log. When ctx ends the
+// program is asked to stop, and has a moment to clean up before it is killed.
+func (u *up) command(ctx context.Context, log io.Writer, dir, name string, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, log, log
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 20 * time.Second
+	return cmd
+}
+
+// build compiles a Go program of the repository into the cache and returns its path.
+// Flags are the same everywhere, so that what one program has compiled the next finds.
+func (u *up) build(ctx context.Context, log io.Writer, dir, name string, args ...string) (string, error) {
+	binary := filepath.Join(u.cache, "bin", name)
+	cmd := u.command(ctx, log, dir, "go", append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", binary}, args...)...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrNotFound) {
+		return "", errors.New("go is not on the PATH")
+	}
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w", name, err)
+	}
+	return binary, nil
+}

@@ -1,0 +1,78 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+)
+
+// cluster is a place to install the platform on.
+type cluster interface {
+	// describe says in a few words which one it is.
+	describe() string
+	// check reports what stands in the way, before anything is built.
+	check() error
+	// start makes the cluster run; nothing happens when it does.
+	start() step
+	// load gives it the images.
+	load(images []image) step
+	// helm returns the flags that lead helm and kubectl there, and the values files.
+	helm() (flags, values []string)
+	// remove takes the platform away, and the cluster too if start made it.
+	remove() step
+	// hints are lines that tell the reader how to reach it.
+	hints() []string
+}
+
+// choose picks the cluster: the context that was named, else kind where Docker runs,
+// else a node of our own on this machine.
+func (u *up) choose(ctx context.Context) cluster {
+	if u.context != "" {
+		return &contextCluster{up: u}
+	}
+	if dockerRuns(ctx) && found("kind") {
+		return &kindCluster{up: u}
+	}
+	return &onenode{up: u}
+}
+
+// dockerRuns reports whether a Docker engine answers; the client alone does not count.
+func dockerRuns(ctx context.Context) bool {
+	return exec.CommandContext(ctx, "docker", "version", "--format", "{{.Server.Version}}").Run() == nil
+}
+
+func found(program string) bool {
+	_, err := exec.LookPath(program)
+	return err == nil
+}
+
+var errNotRoot = errors.New(`this needs root. On a machine of its own make up starts a Kubernetes node, which takes
+containers, cgroups, mounts, network interfaces and Debian packages; and the files in
+the images have owners. Either
+
+  sudo --preserve-env=PATH make up
+
+or let somebody build the images once (sudo make images), and use a cluster that is
+there already:
+
+  make up                                  with kind and Docker on this machine
+  CONTEXT=my-context REGISTRY=… make up    with any context of your kubeconfig
+`)
+
+// needRoot is the check of every way that builds images or runs a node here.
+func needRoot() error {
+	if os.Geteuid() != 0 {
+		return errNotRoot
+	}
+	return nil
+}
+
+// required fails when a program is missing, and says where to get it.
+func required(program, from string) error {
+	if !found(program) {
+		return fmt.Errorf("%s is not on the PATH; get it from %s", program, from)
+	}
+	return nil
+}

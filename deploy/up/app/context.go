@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+)
+
+// contextCluster is one that is there already: a context of the user's kubeconfig.
+type contextCluster struct {
+	up *up
+}
+
+func (c *contextCluster) describe() string { return "the context " + c.up.context }
+
+func (c *contextCluster) check() error {
+	if c.up.registry == "" {
+		return errors.New("CONTEXT needs REGISTRY as well: a registry that you may push to and that the cluster pulls from, such as REGISTRY=registry.example.org/team")
+	}
+	return nil
+}
+
+func (c *contextCluster) start() step {
+	return step{
+		name:   "node",
+		advice: "look at the contexts that you have: kubectl config get-contexts",
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			helm, err := c.up.helm(ctx, log)
+			if err != nil {
+				return "", err
+			}
+			return "the cluster answers", c.up.command(ctx, log, "", helm, "list", "--kube-context", c.up.context, "--namespace", namespace).Run()
+		},
+	}
+}
+
+func (c *contextCluster) load([]image) step {
+	return step{name: "load", do: func(context.Context, *stepLog) (string, error) {
+		return "the cluster pulls from " + c.up.registry, nil
+	}}
+}
+
+func (c *contextCluster) helm() (flags, values []string) {
+	return []string{"--kube-context", c.up.context}, []string{filepath.Join(c.up.root, "deploy/up/context.values.yaml")}
+}
+
+func (c *contextCluster) remove() step {
+	return step{
+		name: "down",
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			helm, err := c.up.helm(ctx, log)
+			if err != nil {
+				return "", err
+			}
+			note := "uninstalled; Secrets and home volumes are kept, and go with: kubectl --context " + c.up.context + " delete namespace " + namespace
+			return note, c.up.command(ctx, log, "", helm, "uninstall", release, "--ignore-not-found", "--wait",
+				"--kube-context", c.up.context, "--namespace", namespace).Run()
+		},
+	}
+}
+
+func (c *contextCluster) hints() []string {
+	return []string{
+		"kubectl --context " + c.up.context + " -n " + namespace + " get pods",
+		"kubectl --context " + c.up.context + " -n " + namespace + " port-forward service/" + release + "-gateway 8000:80",
+	}
+}

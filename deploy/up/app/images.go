@@ -1,0 +1,62 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+)
+
+// image is one line of what deploy/images prints.
+type image struct {
+	Name    string `json:"name"`
+	Tag     string `json:"tag"`
+	Archive string `json:"archive"`
+	New     bool   `json:"new"`
+}
+
+// imagesStep builds the images into into, and pushes them when there is a registry.
+func (u *up) imagesStep(into *[]image) step {
+	return step{
+		name:   "images",
+		advice: "when a download failed, run the same command again: what is built stays built",
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			args := []string{"run", "."}
+			if u.registry != "" {
+				args = append(args, "-push", u.registry)
+			}
+			var out bytes.Buffer
+			cmd := u.command(ctx, log, filepath.Join(u.root, "deploy/images"), "go", append(args, "build")...)
+			cmd.Stdout = &out
+			if err := cmd.Run(); err != nil {
+				return "", err
+			}
+			if err := json.Unmarshal(out.Bytes(), into); err != nil {
+				return "", fmt.Errorf("read the list of images: %w", err)
+			}
+			fresh := 0
+			for _, image := range *into {
+				if image.New {
+					fresh++
+				}
+			}
+			return fmt.Sprintf("%d built, %d unchanged", fresh, len(*into)-fresh), nil
+		},
+	}
+}
+
+// buildImages is the command `up images`.
+func (u *up) buildImages(ctx context.Context) error {
+	if err := u.run(ctx, u.packages(upPackages())); err != nil {
+		return err
+	}
+	var images []image
+	if err := u.run(ctx, u.imagesStep(&images)); err != nil {
+		return err
+	}
+	for _, image := range images {
+		u.console.say("image", "%s:%s  %s", image.Name, image.Tag, image.Archive)
+	}
+	return nil
+}

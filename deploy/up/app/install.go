@@ -1,0 +1,133 @@
+package app
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	release   = "perijove"
+	namespace = "perijove"
+)
+
+// helm returns the pinned helm (tools/go.mod), built when needed.
+func (u *up) helm(ctx context.Context, log io.Writer) (string, error) {
+	return u.build(ctx, log, u.root, "helm", "-modfile=tools/go.mod", "helm.sh/helm/v4/cmd/helm")
+}
+
+// install puts the chart onto the cluster, with the images that were built.
+func (u *up) install(on cluster, images []image) step {
+	return step{
+		name:   "chart",
+		advice: "see what the pods say: " + strings.Join(on.hints(), " && "),
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			helm, err := u.helm(ctx, log)
+			if err != nil {
+				return "", err
+			}
+			values, err := imageValues(images)
+			if err != nil {
+				return "", err
+			}
+			file := filepath.Join(u.cache, "images.values.yaml")
+			if err := os.WriteFile(file, values, 0o644); err != nil {
+				return "", fmt.Errorf("write the images' values: %w", err)
+			}
+			flags, files := on.helm()
+			flags = append(flags, "--namespace", namespace)
+			if err := u.unlock(ctx, log, helm, flags); err != nil {
+				return "", err
+			}
+			args := append([]string{"upgrade", release, filepath.Join(u.root, "deploy/chart"), "--install", "--create-namespace",
+				"--wait", "--timeout", "5m", "--values", file}, flags...)
+			for _, file := range files {
+				args = append(args, "--values", file)
+			}
+			return "all pods are ready", u.command(ctx, log, "", helm, args...).Run()
+		},
+	}
+}
+
+// unlock clears up after a helm that was killed in the middle: its release stays
+// "pending", and every later helm refuses to touch it.
+func (u *up) unlock(ctx context.Context, log io.Writer, helm string, flags []string) error {
+	cmd := u.command(ctx, log, "", helm, append([]string{"status", release, "--output", "json"}, flags...)...)
+	cmd.Stdout = nil
+	out, err := cmd.Output()
+	if err != nil {
+		return nil // no release yet; whatever else is wrong, the upgrade will say
+	}
+	args, err := unlockArgs(out)
+	if err != nil || args == nil {
+		return err
+	}
+	if err := u.command(ctx, log, "", helm, append(args, flags...)...).Run(); err != nil {
+		return fmt.Errorf("clear up after an interrupted installation: %w", err)
+	}
+	return nil
+}
+
+// unlockArgs says how to end the pending state that `helm status -o json` shows; nil
+// when there is none. Nothing is lost: the chart's Secrets are kept.
+func unlockArgs(status []byte) ([]string, error) {
+	var state struct {
+		Version int
+		Info    struct{ Status string }
+	}
+	if err := json.NewDecoder(bytes.NewReader(status)).Decode(&state); err != nil {
+		return nil, fmt.Errorf("read helm's status: %w", err)
+	}
+	switch {
+	case !strings.HasPrefix(state.Info.Status, "pending-"):
+		return nil, nil
+	case state.Version <= 1:
+		return []string{"uninstall", release, "--wait"}, nil
+	}
+	return []string{"rollback", release}, nil
+}
+
+// imagePaths says which value of the chart each image is for.
+func imagePaths() map[string][]string {
+	return map[string][]string{
+		"envoy":      {"gateway", "envoy", "image"},
+		"xds-server": {"gateway", "xdsServer", "image"},
+		"authz":      {"gateway", "authz", "image"},
+		"spawner":    {"spawner", "image"},
+		"notebook":   {"singleuser", "image"},
+		"directory":  {"devDirectory", "image"},
+	}
+}
+
+// imageValues writes the chart's values for the images.
+func imageValues(images []image) ([]byte, error) {
+	values := map[string]any{}
+	for _, image := range images {
+		path, known := imagePaths()[filepath.Base(image.Name)]
+		if !known {
+			return nil, fmt.Errorf("the chart has no value for the image %s", image.Name)
+		}
+		at := values
+		for _, key := range path {
+			below, ok := at[key].(map[string]any)
+			if !ok {
+				below = map[string]any{}
+				at[key] = below
+			}
+			at = below
+		}
+		at["name"], at["tag"] = image.Name, image.Tag
+	}
+	text, err := yaml.Marshal(values)
+	if err != nil {
+		return nil, fmt.Errorf("write values: %w", err)
+	}
+	return text, nil
+}

@@ -1,0 +1,133 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perijove/perijove/deploy/up/port"
+)
+
+const publicPort = 8000
+
+// onenode is the real Kubernetes node that deploy/onenode runs on this machine.
+type onenode struct {
+	up         *up
+	program    string
+	kubeconfig string
+}
+
+func (o *onenode) describe() string { return "a Kubernetes node on this machine (deploy/onenode)" }
+
+func (o *onenode) check() error {
+	if err := needRoot(); err != nil {
+		return err
+	}
+	return portFree()
+}
+
+// portFree fails when a program of this machine listens where Envoy shall be reached. A
+// node that is up already does not count: it forwards the port without listening.
+func portFree() error {
+	holder, err := port.Find("/proc", publicPort)
+	if err != nil || holder == nil {
+		return err
+	}
+	return fmt.Errorf("port %d is taken by %s. Stop it, then run make up again", publicPort, holder)
+}
+
+// build compiles the program and asks it where it keeps the kubeconfig.
+func (o *onenode) build(ctx context.Context, log *stepLog) error {
+	program, err := o.up.build(ctx, log, filepath.Join(o.up.root, "deploy/onenode"), "onenode", ".")
+	if err != nil {
+		return err
+	}
+	path, err := exec.CommandContext(ctx, program, "kubeconfig").Output()
+	if err != nil {
+		return fmt.Errorf("ask onenode for its kubeconfig: %w", err)
+	}
+	o.program, o.kubeconfig = program, strings.TrimSpace(string(path))
+	return nil
+}
+
+func (o *onenode) start() step {
+	return step{
+		name:   "node",
+		advice: "the lines above name the part that failed and its log; make down && make up begins anew",
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			if err := o.build(ctx, log); err != nil {
+				return "", err
+			}
+			return "Kubernetes is up", o.up.command(ctx, log.live(), "", o.program, "up").Run()
+		},
+	}
+}
+
+func (o *onenode) load(images []image) step {
+	return step{
+		name:   "load",
+		advice: "make down && make up begins anew",
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			args := []string{"load"}
+			for _, image := range images {
+				args = append(args, image.Archive)
+			}
+			return fmt.Sprintf("%d images are on the node", len(images)), o.up.command(ctx, log, "", o.program, args...).Run()
+		},
+	}
+}
+
+func (o *onenode) helm() (flags, values []string) {
+	return []string{"--kubeconfig", o.kubeconfig}, []string{filepath.Join(o.up.root, "deploy/up/local.values.yaml")}
+}
+
+func (o *onenode) remove() step {
+	return step{
+		name:   "down",
+		advice: "the lines above say what could not be removed; running make down again is safe",
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			if err := needRoot(); err != nil {
+				return "", err
+			}
+			if err := o.build(ctx, log); err != nil {
+				return "", err
+			}
+			note := "the node, its volumes and everything that it made on this machine are gone (builds stay in " + o.up.cache + ")"
+			return note, o.up.command(ctx, log.live(), "", o.program, "down").Run()
+		},
+	}
+}
+
+func (o *onenode) hints() []string {
+	hints := []string{"export KUBECONFIG=" + o.kubeconfig}
+	if kubectl, err := o.kubectl(); err == nil && !found("kubectl") {
+		hints = append(hints, "export PATH=$PATH:"+filepath.Dir(kubectl))
+	}
+	return append(hints, "kubectl -n "+namespace+" get pods")
+}
+
+// kubectl finds the one that was built with the node.
+func (o *onenode) kubectl() (string, error) {
+	binaries, err := filepath.Glob(filepath.Join(o.up.cache, "onenode/*/bin/kubectl"))
+	if err != nil {
+		return "", fmt.Errorf("look for kubectl: %w", err)
+	}
+	if len(binaries) == 0 {
+		return "", errors.New("no kubectl was built")
+	}
+	return slices.MaxFunc(binaries, func(a, b string) int { return modified(a).Compare(modified(b)) }), nil
+}
+
+func modified(path string) time.Time {
+	info, err := os.Stat(path)
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}

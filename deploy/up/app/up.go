@@ -1,0 +1,130 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+)
+
+const publicURL = "http://localhost:8000"
+
+// up is the command `up up`. Every step does nothing when there is nothing to do, so a
+// second run is quick, and a run after a failure goes on where that one stopped.
+func (u *up) up(ctx context.Context) error {
+	on := u.choose(ctx)
+	u.console.say("cluster", "%s", on.describe())
+	if err := on.check(); err != nil {
+		return err
+	}
+	if err := u.run(ctx, u.packages(upPackages())); err != nil {
+		return err
+	}
+	images, err := u.prepare(ctx, on)
+	if err != nil {
+		return err
+	}
+	if err := u.run(ctx, on.load(images)); err != nil {
+		return err
+	}
+	if err := u.run(ctx, u.install(on, images)); err != nil {
+		return err
+	}
+	if _, remote := on.(*contextCluster); !remote {
+		if err := u.run(ctx, u.answers()); err != nil {
+			return err
+		}
+	}
+	u.welcome(on)
+	return nil
+}
+
+// prepare starts the cluster and builds images and helm beside it: one waits for the
+// network while another compiles.
+func (u *up) prepare(ctx context.Context, on cluster) ([]image, error) {
+	var images []image
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return u.run(ctx, on.start()) })
+	group.Go(func() error { return u.run(ctx, u.imagesStep(&images)) })
+	group.Go(func() error {
+		return u.run(ctx, step{name: "helm", do: func(ctx context.Context, log *stepLog) (string, error) { return u.helm(ctx, log) }})
+	})
+	err := group.Wait()
+	return images, err
+}
+
+// answers waits until a browser on this machine would see the login page.
+func (u *up) answers() step {
+	return step{
+		name:   "answers",
+		advice: "the gateway's pod is running, but this machine does not reach it; kubectl -n " + namespace + " logs deployment/" + release + "-gateway -c envoy",
+		do: func(ctx context.Context, log *stepLog) (string, error) {
+			ctx, cancel := context.WithTimeout(ctx, time.Minute)
+			defer cancel()
+			for {
+				err := login(ctx)
+				if err == nil {
+					return publicURL + "/hub/login shows the login page", nil
+				}
+				fmt.Fprintln(log, err)
+				select {
+				case <-ctx.Done():
+					return "", fmt.Errorf("no login page after a minute: %w", err)
+				case <-time.After(200 * time.Millisecond):
+				}
+			}
+		},
+	}
+}
+
+func login(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, publicURL+"/hub/login", nil)
+	if err != nil {
+		return fmt.Errorf("ask for the login page: %w", err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return fmt.Errorf("ask for the login page: %w", err)
+	}
+	defer response.Body.Close()
+	if response.StatusCode != http.StatusOK {
+		return fmt.Errorf("the login page answers %s", response.Status)
+	}
+	return nil
+}
+
+func (u *up) welcome(on cluster) {
+	fmt.Fprintf(u.console.out, `
+Perijove is up (%s).
+
+  %s
+
+Log in as alice / alice-password (or bob, carol likewise; carol is the administrator).
+
+  %s
+
+make down removes it.
+`, seconds(time.Since(u.console.start)), publicURL, strings.Join(on.hints(), "\n  "))
+}
+
+// down is the command `up down`: everything that any way of `up` may have made on this
+// machine, or the release on the context that is named.
+func (u *up) down(ctx context.Context) error {
+	if u.context != "" {
+		return u.run(ctx, (&contextCluster{up: u}).remove())
+	}
+	var problems []error
+	if dockerRuns(ctx) && found("kind") {
+		k := &kindCluster{up: u}
+		if there, err := k.exists(ctx); err != nil || there {
+			problems = append(problems, err, u.run(ctx, k.remove()))
+		}
+	}
+	return errors.Join(append(problems, u.run(ctx, (&onenode{up: u}).remove()))...)
+}
