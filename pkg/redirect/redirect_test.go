@@ -41,7 +41,7 @@ func corpus() []string {
 		}
 	}
 	return append(all, "", " ", "\x00", ".", "..", "/..", "/.", "/hub/..", "/hub/%2e%2e/", "/hub/.%2e/x", "/hub/..;/x", "/hub\x7f",
-		"/hub/\x00", "/hub/%00", "/hub/%7f", "/hub/%5c..%5c", "/hub/é", "/hub/#x", "/hub/%zz", "/"+strings.Repeat("a", maxLength))
+		"/hub/\x00", "/hub/%00", "/hub/%7f", "/hub/?next=\\\\evil.test", "/hub/?a=b c", "/hub/%5c..%5c", "/hub/é", "/hub/#x", "/hub/%zz", "/"+strings.Repeat("a", maxLength))
 }
 
 func TestU1_U3_CorpusIsRefused(t *testing.T) {

@@ -287,6 +287,23 @@ func TestWholeService(t *testing.T) {
 		t.Errorf("carol at home: %d %v", status, headers)
 	}
 
+	testLogout(t, a, b, alice)
+	t.Run("C: not yet synced replicas let nobody in", func(t *testing.T) { testNotSynced(t, newConfig(t, sessionKey, passKey, directory(ldap)), bob) })
+
+	ldap.Stop()
+	if page, text := a.login(t, jar{}, "alice", "alice-password", ""); page.StatusCode != 503 || !strings.Contains(text, "does not answer") {
+		t.Errorf("R13: login without a directory: %d", page.StatusCode)
+	}
+	if status, _, _ := a.check(t, bob.header("/hub/"), "text/html", "/hub/home", hub); status != 200 {
+		t.Errorf("R13: without a directory an existing session gives %d", status)
+	}
+	testLogs(t, a, b, bob["perijove-session/hub/"].Value)
+	testMetricsAndHealth(t, a)
+}
+
+// testLogout: V1, the cookies are worthless everywhere, not only gone from the browser.
+func testLogout(t *testing.T, a, b *replica, alice jar) {
+	t.Helper()
 	stolen := jar{}
 	for k, c := range alice {
 		stolen[k] = c
@@ -305,17 +322,12 @@ func TestWholeService(t *testing.T) {
 			t.Fatal("V1: after the logout the pass is still good on the other replica")
 		}
 	}
-	t.Run("C: not yet synced replicas let nobody in", func(t *testing.T) { testNotSynced(t, newConfig(t, sessionKey, passKey, directory(ldap)), bob) })
+}
 
-	ldap.Stop()
-	if page, text := a.login(t, jar{}, "alice", "alice-password", ""); page.StatusCode != 503 || !strings.Contains(text, "does not answer") {
-		t.Errorf("R13: login without a directory: %d", page.StatusCode)
-	}
-	if status, _, _ := a.check(t, bob.header("/hub/"), "text/html", "/hub/home", hub); status != 200 {
-		t.Errorf("R13: without a directory an existing session gives %d", status)
-	}
+func testLogs(t *testing.T, a, b *replica, cookie string) {
+	t.Helper()
 	for name, log := range map[string]*output{"a": a.log, "b": b.log} {
-		for _, secret := range []string{"alice-password", "bob-password", "carol-password", slapd.ServicePassword, bob["perijove-session/hub/"].Value, "perijove-session="} {
+		for _, secret := range []string{"alice-password", "bob-password", "carol-password", slapd.ServicePassword, cookie, "perijove-session="} {
 			if strings.Contains(log.String(), secret) {
 				t.Errorf("S14: the log of %s holds %.20q…", name, secret)
 			}
@@ -326,7 +338,6 @@ func TestWholeService(t *testing.T) {
 			t.Errorf("no audit line with %s", want)
 		}
 	}
-	testMetricsAndHealth(t, a)
 }
 
 func testMetricsAndHealth(t *testing.T, r *replica) {

@@ -56,7 +56,44 @@ func TestDirectory(t *testing.T) {
 			}
 		})
 	}
-	cfg := directoryConfig(server)
+	t.Run("people", func(t *testing.T) { testPeople(t, directoryConfig(server)) })
+	t.Run("everyone", func(t *testing.T) {
+		cfg := directoryConfig(server)
+		cfg.AllowedGroups = []string{Everyone}
+		if got, err := check(t, cfg, "dave", "dave-password"); err != nil || got.Name != "dave" || len(got.Groups) != 0 {
+			t.Errorf("%+v, %v", got, err)
+		}
+	})
+	t.Run("L2 template", func(t *testing.T) { testTemplate(t, server) })
+	t.Run("L6 no trust, no bind", func(t *testing.T) { testTrust(t, server) })
+	t.Run("more than one entry", func(t *testing.T) {
+		cfg := directoryConfig(server)
+		cfg.UserSearch.Filter = "(|(uid={username})(uid=*))"
+		if _, err := check(t, cfg, "alice", "alice-password"); !errors.Is(err, identity.ErrCredentials) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("service account refused", func(t *testing.T) {
+		cfg := directoryConfig(server)
+		cfg.BindDN = "cn=other," + slapd.Base
+		if _, err := check(t, cfg, "alice", "alice-password"); !errors.Is(err, identity.ErrUnavailable) {
+			t.Errorf("%v", err)
+		}
+	})
+	t.Run("directory gone", func(t *testing.T) {
+		server.Stop()
+		begin := time.Now()
+		_, err := check(t, directoryConfig(server), "alice", "alice-password")
+		if !errors.Is(err, identity.ErrUnavailable) || time.Since(begin) > timeout+time.Second {
+			t.Errorf("after %v: %v", time.Since(begin), err)
+		}
+		if strings.Contains(err.Error(), "alice-password") || strings.Contains(err.Error(), slapd.ServicePassword) {
+			t.Error("the error shows a password")
+		}
+	})
+}
+
+func testPeople(t *testing.T, cfg Config) {
 	for name, c := range map[string]struct {
 		username, password, canonical string
 		admin                         bool
@@ -90,40 +127,6 @@ func TestDirectory(t *testing.T) {
 			}
 		})
 	}
-	t.Run("everyone", func(t *testing.T) {
-		cfg := directoryConfig(server)
-		cfg.AllowedGroups = []string{Everyone}
-		if got, err := check(t, cfg, "dave", "dave-password"); err != nil || got.Name != "dave" || len(got.Groups) != 0 {
-			t.Errorf("%+v, %v", got, err)
-		}
-	})
-	t.Run("L2 template", func(t *testing.T) { testTemplate(t, server) })
-	t.Run("L6 no trust, no bind", func(t *testing.T) { testTrust(t, server) })
-	t.Run("more than one entry", func(t *testing.T) {
-		cfg := directoryConfig(server)
-		cfg.UserSearch.Filter = "(|(uid={username})(uid=*))"
-		if _, err := check(t, cfg, "alice", "alice-password"); !errors.Is(err, identity.ErrCredentials) {
-			t.Errorf("%v", err)
-		}
-	})
-	t.Run("service account refused", func(t *testing.T) {
-		cfg := directoryConfig(server)
-		cfg.BindDN = "cn=other," + slapd.Base
-		if _, err := check(t, cfg, "alice", "alice-password"); !errors.Is(err, identity.ErrUnavailable) {
-			t.Errorf("%v", err)
-		}
-	})
-	t.Run("directory gone", func(t *testing.T) {
-		server.Stop()
-		begin := time.Now()
-		_, err := check(t, cfg, "alice", "alice-password")
-		if !errors.Is(err, identity.ErrUnavailable) || time.Since(begin) > timeout+time.Second {
-			t.Errorf("after %v: %v", time.Since(begin), err)
-		}
-		if strings.Contains(err.Error(), "alice-password") || strings.Contains(err.Error(), slapd.ServicePassword) {
-			t.Error("the error shows a password")
-		}
-	})
 }
 
 func testTemplate(t *testing.T, server *slapd.Server) {
