@@ -290,7 +290,7 @@ func (c *cycle) Read(p []byte) (int, error) {
 func TestLimitedConn(t *testing.T) {
 	a, b := net.Pipe()
 	go func() { _, _ = io.Copy(b, zeros{}) }()
-	got, err := io.Copy(io.Discard, &limitedConn{Conn: a, left: 1000})
+	got, err := io.CopyN(io.Discard, &limitedConn{Conn: a, left: 1000}, 5000)
 	if got != 1000 || err == nil {
 		t.Errorf("%d bytes, %v", got, err)
 	}
