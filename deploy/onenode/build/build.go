@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/perijove/perijove/deploy/onenode/images"
@@ -39,6 +40,17 @@ func Done(l layout.Layout, key string) bool {
 // Run builds everything into l.Bin(key). progress gets a short text from time to time.
 func Run(ctx context.Context, l layout.Layout, key string, sources fs.FS, progress func(string)) error {
 	folder := filepath.Dir(l.Bin(key))
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("cache folder: %w", err)
+	}
+	unlock, err := lock(filepath.Join(folder, "lock"))
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	if Done(l, key) { // by whoever held the lock
+		return nil
+	}
 	source, out := filepath.Join(folder, "src"), l.Bin(key)
 	if err := os.RemoveAll(source); err != nil {
 		return fmt.Errorf("remove old sources: %w", err)
@@ -59,6 +71,19 @@ func Run(ctx context.Context, l layout.Layout, key string, sources fs.FS, progre
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, done), nil, 0o644)
+}
+
+// lock waits until no other process builds into the same folder: nodes with different state folders share the cache.
+func lock(path string) (unlock func(), err error) {
+	file, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("lock the cache: %w", err)
+	}
+	if err := syscall.Flock(int(file.Fd()), syscall.LOCK_EX); err != nil {
+		_ = file.Close() // nothing was written
+		return nil, fmt.Errorf("lock the cache: %w", err)
+	}
+	return func() { _ = file.Close() }, nil
 }
 
 // compile runs one `go build` for all programs: what they share is compiled once, and both cores stay busy while one program is linked.

@@ -29,3 +29,15 @@ func Hierarchies(mountinfo string) []Hierarchy {
 	}
 	return found
 }
+
+// wantedControllers is what to write into cgroup.subtree_control: the kernel refuses the whole line if it lacks one of them.
+func wantedControllers(available string) string {
+	var enable []string
+	for _, controller := range strings.Fields(available) {
+		switch controller {
+		case "cpuset", "cpu", "io", "memory", "pids", "hugetlb":
+			enable = append(enable, "+"+controller)
+		}
+	}
+	return strings.Join(enable, " ")
+}

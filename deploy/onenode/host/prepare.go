@@ -104,9 +104,13 @@ func makeCgroups() error {
 	return nil
 }
 
-// delegate gives the children of a cgroup v2 folder the controllers that pods need.
+// delegate gives the children of a cgroup v2 folder the controllers that pods need, as far as the kernel has them.
 func delegate(folder string) error {
-	if err := os.WriteFile(filepath.Join(folder, "cgroup.subtree_control"), []byte("+cpuset +cpu +io +memory +pids"), 0o644); err != nil {
+	available, err := os.ReadFile(filepath.Join(folder, "cgroup.controllers"))
+	if err != nil {
+		return fmt.Errorf("cgroup controllers: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(folder, "cgroup.subtree_control"), []byte(wantedControllers(string(available))), 0o644); err != nil {
 		return fmt.Errorf("cgroup controllers: %w", err)
 	}
 	return nil

@@ -1,0 +1,79 @@
+package app
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+var noSources = fstest.MapFS{"go.mod": {Data: []byte("module x\n")}}
+
+func TestArguments(t *testing.T) {
+	for _, args := range [][]string{{}, {"nonsense"}, {"up", "extra"}, {"load"}, {"--nonsense", "up"}, {"kubeconfig", "extra"}} {
+		var out, errs bytes.Buffer
+		if code := Main(t.Context(), noSources, args, &out, &errs); code != 2 {
+			t.Errorf("%v: exit code %d", args, code)
+		}
+		if !strings.Contains(errs.String(), "Usage: onenode") {
+			t.Errorf("%v: no usage in %q", args, errs.String())
+		}
+	}
+}
+
+func TestKubeconfigPath(t *testing.T) {
+	var out, errs bytes.Buffer
+	folder := t.TempDir()
+	if code := Main(t.Context(), noSources, []string{"--state", folder, "kubeconfig"}, &out, &errs); code != 0 || out.String() != folder+"/kubeconfig\n" {
+		t.Errorf("exit code %d, %q %q", code, out.String(), errs.String())
+	}
+}
+
+func TestStatusAndDownWithoutNode(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("these commands need root")
+	}
+	var out, errs bytes.Buffer
+	folder := filepath.Join(t.TempDir(), "state")
+	if code := Main(t.Context(), noSources, []string{"--state", folder, "status"}, &out, &errs); code != 1 || !strings.Contains(errs.String(), "onenode up") {
+		t.Errorf("status: exit code %d, %q", code, errs.String())
+	}
+	errs.Reset()
+	if code := Main(t.Context(), noSources, []string{"--state", folder, "down"}, &out, &errs); code != 0 {
+		t.Errorf("down: exit code %d, %q", code, errs.String())
+	}
+}
+
+func TestTail(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "log")
+	if err := os.WriteFile(path, []byte(strings.Repeat("old line\n", 20000)+"a\nb\nc\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := tail(path, 2); got != "  b\n  c\n" {
+		t.Errorf("got %q", got)
+	}
+	if got := tail(path+".none", 2); !strings.Contains(got, "no such file") {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestLock(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "lock")
+	first, err := tryLock(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tryLock(path); err == nil {
+		t.Error("two hold the lock")
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second, err := tryLock(path)
+	if err != nil {
+		t.Errorf("the lock outlives its holder: %v", err)
+	}
+	_ = second.Close() // the test ends
+}

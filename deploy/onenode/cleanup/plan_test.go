@@ -1,0 +1,158 @@
+package cleanup
+
+import (
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/perijove/perijove/deploy/onenode/host"
+	"github.com/perijove/perijove/deploy/onenode/layout"
+)
+
+var at = layout.Layout{State: "/var/lib/node", Cache: "/cache"}
+
+func freshLedger() host.Ledger {
+	return host.Ledger{Sysctls: map[string]string{"net/ipv4/ip_forward": "0"}}
+}
+
+func everything() Found {
+	return Found{
+		Mounts: []Mount{{"/"}, {"/var/lib/node/a"}, {"/var/lib/node/a/b"}, {"/var/lib/node2/x"}, {"/var/lib"}},
+		Links:  []string{"lo", "eth0", "cni0", layout.Bridge},
+		Tables: []string{"ip perijove_onenode", "ip kube-proxy", "ip6 kube-proxy", "ip cni_hostport", "ip filter"},
+		HostPorts: []Rule{
+			{Family: "ip", Chain: "hostports", Handle: "7", Comment: "aaa"},
+			{Family: "ip", Chain: "hostports", Handle: "9", Comment: "bbb"},
+		},
+		Cached:   []string{"/var/lib/cni/results/perijove-onenode-aaa-eth0", "/var/lib/cni/results/podman-bbb-eth0"},
+		LogLinks: map[string]string{"/var/log/containers/ours.log": "/var/lib/node/pod-logs/x/0.log", "/var/log/containers/theirs.log": "/var/log/pods/y/0.log"},
+		Sockets:  []string{"/run/containerd/s/1"},
+		Cgroups:  []string{"/sys/fs/cgroup/cpu/perijove-onenode"},
+		Sysctls:  map[string]string{"net/ipv4/ip_forward": "1"},
+	}
+}
+
+func TestOnlyOurs(t *testing.T) {
+	plan := Make(at, everything(), freshLedger(), true)
+	if want := []string{"/var/lib/node/a/b", "/var/lib/node/a"}; !slices.Equal(plan.Unmount, want) {
+		t.Errorf("unmounts %v, want %v: deepest first, and not /var/lib/node2", plan.Unmount, want)
+	}
+	if !slices.Equal(plan.DeleteLinks, []string{layout.Bridge}) {
+		t.Errorf("deletes interfaces %v", plan.DeleteLinks)
+	}
+	if want := []string{"ip perijove_onenode", "ip kube-proxy", "ip6 kube-proxy"}; !slices.Equal(plan.DeleteTable, want) {
+		t.Errorf("deletes tables %v, want %v", plan.DeleteTable, want)
+	}
+	if len(plan.DeleteRules) != 1 || plan.DeleteRules[0].Handle != "7" {
+		t.Errorf("deletes rules %v; rule 9 is another network's", plan.DeleteRules)
+	}
+	want := []string{"/run/containerd/s/1", "/var/lib/cni/results/perijove-onenode-aaa-eth0", "/var/log/containers/ours.log"}
+	for _, file := range want {
+		if !slices.Contains(plan.Remove, file) {
+			t.Errorf("leaves %s", file)
+		}
+	}
+	for _, file := range []string{"/var/lib/cni/results/podman-bbb-eth0", "/var/log/containers/theirs.log"} {
+		if slices.Contains(plan.Remove, file) {
+			t.Errorf("removes %s, which is another's", file)
+		}
+	}
+	if !reflect.DeepEqual(plan.Sysctls, map[string]string{"net/ipv4/ip_forward": "0"}) {
+		t.Errorf("puts back %v", plan.Sysctls)
+	}
+}
+
+func TestSharedTableGoesWhenEmpty(t *testing.T) {
+	found := everything()
+	found.HostPorts = found.HostPorts[:1]
+	plan := Make(at, found, freshLedger(), true)
+	if !slices.Contains(plan.DeleteTable, "ip cni_hostport") || len(plan.DeleteRules) != 0 {
+		t.Errorf("with only our rules in it, the table goes as a whole: %v %v", plan.DeleteTable, plan.DeleteRules)
+	}
+}
+
+func TestWhatWasThereStays(t *testing.T) {
+	ledger := freshLedger()
+	ledger.Tables = []string{"ip kube-proxy", "ip cni_hostport"}
+	ledger.Folders = []string{layout.CNICache, layout.DevicePlugins}
+	found := everything()
+	found.HostPorts = found.HostPorts[:1]
+	plan := Make(at, found, ledger, true)
+	if want := []string{"ip perijove_onenode", "ip6 kube-proxy"}; !slices.Equal(plan.DeleteTable, want) {
+		t.Errorf("deletes tables %v, want %v", plan.DeleteTable, want)
+	}
+	if len(plan.DeleteRules) != 1 {
+		t.Errorf("our rule in a table that was there must go by itself: %v", plan.DeleteRules)
+	}
+	for _, folder := range ledger.Folders {
+		if slices.Contains(plan.RemoveEmpty, folder) {
+			t.Errorf("removes %s, which was there before", folder)
+		}
+	}
+	if !slices.Contains(plan.RemoveEmpty, layout.ShimSockets) {
+		t.Errorf("leaves %s", layout.ShimSockets)
+	}
+	if slices.Contains(plan.Remove, layout.DevicePlugins+"/kubelet.sock") {
+		t.Error("removes the socket of another kubelet")
+	}
+}
+
+func TestLostLedger(t *testing.T) {
+	plan := Make(at, everything(), host.Ledger{}, false)
+	if want := []string{"ip perijove_onenode"}; !slices.Equal(plan.DeleteTable, want) {
+		t.Errorf("deletes tables %v, want %v", plan.DeleteTable, want)
+	}
+	if len(plan.RemoveEmpty) != 0 || len(plan.Sysctls) != 0 {
+		t.Errorf("without a ledger nothing shared is ours: %v %v", plan.RemoveEmpty, plan.Sysctls)
+	}
+	if len(plan.Unmount) != 2 || len(plan.DeleteLinks) != 1 || plan.RemoveState != at.State {
+		t.Errorf("what bears our name must go all the same: %+v", plan)
+	}
+}
+
+func TestNothingThere(t *testing.T) {
+	plan := Make(at, Found{}, freshLedger(), true)
+	plan.RemoveEmpty, plan.RemoveState, plan.Remove = nil, "", nil
+	if want := (Plan{Sysctls: map[string]string{}}); !reflect.DeepEqual(plan, want) {
+		t.Errorf("plans %+v for an empty machine", plan)
+	}
+}
+
+func TestParseMounts(t *testing.T) {
+	const mountinfo = `23 1 254:0 / / rw,relatime - ext4 /dev/vda rw
+41 23 0:38 / /var/lib/node/with\040blank rw,relatime shared:2 - tmpfs tmpfs rw
+`
+	if got, want := parseMounts(mountinfo), []Mount{{"/"}, {"/var/lib/node/with blank"}}; !slices.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestParseRules(t *testing.T) {
+	const list = `{"nftables": [{"metainfo": {"version": "1.0.6"}}, {"table": {"family": "ip", "name": "cni_hostport", "handle": 5}},
+		{"rule": {"family": "ip", "table": "cni_hostport", "chain": "hostports", "handle": 12, "comment": "abc", "expr": []}},
+		{"rule": {"family": "ip", "table": "cni_hostport", "chain": "prerouting", "handle": 13, "expr": []}}]}`
+	rules, err := parseRules([]byte(list))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := []Rule{{Family: "ip", Chain: "hostports", Handle: "12", Comment: "abc"}}; !slices.Equal(rules, want) {
+		t.Errorf("got %v, want %v", rules, want)
+	}
+	if _, err := parseRules([]byte("not json")); err == nil {
+		t.Error("no error for what is no JSON")
+	}
+}
+
+func TestHasVariable(t *testing.T) {
+	mark := []byte("MARK=/var/lib/node")
+	for environment, want := range map[string]bool{
+		"PATH=/bin\x00MARK=/var/lib/node\x00": true,
+		"MARK=/var/lib/node2\x00":             false,
+		"OTHERMARK=/var/lib/node\x00":         false,
+		"":                                    false,
+	} {
+		if got := hasVariable([]byte(environment), mark); got != want {
+			t.Errorf("%q: got %v", environment, got)
+		}
+	}
+}
