@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perijove/perijove/deploy/onenode/cleanup"
+	"github.com/perijove/perijove/deploy/onenode/host"
 	"github.com/perijove/perijove/deploy/onenode/images"
 	"github.com/perijove/perijove/deploy/onenode/layout"
 )
@@ -61,6 +63,7 @@ func TestNode(t *testing.T) {
 	t.Run("kubelet refuses strangers", n.testKubeletAuth)
 	t.Run("kill one part", n.testKillParts)
 	t.Run("kill the supervisor", n.testKillSupervisor)
+	t.Run("power cut", n.testPowerCut)
 
 	// Half dead is the hardest state to clean: no supervisor, no containerd to ask, pods alive.
 	containerd := n.pid("containerd")
@@ -260,6 +263,25 @@ func (n node) testKillParts(t *testing.T) {
 		n.apply(pod("after", "", ""))
 		return n.says("testpod after", "after", "get", "http://127.0.0.1:8080/")
 	})
+}
+
+// After a power cut every process is gone, and so is all that lives in the kernel; the state folder is as it was.
+func (n node) testPowerCut(t *testing.T) {
+	n.t = t
+	l := layout.Layout{State: testState}
+	if err := cleanup.KillAll(l, true); err != nil {
+		t.Fatal(err)
+	}
+	found, err := cleanup.Look(l, host.Ledger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan := cleanup.Make(l, found, host.Ledger{}, true)
+	if err := cleanup.Do(cleanup.Plan{Unmount: plan.Unmount, DeleteLinks: plan.DeleteLinks, DeleteTable: plan.DeleteTable, RemoveTrees: plan.RemoveTrees}); err != nil {
+		t.Fatal(err)
+	}
+	n.onenode("up")
+	n.eventually("the pod is started anew", func() error { return n.says("testpod web", "web", "get", "http://web-service/") })
 }
 
 func (n node) testKillSupervisor(t *testing.T) {

@@ -20,7 +20,7 @@ import (
 // settleWithin bounds the wait for the kernel: a cgroup can be removed only when its last process is fully gone.
 const settleWithin = 15 * time.Second
 
-// Do carries the plan out. It goes on after a failure, so that one thing that cannot be removed does not leave the rest, and reports all of them.
+// Do carries the plan out; fields that are empty are left alone. It goes on after a failure, so that one thing that cannot be removed does not leave the rest, and reports all of them.
 // The state folder stays if anything is still mounted in it: what is mounted there may be somebody's files.
 func Do(plan Plan) error {
 	var faults []error
@@ -53,7 +53,9 @@ func Do(plan Plan) error {
 	for name, value := range plan.Sysctls {
 		note("kernel setting "+name, os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0o644))
 	}
-	note("state folder", removeState(plan.RemoveState))
+	if plan.RemoveState != "" {
+		note("state folder", removeState(plan.RemoveState))
+	}
 	return errors.Join(faults...)
 }
 
