@@ -31,6 +31,8 @@ unit: deps ## pure packages, services in process, chart
 dataplane: deps ## the real Envoy with the three services, no cluster
 	go test -count=1 ./test/dataplane/...
 e2e: deps up ## the whole platform in a real browser
+	export KUBECONFIG=$$(go run ./deploy/up kubeconfig); \
+	go test -count=1 -tags cluster -run Cluster ./deploy/chart; \
 	go test -count=1 -v ./test/e2e/...
 
 .PHONY: check

@@ -3,7 +3,6 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 	"os/exec"
 )
@@ -18,12 +17,14 @@ type cluster interface {
 	start() step
 	// load gives it the images.
 	load(images []image) step
-	// helm returns the flags that lead helm and kubectl there, and the values files.
-	helm() (flags, values []string)
+	// kubeconfig returns the path of a file whose current context is this cluster.
+	kubeconfig(ctx context.Context) (string, error)
+	// values is the chart's values file for this kind of cluster, in deploy/up.
+	values() string
 	// remove takes the platform away, and the cluster too if start made it.
 	remove() step
 	// hints are lines that tell the reader how to reach it.
-	hints() []string
+	hints(kubeconfig string) []string
 }
 
 // choose picks the cluster: the context that was named, else kind where Docker runs,
@@ -65,14 +66,6 @@ there already:
 func needRoot() error {
 	if os.Geteuid() != 0 {
 		return errNotRoot
-	}
-	return nil
-}
-
-// required fails when a program is missing, and says where to get it.
-func required(program, from string) error {
-	if !found(program) {
-		return fmt.Errorf("%s is not on the PATH; get it from %s", program, from)
 	}
 	return nil
 }

@@ -3,6 +3,9 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 )
 
@@ -16,6 +19,9 @@ func (c *contextCluster) describe() string { return "the context " + c.up.contex
 func (c *contextCluster) check() error {
 	if c.up.registry == "" {
 		return errors.New("CONTEXT needs REGISTRY as well: a registry that you may push to and that the cluster pulls from, such as REGISTRY=registry.example.org/team")
+	}
+	if !found("kubectl") {
+		return errors.New("CONTEXT needs kubectl: https://kubernetes.io/docs/tasks/tools")
 	}
 	return nil
 }
@@ -40,9 +46,21 @@ func (c *contextCluster) load([]image) step {
 	}}
 }
 
-func (c *contextCluster) helm() (flags, values []string) {
-	return []string{"--kube-context", c.up.context}, []string{filepath.Join(c.up.root, "deploy/up/context.values.yaml")}
+// kubeconfig copies the one context, so that whatever uses the file cannot reach another
+// cluster by mistake.
+func (c *contextCluster) kubeconfig(ctx context.Context) (string, error) {
+	out, err := exec.CommandContext(ctx, "kubectl", "config", "view", "--context", c.up.context, "--minify", "--flatten").Output()
+	if err != nil {
+		return "", fmt.Errorf("read the context %s with kubectl: %w", c.up.context, err)
+	}
+	path := filepath.Join(c.up.cache, "context.kubeconfig")
+	if err := os.WriteFile(path, out, 0o600); err != nil {
+		return "", fmt.Errorf("write the context's kubeconfig: %w", err)
+	}
+	return path, nil
 }
+
+func (c *contextCluster) values() string { return "context.values.yaml" }
 
 func (c *contextCluster) remove() step {
 	return step{
@@ -59,7 +77,7 @@ func (c *contextCluster) remove() step {
 	}
 }
 
-func (c *contextCluster) hints() []string {
+func (c *contextCluster) hints(string) []string {
 	return []string{
 		"kubectl --context " + c.up.context + " -n " + namespace + " get pods",
 		"kubectl --context " + c.up.context + " -n " + namespace + " port-forward service/" + release + "-gateway 8000:80",

@@ -24,10 +24,10 @@ func (u *up) helm(ctx context.Context, log io.Writer) (string, error) {
 }
 
 // install puts the chart onto the cluster, with the images that were built.
-func (u *up) install(on cluster, images []image) step {
+func (u *up) install(on cluster, kubeconfig string, images []image) step {
 	return step{
 		name:   "chart",
-		advice: "see what the pods say: " + strings.Join(on.hints(), " && "),
+		advice: "see what the pods say: " + strings.Join(on.hints(kubeconfig), " && "),
 		do: func(ctx context.Context, log *stepLog) (string, error) {
 			helm, err := u.helm(ctx, log)
 			if err != nil {
@@ -41,16 +41,12 @@ func (u *up) install(on cluster, images []image) step {
 			if err := os.WriteFile(file, values, 0o644); err != nil {
 				return "", fmt.Errorf("write the images' values: %w", err)
 			}
-			flags, files := on.helm()
-			flags = append(flags, "--namespace", namespace)
+			flags := []string{"--kubeconfig", kubeconfig, "--namespace", namespace}
 			if err := u.unlock(ctx, log, helm, flags); err != nil {
 				return "", err
 			}
 			args := append([]string{"upgrade", release, filepath.Join(u.root, "deploy/chart"), "--install", "--create-namespace",
-				"--wait", "--timeout", "5m", "--values", file}, flags...)
-			for _, file := range files {
-				args = append(args, "--values", file)
-			}
+				"--wait", "--timeout", "5m", "--values", file, "--values", filepath.Join(u.root, "deploy/up", on.values())}, flags...)
 			return "all pods are ready", u.command(ctx, log, "", helm, args...).Run()
 		},
 	}

@@ -58,9 +58,12 @@ func (k *kindCluster) load(images []image) step {
 	}}
 }
 
-func (k *kindCluster) helm() (flags, values []string) {
-	return []string{"--kube-context", "kind-" + kindName}, []string{filepath.Join(k.up.root, "deploy/up/local.values.yaml")}
+func (k *kindCluster) kubeconfig(ctx context.Context) (string, error) {
+	path := filepath.Join(k.up.cache, "kind.kubeconfig")
+	return path, k.up.command(ctx, nil, "", "kind", "export", "kubeconfig", "--name", kindName, "--kubeconfig", path).Run()
 }
+
+func (k *kindCluster) values() string { return "local.values.yaml" }
 
 func (k *kindCluster) remove() step {
 	return step{name: "down", do: func(ctx context.Context, log *stepLog) (string, error) {
@@ -68,6 +71,6 @@ func (k *kindCluster) remove() step {
 	}}
 }
 
-func (k *kindCluster) hints() []string {
-	return []string{"kubectl --context kind-" + kindName + " -n " + namespace + " get pods"}
+func (k *kindCluster) hints(kubeconfig string) []string {
+	return []string{"export KUBECONFIG=" + kubeconfig, "kubectl -n " + namespace + " get pods"}
 }

@@ -12,10 +12,11 @@ import (
 
 const usage = `usage: up COMMAND
 
-  up      build everything, start it, wait until it answers
-  down    remove what up made
-  deps    install what the tests need
-  images  build the container images, push them to REGISTRY when that is set
+  up          build everything, start it, wait until it answers
+  down        remove what up made
+  deps        install what the tests need
+  kubeconfig  print the path of the cluster's kubeconfig
+  images      build the container images, push them to REGISTRY when that is set
 
 environment:
   CONTEXT   use this context of your kubeconfig instead of a cluster on this machine
@@ -46,7 +47,7 @@ func Main(ctx context.Context, args []string, out io.Writer) int {
 		fmt.Fprintln(out, err)
 		return 1
 	}
-	commands := map[string]func(context.Context) error{"up": u.up, "down": u.down, "deps": u.deps, "images": u.buildImages}
+	commands := map[string]func(context.Context) error{"up": u.up, "down": u.down, "deps": u.deps, "images": u.buildImages, "kubeconfig": u.printKubeconfig}
 	command, ok := commands[flags.Arg(0)]
 	if !ok || flags.NArg() != 1 {
 		flags.Usage()

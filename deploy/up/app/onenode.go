@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,9 +19,8 @@ const publicPort = 8000
 
 // onenode is the real Kubernetes node that deploy/onenode runs on this machine.
 type onenode struct {
-	up         *up
-	program    string
-	kubeconfig string
+	up      *up
+	program string
 }
 
 func (o *onenode) describe() string { return "a Kubernetes node on this machine (deploy/onenode)" }
@@ -42,18 +42,23 @@ func portFree() error {
 	return fmt.Errorf("port %d is taken by %s. Stop it, then run make up again", publicPort, holder)
 }
 
-// build compiles the program and asks it where it keeps the kubeconfig.
-func (o *onenode) build(ctx context.Context, log *stepLog) error {
-	program, err := o.up.build(ctx, log, filepath.Join(o.up.root, "deploy/onenode"), "onenode", ".")
-	if err != nil {
-		return err
+// build compiles the program.
+func (o *onenode) build(ctx context.Context, log io.Writer) (err error) {
+	o.program, err = o.up.build(ctx, log, filepath.Join(o.up.root, "deploy/onenode"), "onenode", ".")
+	return err
+}
+
+func (o *onenode) kubeconfig(ctx context.Context) (string, error) {
+	if o.program == "" {
+		if err := o.build(ctx, io.Discard); err != nil {
+			return "", err
+		}
 	}
-	path, err := exec.CommandContext(ctx, program, "kubeconfig").Output()
+	path, err := exec.CommandContext(ctx, o.program, "kubeconfig").Output()
 	if err != nil {
-		return fmt.Errorf("ask onenode for its kubeconfig: %w", err)
+		return "", fmt.Errorf("ask onenode for its kubeconfig: %w", err)
 	}
-	o.program, o.kubeconfig = program, strings.TrimSpace(string(path))
-	return nil
+	return strings.TrimSpace(string(path)), nil
 }
 
 func (o *onenode) start() step {
@@ -83,9 +88,7 @@ func (o *onenode) load(images []image) step {
 	}
 }
 
-func (o *onenode) helm() (flags, values []string) {
-	return []string{"--kubeconfig", o.kubeconfig}, []string{filepath.Join(o.up.root, "deploy/up/local.values.yaml")}
-}
+func (o *onenode) values() string { return "local.values.yaml" }
 
 func (o *onenode) remove() step {
 	return step{
@@ -104,8 +107,8 @@ func (o *onenode) remove() step {
 	}
 }
 
-func (o *onenode) hints() []string {
-	hints := []string{"export KUBECONFIG=" + o.kubeconfig}
+func (o *onenode) hints(kubeconfig string) []string {
+	hints := []string{"export KUBECONFIG=" + kubeconfig}
 	if kubectl, err := o.kubectl(); err == nil && !found("kubectl") {
 		hints = append(hints, "export PATH=$PATH:"+filepath.Dir(kubectl))
 	}

@@ -31,7 +31,11 @@ func (u *up) up(ctx context.Context) error {
 	if err := u.run(ctx, on.load(images)); err != nil {
 		return err
 	}
-	if err := u.run(ctx, u.install(on, images)); err != nil {
+	kubeconfig, err := on.kubeconfig(ctx)
+	if err != nil {
+		return err
+	}
+	if err := u.run(ctx, u.install(on, kubeconfig, images)); err != nil {
 		return err
 	}
 	if _, remote := on.(*contextCluster); !remote {
@@ -39,7 +43,7 @@ func (u *up) up(ctx context.Context) error {
 			return err
 		}
 	}
-	u.welcome(on)
+	u.welcome(on, kubeconfig)
 	return nil
 }
 
@@ -99,7 +103,7 @@ func login(ctx context.Context) error {
 	return nil
 }
 
-func (u *up) welcome(on cluster) {
+func (u *up) welcome(on cluster, kubeconfig string) {
 	fmt.Fprintf(u.console.out, `
 Perijove is up (%s).
 
@@ -110,7 +114,17 @@ Log in as alice / alice-password (or bob, carol likewise; carol is the administr
   %s
 
 make down removes it.
-`, seconds(time.Since(u.console.start)), publicURL, strings.Join(on.hints(), "\n  "))
+`, seconds(time.Since(u.console.start)), publicURL, strings.Join(on.hints(kubeconfig), "\n  "))
+}
+
+// printKubeconfig is the command `up kubeconfig`, for tests.
+func (u *up) printKubeconfig(ctx context.Context) error {
+	path, err := u.choose(ctx).kubeconfig(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(u.console.out, path)
+	return err
 }
 
 // down is the command `up down`: everything that any way of `up` may have made on this
@@ -122,9 +136,11 @@ func (u *up) down(ctx context.Context) error {
 	var problems []error
 	if dockerRuns(ctx) && found("kind") {
 		k := &kindCluster{up: u}
-		if there, err := k.exists(ctx); err != nil || there {
-			problems = append(problems, err, u.run(ctx, k.remove()))
+		there, err := k.exists(ctx)
+		if there {
+			err = u.run(ctx, k.remove())
 		}
+		problems = append(problems, err)
 	}
 	return errors.Join(append(problems, u.run(ctx, (&onenode{up: u}).remove()))...)
 }
