@@ -3,10 +3,12 @@ package chart
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
 
 	authz "github.com/perijove/perijove/cmd/authz/app"
 	spawner "github.com/perijove/perijove/cmd/spawner/app"
@@ -83,4 +85,42 @@ func testRolling(t *testing.T, helm string) {
 	if spawner["perijove-spawner"] == before["perijove-spawner"] || spawner["perijove-gateway"] != before["perijove-gateway"] {
 		t.Errorf("startTimeout: %v became %v", before, spawner)
 	}
+}
+
+// The README's table has every value, down to where a value is one thing.
+func TestReadmeNamesEveryValue(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile("values.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var values map[string]any
+	if err := yaml.Unmarshal(text, &values); err != nil {
+		t.Fatal(err)
+	}
+	for top, below := range values {
+		for _, key := range leaves(top, below) {
+			if !strings.Contains(string(readme), "`"+key+"`") {
+				t.Errorf("README.md does not name %s", key)
+			}
+		}
+	}
+}
+
+// whole are values whose parts the README explains in words.
+var whole = []string{"image", "resources", "profile", "cpu", "memory", "storage", "userSearch", "groupSearch", "bindPasswordSecret", "singleuser.networkPolicy"}
+
+func leaves(path string, value any) []string {
+	parts, ok := value.(map[string]any)
+	if !ok || len(parts) == 0 || slices.ContainsFunc(whole, func(w string) bool { return path == w || strings.HasSuffix(path, "."+w) }) {
+		return []string{path}
+	}
+	var out []string
+	for key, below := range parts {
+		out = append(out, leaves(path+"."+key, below)...)
+	}
+	return out
 }

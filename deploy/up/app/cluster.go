@@ -59,8 +59,7 @@ or let somebody build the images once (sudo make images), and use a cluster that
 there already:
 
   make up                                  with kind and Docker on this machine
-  CONTEXT=my-context REGISTRY=… make up    with any context of your kubeconfig
-`)
+  CONTEXT=my-context REGISTRY=… make up    with any context of your kubeconfig`)
 
 // needRoot is the check of every way that builds images or runs a node here.
 func needRoot() error {

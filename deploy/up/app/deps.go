@@ -12,7 +12,7 @@ import (
 
 // upPackages is what building and starting the platform needs from Debian; onenode
 // installs its own list.
-func upPackages() []string { return []string{"mmdebstrap", "python3", "python3-pip"} }
+func upPackages() []string { return []string{"mmdebstrap", "debian-archive-keyring", "python3", "python3-pip"} }
 
 // testPackages is what the tests need besides: a directory server, a browser, and a
 // font in which the Chinese pages can be read on the screenshots.
