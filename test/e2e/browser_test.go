@@ -2,6 +2,7 @@ package e2e
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 
 	"github.com/perijove/perijove/test/internal/repo"
@@ -37,7 +39,28 @@ func newBrowser(t *testing.T) *browser {
 	if err := chromedp.Do(ctx); err != nil {
 		t.Fatalf("start Chromium (install it with `make deps`): %v", err)
 	}
-	return &browser{t: t, ctx: ctx}
+	b := &browser{t: t, ctx: ctx}
+	b.acceptDialogs()
+	return b
+}
+
+// acceptDialogs answers "Leave site?" with yes: an open dialog stops everything else.
+func (b *browser) acceptDialogs() {
+	b.t.Helper()
+	err := chromedp.Listen(b.ctx, func(ev any) {
+		if _, ok := ev.(*page.EventJavascriptDialogOpening); !ok {
+			return
+		}
+		go func() {
+			_ = chromedp.Do(b.ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+				_, err := cdp.Call(ctx, tab, page.HandleJavaScriptDialog, page.HandleJavaScriptDialogParams{Accept: true})
+				return err
+			}))
+		}()
+	})
+	if err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 // run does actions in order; the limit is for all of them.
@@ -47,7 +70,7 @@ func (b *browser) run(limit time.Duration, actions ...chromedp.Action[chromedp.V
 	defer cancel()
 	if err := chromedp.Do(ctx, actions...); err != nil {
 		b.shot("failure")
-		where, _ := chromedp.Run(b.ctx, chromedp.Location())
+		where := b.location()
 		b.t.Fatalf("browser at %s: %v", where, err)
 	}
 }
@@ -56,15 +79,17 @@ func (b *browser) run(limit time.Duration, actions ...chromedp.Action[chromedp.V
 func (b *browser) shot(name string) {
 	b.t.Helper()
 	dir := repo.Output(b.t, "e2e")
+	limited, cancel := context.WithTimeout(b.ctx, 20*time.Second)
+	defer cancel()
 	for _, v := range []struct {
 		suffix, scheme string
 		width          int64
 	}{{"", "light", 1280}, {"-dark", "dark", 1280}, {"-narrow", "light", 390}} {
-		if err := chromedp.Do(b.ctx, colours(v.scheme), chromedp.EmulateViewport(v.width, 900)); err != nil {
+		if err := chromedp.Do(limited, colours(v.scheme), chromedp.EmulateViewport(v.width, 900)); err != nil {
 			b.t.Logf("screenshot %s: %v", name, err)
 			return
 		}
-		png, err := chromedp.Run(b.ctx, chromedp.CaptureScreenshot())
+		png, err := chromedp.Run(limited, chromedp.CaptureScreenshot())
 		if err != nil {
 			b.t.Logf("screenshot %s: %v", name, err)
 			return
@@ -73,7 +98,7 @@ func (b *browser) shot(name string) {
 			b.t.Fatal(err)
 		}
 	}
-	_ = chromedp.Do(b.ctx, chromedp.ResetViewport(), colours(""))
+	_ = chromedp.Do(limited, chromedp.ResetViewport(), colours(""))
 }
 
 // colours makes the page believe in a light or dark desktop; "" ends that.
@@ -109,4 +134,41 @@ func js[T any](b *browser, limit time.Duration, expression string) T {
 		b.t.Fatalf("script in the page: %v", err)
 	}
 	return out
+}
+
+// shows waits until the page has a visible element for the CSS selector.
+func (b *browser) shows(limit time.Duration, selector string) {
+	b.t.Helper()
+	b.until(limit, fmt.Sprintf(`[...document.querySelectorAll(%q)].some(e => e.getClientRects().length > 0)`, selector))
+}
+
+// until waits until an expression is true in the page.
+func (b *browser) until(limit time.Duration, expression string) {
+	b.t.Helper()
+	deadline := time.Now().Add(limit)
+	for !js[bool](b, limit, expression) {
+		if time.Now().After(deadline) {
+			b.shot("failure")
+			b.t.Fatalf("after %v still false in the page: %s", limit, expression)
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+}
+
+func (b *browser) location() string {
+	ctx, cancel := context.WithTimeout(b.ctx, 5*time.Second)
+	defer cancel()
+	where, err := chromedp.Run(ctx, chromedp.Location())
+	if err != nil {
+		return fmt.Sprintf("an unknown page (%v)", err)
+	}
+	return where
+}
+
+// toFront shows a tab: Chromium draws no hidden ones.
+func toFront() chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, page.BringToFront, cdp.Empty{})
+		return err
+	})
 }

@@ -63,7 +63,7 @@ func TestJourney(t *testing.T) {
 	alice := login(t, "alice")
 	alice.stop()
 	eventually(t, 10*time.Second, "the open tab is told that its server stopped", func() bool {
-		return js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status)`) == 424
+		return js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status, () => 0)`) == 424
 	})
 	b.run(20*time.Second, chromedp.Navigate(baseURL()+"/user/alice/lab"), chromedp.WaitVisible(`main`))
 	b.shot("not-running")
@@ -73,47 +73,45 @@ func TestJourney(t *testing.T) {
 	if got := js[string](b, 20*time.Second, savedOutput); strings.TrimSpace(got) != "42" {
 		t.Fatalf("after stop and start the file holds %q, want 42", got)
 	}
-	b.run(20*time.Second, chromedp.Navigate(baseURL()+contract.PathHome), chromedp.WaitVisible(`main`))
-	b.shot("home-running")
-
 	logoutEndsOpenTabs(b)
 }
 
 // logoutEndsOpenTabs: V1, a tab that stays open after the logout is refused.
 func logoutEndsOpenTabs(b *browser) {
 	b.t.Helper()
-	b.run(20*time.Second, chromedp.Navigate(baseURL()+"/user/alice/api"), chromedp.WaitReady(`body`))
-	if code := js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status)`); code != 200 {
+	if code := js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status, () => 0)`); code != 200 {
 		b.t.Fatalf("before the logout the tab gets %d, want 200", code)
 	}
 	other, cancel := chromedp.NewContext(b.ctx) // a second tab of the same browser
 	defer cancel()
 	second := &browser{t: b.t, ctx: other}
-	second.run(20*time.Second, chromedp.Navigate(baseURL()+contract.PathHome), chromedp.WaitVisible(`main`),
-		chromedp.Click(`a[href="`+contract.PathLogout+`"], form[action="`+contract.PathLogout+`"] button`), chromedp.WaitNotPresent(`#start`))
+	second.run(20*time.Second, toFront())
+	second.run(20*time.Second, chromedp.Navigate(baseURL()+contract.PathHome), chromedp.WaitVisible(`main`))
+	second.shot("home-running")
+	second.run(20*time.Second, chromedp.Click(chromedp.CSS(`a[href="`+contract.PathLogout+`"], form[action="`+contract.PathLogout+`"] button`)))
+	second.until(10*time.Second, `location.pathname === "`+contract.PathLogout+`"`)
 	second.shot("logout")
-	if code := js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status)`); code != 401 {
+	if code := js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status, () => 0)`); code != 401 {
 		b.t.Errorf("after the logout the old tab gets %d, want 401", code)
 	}
 }
 
+// openLab waits until JupyterLab can be used: its launcher or a notebook shows.
 func openLab(b *browser) {
 	b.t.Helper()
-	b.run(90*time.Second, chromedp.WaitVisible(`#jp-main-dock-panel`), chromedp.WaitNotPresent(`#jupyterlab-splash`))
+	b.shows(90*time.Second, `.jp-Launcher, .jp-NotebookPanel`)
 }
 
 // runCell opens the notebook and runs its cell over the kernel's websocket, with
 // the keyboard.
 func runCell(b *browser) {
 	b.t.Helper()
-	b.run(90*time.Second,
-		chromedp.Navigate(baseURL()+"/user/alice/lab/tree/e2e.ipynb"),
-		chromedp.WaitVisible(`.jp-Notebook .jp-CodeCell .cm-content`),
-		chromedp.WaitVisible(`.jp-NotebookPanel-toolbar [data-status="idle"], .jp-NotebookPanel-toolbar .jp-Notebook-ExecutionIndicator[data-status="idle"]`),
-		chromedp.Click(`.jp-Notebook .jp-CodeCell .cm-content`),
-		chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierShift)),
-		chromedp.WaitVisible(`.jp-OutputArea-output pre`),
-	)
+	b.run(30*time.Second, chromedp.Navigate(baseURL()+"/user/alice/lab/tree/e2e.ipynb"))
+	b.shows(90*time.Second, `.jp-Notebook .jp-CodeCell .cm-content`)
+	b.until(60*time.Second, `document.body.textContent.includes("(ipykernel) | Idle")`)
+	b.until(10*time.Second, `(e => { e.focus(); return e.contains(document.activeElement); })(document.querySelector(".jp-Notebook .jp-CodeCell .cm-content"))`)
+	b.run(10*time.Second, chromedp.KeyEvent("\r", chromedp.KeyModifiers(chromedp.ModifierShift)))
+	b.shows(60*time.Second, `.jp-OutputArea-output pre`)
 	out := js[string](b, 10*time.Second, `document.querySelector(".jp-OutputArea-output pre").textContent`)
 	if strings.TrimSpace(out) != "42" {
 		b.t.Fatalf("print(6*7) shows %q, want 42", out)
