@@ -34,7 +34,7 @@ type Built struct {
 // build makes every image whose inputs have changed, two at a time, and returns all.
 func (b *builder) build(ctx context.Context) ([]Built, error) {
 	if os.Geteuid() != 0 {
-		return nil, errors.New("building images needs root, for the owners of the files in them")
+		return nil, errors.New("building images needs root over the files in them; make images arranges that for other users too")
 	}
 	recipes, err := b.recipes(ctx)
 	if err != nil {

@@ -123,21 +123,21 @@ func installWheels(ctx context.Context, kitchen Kitchen, root, machine, requirem
 		return fmt.Errorf("found %d pip wheels, want one", len(pips))
 	}
 	pip := "/tmp/wheels/" + filepath.Base(pips[0]) + "/pip" // Python runs a program in a zip file
-	err = rootfs.Run(ctx, kitchen.Log, root, "python3", "-B", pip, "install", "--quiet", "--no-index", "--no-deps", "--no-compile",
+	err = rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-B", pip, "install", "--quiet", "--no-index", "--no-deps", "--no-compile",
 		"--require-hashes", "--root-user-action=ignore", "--find-links=/tmp/wheels", "-r", "/tmp/wheels/requirements.txt")
 	if err != nil {
 		return err
 	}
 	// Bytecode that does not look at the sources' times, which the layer sets anew:
 	// without it every start would compile all of JupyterLab again.
-	err = rootfs.Run(ctx, kitchen.Log, root, "python3", "-m", "compileall", "-q", "-j", "2", "--invalidation-mode", "unchecked-hash",
+	err = rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
 		"/usr/lib/python3", "/usr/lib/python"+notebookPython, "/usr/local/lib/python"+notebookPython)
 	if err != nil {
 		return err
 	}
-	if err := rootfs.Run(ctx, kitchen.Log, root, "update-ca-certificates"); err != nil {
+	if err := rootfs.Run(ctx, kitchen.Log, root, "/usr/sbin/update-ca-certificates"); err != nil {
 		return err
 	}
 	// A library that a wheel misses is better found here than by the first user.
-	return rootfs.Run(ctx, kitchen.Log, root, "python3", "-B", "-c", "import jupyterlab.labapp, ipykernel.kernelapp")
+	return rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-B", "-c", "import jupyterlab.labapp, ipykernel.kernelapp")
 }

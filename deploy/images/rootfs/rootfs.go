@@ -7,6 +7,7 @@ import (
 	"io"
 	"os/exec"
 	"strings"
+	"syscall"
 )
 
 // mergedUsr makes /bin, /lib and /sbin links into /usr before the first package is
@@ -29,14 +30,17 @@ func Unpack(ctx context.Context, log io.Writer, suite, root string, packages []s
 	return nil
 }
 
-// Run runs a program of the folder root in it, with an environment of its own: the
-// caller's settings and secrets are none of the image's business.
-func Run(ctx context.Context, log io.Writer, root string, args ...string) error {
-	cmd := exec.CommandContext(ctx, "chroot", append([]string{root}, args...)...)
+// Run runs a program of the folder root in it, named by its absolute path there, with
+// an environment of its own: the caller's settings and secrets are none of the image's
+// business.
+func Run(ctx context.Context, log io.Writer, root, program string, args ...string) error {
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: root}
+	cmd.Dir = "/"
 	cmd.Env = []string{"PATH=/usr/local/bin:/usr/bin:/usr/sbin", "HOME=/tmp", "LC_ALL=C.UTF-8"}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("run %s in the image's files: %w", strings.Join(args, " "), err)
+		return fmt.Errorf("run %s %s in the image's files: %w", program, strings.Join(args, " "), err)
 	}
 	return nil
 }

@@ -49,19 +49,20 @@ func found(program string) bool {
 	return err == nil
 }
 
-var errNotRoot = errors.New(`this needs root. On a machine of its own make up starts a Kubernetes node, which takes
-containers, cgroups, mounts, network interfaces and Debian packages; and the files in
-the images have owners. Either
+var errNotRoot = errors.New(`this needs root: without a cluster to use, make up starts a Kubernetes node on this
+machine, which takes containers, cgroups, mounts, network interfaces and Debian
+packages. Either
 
   sudo --preserve-env=PATH make up
 
-or let somebody build the images once (sudo make images), and use a cluster that is
-there already:
+or use a cluster that needs no root:
 
-  make up                                  with kind and Docker on this machine
-  CONTEXT=my-context REGISTRY=… make up    with any context of your kubeconfig`)
+  make up                                  when Docker runs here and kind is installed
+                                           (https://kind.sigs.k8s.io)
+  make up CONTEXT=my-context REGISTRY=…    with any context of your kubeconfig, and a
+                                           registry that it pulls from`)
 
-// needRoot is the check of every way that builds images or runs a node here.
+// needRoot is the check of the way that runs a node here.
 func needRoot() error {
 	if os.Geteuid() != 0 {
 		return errNotRoot

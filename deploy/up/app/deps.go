@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,7 +13,13 @@ import (
 
 // upPackages is what building and starting the platform needs from Debian; onenode
 // installs its own list.
-func upPackages() []string { return []string{"mmdebstrap", "debian-archive-keyring", "python3", "python3-pip"} }
+func upPackages(uid int) []string {
+	names := []string{"mmdebstrap", "debian-archive-keyring", "python3", "python3-pip"}
+	if uid != 0 {
+		names = append(names, "uidmap") // see asRoot
+	}
+	return names
+}
 
 // testPackages is what the tests need besides: a directory server, a browser, and a
 // font in which the Chinese pages can be read on the screenshots.
@@ -23,7 +30,7 @@ func testPackages() []string {
 // deps installs everything that the tests need: packages, and the Envoy binary that
 // test/dataplane starts.
 func (u *up) deps(ctx context.Context) error {
-	if err := u.run(ctx, u.packages(slices.Concat(upPackages(), testPackages()))); err != nil {
+	if err := u.run(ctx, u.packages(slices.Concat(upPackages(os.Geteuid()), testPackages()))); err != nil {
 		return err
 	}
 	return u.run(ctx, step{name: "envoy", do: func(ctx context.Context, log *stepLog) (string, error) {

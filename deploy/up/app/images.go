@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 )
 
@@ -22,12 +23,12 @@ func (u *up) imagesStep(into *[]image) step {
 		name:   "images",
 		advice: "when a download failed, run the same command again: what is built stays built",
 		do: func(ctx context.Context, log *stepLog) (string, error) {
-			args := []string{"run", "."}
+			args := append(asRoot(os.Geteuid()), "go", "run", ".")
 			if u.registry != "" {
 				args = append(args, "-push", u.registry)
 			}
 			var out bytes.Buffer
-			cmd := u.command(ctx, log, filepath.Join(u.root, "deploy/images"), "go", append(args, "build")...)
+			cmd := u.command(ctx, log, filepath.Join(u.root, "deploy/images"), args[0], append(args[1:], "build")...)
 			cmd.Stdout = &out
 			if err := cmd.Run(); err != nil {
 				return "", err
@@ -46,9 +47,19 @@ func (u *up) imagesStep(into *[]image) step {
 	}
 }
 
+// asRoot returns what to put before a program that needs to be root over the files that
+// it makes, and over nothing else: for root nothing, for others a user namespace with
+// their subordinate ids (/etc/subuid), which Debian's uidmap package lets them use.
+func asRoot(uid int) []string {
+	if uid == 0 {
+		return nil
+	}
+	return []string{"unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--pid", "--fork", "--kill-child"}
+}
+
 // buildImages is the command `up images`.
 func (u *up) buildImages(ctx context.Context) error {
-	if err := u.run(ctx, u.packages(upPackages())); err != nil {
+	if err := u.run(ctx, u.packages(upPackages(os.Geteuid()))); err != nil {
 		return err
 	}
 	var images []image

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strings"
 	"time"
 
@@ -21,7 +22,7 @@ func (u *up) up(ctx context.Context) error {
 	if err := on.check(); err != nil {
 		return err
 	}
-	if err := u.run(ctx, u.packages(upPackages())); err != nil {
+	if err := u.run(ctx, u.packages(upPackages(os.Geteuid()))); err != nil {
 		return err
 	}
 	images, err := u.prepare(ctx, on)
