@@ -165,10 +165,18 @@ func (b *browser) location() string {
 	return where
 }
 
-// toFront shows a tab: Chromium draws no hidden ones.
-func toFront() chromedp.Action[chromedp.Void] {
-	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+// newTab opens a second tab of the same browser, in front: Chromium draws no hidden ones.
+func (b *browser) newTab() *browser {
+	b.t.Helper()
+	ctx, stop := chromedp.NewContext(b.ctx)
+	b.t.Cleanup(stop)
+	// As in newBrowser: the context of the first call owns the tab.
+	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
 		_, err := cdp.Call(ctx, tab, page.BringToFront, cdp.Empty{})
 		return err
-	})
+	}))
+	if err != nil {
+		b.t.Fatalf("open a tab: %v", err)
+	}
+	return &browser{t: b.t, ctx: ctx}
 }

@@ -82,10 +82,7 @@ func logoutEndsOpenTabs(b *browser) {
 	if code := js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status, () => 0)`); code != 200 {
 		b.t.Fatalf("before the logout the tab gets %d, want 200", code)
 	}
-	other, cancel := chromedp.NewContext(b.ctx) // a second tab of the same browser
-	defer cancel()
-	second := &browser{t: b.t, ctx: other}
-	second.run(20*time.Second, toFront())
+	second := b.newTab()
 	second.run(20*time.Second, chromedp.Navigate(baseURL()+contract.PathHome), chromedp.WaitVisible(`main`))
 	second.shot("home-running")
 	second.run(20*time.Second, chromedp.Click(chromedp.CSS(`a[href="`+contract.PathLogout+`"], form[action="`+contract.PathLogout+`"] button`)))
