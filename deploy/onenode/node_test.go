@@ -229,7 +229,6 @@ func (n node) testVolume(t *testing.T) {
 }
 
 func (n node) testKubeletAuth(t *testing.T) {
-	n.t = t
 	ca := filepath.Join(testState, "pki", "ca.crt")
 	url := fmt.Sprintf("https://%s:%d/pods", layout.NodeIP, layout.PortKubelet)
 	for name, args := range map[string][]string{

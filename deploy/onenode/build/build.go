@@ -25,6 +25,10 @@ import (
 // done is written last: a build that was interrupted has none, and is taken up again.
 const done = "complete"
 
+// tags: `parts` is on the mains in programs/ that would make `go test ./...` and `go vet ./...` compile all of Kubernetes;
+// the others leave out snapshotters of containerd that need C libraries.
+const tags = "parts,no_btrfs,no_devmapper,no_zfs"
+
 // Image files in the bin folder.
 const (
 	PauseArchive   = "pause.tar"
@@ -98,7 +102,7 @@ func compile(ctx context.Context, source, out string, progress func(string)) err
 	}
 	args := []string{
 		"build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false",
-		"-tags=no_btrfs,no_devmapper,no_zfs", // snapshotters that need C libraries
+		"-tags=" + tags,
 		"-ldflags=" + flags, "-o", out + string(filepath.Separator),
 	}
 	args = append(args, slices.Sorted(maps.Values(programs()))...)

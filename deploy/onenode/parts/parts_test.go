@@ -21,6 +21,8 @@ import (
 	"github.com/perijove/perijove/deploy/onenode/pki"
 )
 
+var update = flag.CommandLine.Bool("update", false, "rewrite the golden files")
+
 func settings() parts.Settings {
 	return parts.Settings{
 		Layout: layout.Layout{State: "/state", Cache: "/cache"}, Key: "k1", ResolvConf: "/etc/resolv.conf", Forward: true,
@@ -50,7 +52,7 @@ func TestGolden(t *testing.T) {
 	}
 	golden := filepath.Join("testdata", "node.txtar")
 	got := txtar.Format(archive)
-	if flag.Lookup("update").Value.String() == "true" {
+	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -62,12 +64,6 @@ func TestGolden(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("the node differs from %s; look at the difference after `go test ./parts -update`", golden)
 	}
-}
-
-func TestMain(m *testing.M) {
-	flag.Bool("update", false, "rewrite the golden files")
-	flag.Parse()
-	os.Exit(m.Run())
 }
 
 // Each path below the folder of certificates that an argument or file names must be one that pki makes: a typo would show only when the part dies at start.

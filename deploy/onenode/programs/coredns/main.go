@@ -1,3 +1,5 @@
+//go:build parts
+
 // Command coredns is CoreDNS with the plugins that a cluster without outside zones needs, and no other: much less code to build than the stock program.
 package main
 

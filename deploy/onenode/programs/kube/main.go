@@ -1,3 +1,5 @@
+//go:build parts
+
 // Command kube is every Kubernetes program of the node in one file: one link step and one copy in memory instead of six. It acts as the part by whose name it is called.
 package main
 

@@ -1,3 +1,5 @@
+//go:build parts
+
 // Command provisioner serves the StorageClass `standard` of the node: a folder for each PersistentVolumeClaim. Rules: package volumes.
 package main
 
