@@ -3,10 +3,7 @@ package app
 import (
 	"context"
 	"errors"
-	"flag"
-	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"time"
@@ -17,8 +14,8 @@ import (
 	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/serve"
+	"github.com/perijove/perijove/pkg/service"
 	"github.com/perijove/perijove/pkg/session"
-	"github.com/perijove/perijove/pkg/telemetry"
 )
 
 // Config is the whole configuration of authz.
@@ -146,28 +143,7 @@ func (c Config) passRing() (*pass.Ring, error) {
 	return pass.NewRing(pems...)
 }
 
-// Main runs the service: 0 after a graceful stop, 1 when it failed, 2 when its
-// configuration is wrong (every fault is printed).
+// Main runs the service; see service.Main for the exit code.
 func Main(ctx context.Context, args []string, stderr io.Writer) int {
-	flags := flag.NewFlagSet("authz", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	path := flags.String("config", "/etc/perijove/authz.yaml", "configuration `file`")
-	if err := flags.Parse(args); err != nil {
-		return 2
-	}
-	cfg := Defaults()
-	if err := config.Load(*path, &cfg); err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 2
-	}
-	if err := cfg.Validate(); err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 2
-	}
-	log := telemetry.NewLogger(stderr, slog.LevelInfo)
-	if err := Run(ctx, cfg, log); err != nil {
-		log.Error("authz failed", "error", err)
-		return 1
-	}
-	return 0
+	return service.Main(ctx, "authz", args, stderr, Defaults(), Run)
 }

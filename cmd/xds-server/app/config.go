@@ -2,21 +2,17 @@ package app
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/edge"
 	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/serve"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/service"
 )
 
 // Config is the whole configuration of the xds-server.
@@ -88,12 +84,14 @@ func Defaults() Config {
 // Validate returns every fault at once, each with its key.
 func (c Config) Validate() error {
 	var f config.Faults
-	if _, err := hosts(c); err != nil {
+	if _, err := origin.Parse(c.PublicURL, nil); err != nil {
 		f.Addf("publicURL", "%v", err)
 	}
 	for i, h := range c.ExtraHosts {
-		f.Check(h != "" && h != "*" && !strings.ContainsAny(h, "/ ,"), fmt.Sprintf("extraHosts[%d]", i),
-			"must be a host or host:port; a wildcard would let any site's name reach the platform")
+		// A wildcard would let any site's name reach the platform.
+		if _, err := origin.Parse("http://placeholder", []string{h}); err != nil {
+			f.Addf(fmt.Sprintf("extraHosts[%d]", i), "%v", err)
+		}
 	}
 	f.Required(map[string]string{
 		"listen.xds": c.Listen.XDS, "listen.private": c.Listen.Private, "serverKeyFile": c.ServerKeyFile,
@@ -121,54 +119,7 @@ func (c Config) Validate() error {
 	return f.Err()
 }
 
-// hosts returns the Host header values to answer: the public URL's host, with the
-// port and, for the scheme's own port, without.
-func hosts(c Config) ([]string, error) {
-	u, err := url.Parse(c.PublicURL)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return nil, errors.New("must be http://host[:port] or https://host[:port]")
-	}
-	if u.Path != "" && u.Path != "/" {
-		return nil, errors.New("must have no path: the platform is served at the root of its host")
-	}
-	out := []string{u.Host}
-	standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]
-	switch u.Port() {
-	case "":
-		out = append(out, net.JoinHostPort(u.Hostname(), standard))
-	case standard:
-		out = append(out, u.Hostname())
-	}
-	for _, h := range c.ExtraHosts {
-		if !slices.Contains(out, h) {
-			out = append(out, h)
-		}
-	}
-	return out, nil
-}
-
-// Main runs the service: 0 after a graceful stop, 1 when it failed, 2 when its
-// configuration is wrong (every fault is printed).
+// Main runs the service; see service.Main for the exit code.
 func Main(ctx context.Context, args []string, stderr io.Writer) int {
-	flags := flag.NewFlagSet("xds-server", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	path := flags.String("config", "/etc/perijove/xds-server.yaml", "configuration `file`")
-	if err := flags.Parse(args); err != nil {
-		return 2
-	}
-	cfg := Defaults()
-	if err := config.Load(*path, &cfg); err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 2
-	}
-	if err := cfg.Validate(); err != nil {
-		_, _ = fmt.Fprintln(stderr, err)
-		return 2
-	}
-	log := telemetry.NewLogger(stderr, slog.LevelInfo)
-	if err := Run(ctx, cfg, log); err != nil {
-		log.Error("xds-server failed", "err", err)
-		return 1
-	}
-	return 0
+	return service.Main(ctx, "xds-server", args, stderr, Defaults(), Run)
 }

@@ -68,26 +68,3 @@ func TestGoodConfigurationPassesValidation(t *testing.T) {
 		t.Errorf("exit code %d, want 1:\n%s", code, stderr)
 	}
 }
-
-func TestHosts(t *testing.T) {
-	for _, c := range []struct {
-		url   string
-		extra []string
-		want  string
-	}{
-		{"https://hub.example", nil, "hub.example hub.example:443"},
-		{"https://hub.example:443/", nil, "hub.example:443 hub.example"},
-		{"http://localhost:8000", []string{"127.0.0.1:8000", "localhost:8000"}, "localhost:8000 127.0.0.1:8000"},
-		{"http://[::1]:8000", nil, "[::1]:8000"},
-	} {
-		got, err := hosts(Config{PublicURL: c.url, ExtraHosts: c.extra})
-		if err != nil || strings.Join(got, " ") != c.want {
-			t.Errorf("hosts(%s) = %q, %v, want %q", c.url, got, err, c.want)
-		}
-	}
-	for _, bad := range []string{"", "hub.example", "ftp://x", "http://", "http://h/path", "http://h:port"} {
-		if _, err := hosts(Config{PublicURL: bad}); err == nil {
-			t.Errorf("%q was accepted", bad)
-		}
-	}
-}

@@ -48,7 +48,7 @@ func (r *reports) close() { r.broadcaster.Shutdown() }
 func (r *reports) nack(n xdsserve.Nack) {
 	r.nacks.WithLabelValues(n.TypeURL).Inc()
 	r.log.Error("Envoy refuses a resource; it is set aside until it changes",
-		"node", n.Node, "type", n.TypeURL, "resource", n.Name, "version", n.Version, "err", n.Reason)
+		"node", n.Node, "type", n.TypeURL, "resource", n.Name, "version", n.Version, "error", n.Reason)
 }
 
 func (r *reports) skipped(namespace, pod, uid, reason string) {

@@ -14,6 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/edge"
 	"github.com/perijove/perijove/pkg/kube"
 	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/podwatch"
 	"github.com/perijove/perijove/pkg/publish"
 	"github.com/perijove/perijove/pkg/routes"
@@ -36,7 +37,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	names, err := hosts(cfg)
+	site, err := origin.Parse(cfg.PublicURL, cfg.ExtraHosts)
 	if err != nil {
 		return err
 	}
@@ -50,10 +51,10 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	defer reports.close()
 
 	store := xdsserve.NewStore(reports.nack, servedTypes()...)
-	pub := publish.New(routes.Settings{Hosts: names, ServerKey: key}, store, reports.skipped)
+	pub := publish.New(routes.Settings{Hosts: site.Hosts, ServerKey: key}, store, reports.skipped)
 	reports.gauges(reg, store, pub)
 	if err := publishEdge(store, edge.Settings{
-		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: names, TrustedHops: cfg.Envoy.TrustedHops,
+		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: site.Hosts, TrustedHops: cfg.Envoy.TrustedHops,
 		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
 	}); err != nil {
 		return err
