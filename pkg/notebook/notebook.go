@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -93,11 +94,11 @@ func (id ID) Valid() error {
 // /user/alice/ or /user/alice/demo/. Segments are percent-encoded (RFC 3986) as
 // browsers send them.
 func (id ID) Prefix() string {
-	p := contract.PathUser + url.PathEscape(id.User) + "/"
+	p := contract.PathUser + canonical(id.User) + "/"
 	if id.Name == "" {
 		return p
 	}
-	return p + url.PathEscape(id.Name) + "/"
+	return p + canonical(id.Name) + "/"
 }
 
 // String is the form used in logs and events: user/name, "alice/" for the default.
@@ -108,17 +109,24 @@ func (id ID) Compare(other ID) int {
 	return cmp.Or(strings.Compare(id.User, other.User), strings.Compare(id.Name, other.Name))
 }
 
-// Spellings returns the ways a client may write s as one path segment: as
-// url.PathEscape does, and with every reserved character escaped as JupyterHub's
-// clients do (alice@x.org and alice%40x.org). Names of letters, digits, "-", "_",
-// "." and "~" have one spelling.
+// Spellings returns the ways a client may write s as one path segment: as Prefix
+// does, as a browser leaves it when it is typed (a+b), and with every reserved
+// character escaped (alice%40x.org). Names of letters, digits, "-", "_", "." and "~"
+// have one spelling. The first is Prefix's.
 func Spellings(s string) []string {
-	short, full := url.PathEscape(s), escapeAll(s)
-	if short == full {
-		return []string{short}
+	out := []string{canonical(s)}
+	for _, other := range []string{url.PathEscape(s), escapeAll(s)} {
+		if !slices.Contains(out, other) {
+			out = append(out, other)
+		}
 	}
-	return []string{short, full}
+	return out
 }
+
+// canonical escapes all but the unreserved characters and "@", as JupyterHub does.
+// Applications put their base URL into regular expressions, where a bare "+" or "$"
+// would never match.
+func canonical(s string) string { return strings.ReplaceAll(escapeAll(s), "%40", "@") }
 
 func escapeAll(s string) string {
 	var b strings.Builder

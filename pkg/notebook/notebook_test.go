@@ -19,6 +19,7 @@ func TestPrefixIsWhatBrowsersSend(t *testing.T) {
 		{notebook.ID{User: "al ice"}, "/user/al%20ice/"},
 		{notebook.ID{User: "张伟"}, "/user/%E5%BC%A0%E4%BC%9F/"},
 		{notebook.ID{User: "50%"}, "/user/50%25/"},
+		{notebook.ID{User: "a+b$c"}, "/user/a%2Bb%24c/"},
 	} {
 		if got := c.id.Prefix(); got != c.want {
 			t.Errorf("Prefix(%v) = %q, want %q", c.id, got, c.want)
@@ -50,6 +51,8 @@ func TestSpellings(t *testing.T) {
 		"alice":  {"alice"},
 		"a.b-c_": {"a.b-c_"},
 		"a@b":    {"a@b", "a%40b"},
+		"a+b":    {"a%2Bb", "a+b"},
+		"a+b@c":  {"a%2Bb@c", "a+b@c", "a%2Bb%40c"},
 		"a b":    {"a%20b"},
 		"é":      {"%C3%A9"},
 	} {

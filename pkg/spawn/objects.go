@@ -16,7 +16,8 @@ import (
 // Site is what all servers of an installation share.
 type Site struct {
 	Namespace string
-	// JupyterConfigMap holds jupyter_server_config.py with the identity provider.
+	// JupyterConfigMap holds jupyter_server_config.py with the identity provider, and
+	// default_setting_overrides.json with JupyterLab's defaults.
 	JupyterConfigMap string
 }
 
@@ -149,6 +150,10 @@ func Pod(site Site, p Profile, id notebook.ID, nonce string) *corev1.Pod {
 				}},
 				{Name: "jupyter", VolumeSource: corev1.VolumeSource{ConfigMap: &corev1.ConfigMapVolumeSource{
 					LocalObjectReference: corev1.LocalObjectReference{Name: site.JupyterConfigMap},
+					Items: []corev1.KeyToPath{
+						{Key: "jupyter_server_config.py", Path: "jupyter_server_config.py"},
+						{Key: "default_setting_overrides.json", Path: "labconfig/default_setting_overrides.json"},
+					},
 				}}},
 			},
 		},

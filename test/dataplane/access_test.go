@@ -287,7 +287,7 @@ func TestV1_LogoutEndsOldTabs(t *testing.T) {
 // Names that need percent-encoding reach the same server in every spelling.
 func TestNamesThatNeedEncoding(t *testing.T) {
 	s := newStack(t)
-	for i, name := range []string{"alice@uni.example", "al ice", "张伟", "o'neil", "50%"} {
+	for i, name := range []string{"alice@uni.example", "al ice", "张伟", "o'neil", "50%", "a+b$c"} {
 		id := notebook.ID{User: name}
 		up := newUpstream(t, "10.99.1."+string(rune('1'+i)), name)
 		s.addPod("p"+string(rune('a'+i)), id, up.addr)

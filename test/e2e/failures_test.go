@@ -240,7 +240,10 @@ func brokenConfig(t *testing.T) string {
 	name := "e2e-broken"
 	_, err := client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Data:       map[string]string{"jupyter_server_config.py": "import sys\nsys.stderr.write('planted-crash-reason\\n')\nsys.stderr.flush()\nimport os\nos._exit(3)\n"},
+		Data: map[string]string{
+			"jupyter_server_config.py":       "import os, sys\nsys.stderr.write('planted-crash-reason\\n')\nsys.stderr.flush()\nos._exit(3)\n",
+			"default_setting_overrides.json": "{}",
+		},
 	}, metav1.CreateOptions{})
 	if err != nil {
 		t.Fatal(err)

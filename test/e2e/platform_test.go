@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -237,9 +238,19 @@ func kubectl(t *testing.T, args ...string) string {
 	return out.String()
 }
 
+// kubectlPath is KUBECTL, or what is on the PATH, or what the one-node cluster brought.
 func kubectlPath() string {
 	if p := os.Getenv("KUBECTL"); p != "" {
 		return p
+	}
+	if p, err := exec.LookPath("kubectl"); err == nil {
+		return p
+	}
+	if cache, err := os.UserCacheDir(); err == nil {
+		found, _ := filepath.Glob(filepath.Join(cache, "perijove", "onenode", "*", "bin", "kubectl"))
+		if len(found) > 0 {
+			return found[len(found)-1]
+		}
 	}
 	return "kubectl"
 }
