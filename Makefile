@@ -58,7 +58,9 @@ race: ## quick suites under the race detector
 
 .PHONY: golden
 golden: ## write the golden files anew
-	go test $$(git grep -l 'flag.Bool("update"' -- '*_test.go' | xargs -n1 dirname | sort -u | sed 's|^|./|') -update
+	for dir in $$(git grep -l -e 'flag.Bool("update"' -e 'golden.Updating' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+		go -C $$dir test . -update; \
+	done
 
 .PHONY: clean
 clean: ## forget what was built (make down first)
