@@ -216,7 +216,7 @@ func lookAtMachine(t *testing.T) machine {
 		"nftables":   lines("nft", "list", "ruleset"),
 		"cgroups":    lines("find", layout.CgroupFS, "-type", "d"),
 		// By name, since other programs of the machine come and go in these folders too.
-		"files": lines("find", "/run", "/etc", "/opt", "/var/lib", "/var/log", "/usr/libexec", "/tmp", "-xdev", "-regextype", "egrep",
+		"files": lines("find", "/run", "/etc", "/opt", "/var/lib", "/var/log", "/usr/libexec", "-xdev", "-regextype", "egrep",
 			"-iregex", ".*(containerd|cni|kube|onenode|perijove|runc|shim|/pods|/containers).*"),
 		"kernel settings":   lines("sysctl", "net.ipv4.ip_forward", "net.bridge", "vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops", "kernel.keys", "net.netfilter.nf_conntrack_max", "net.ipv4.conf.all", "net.ipv4.conf.default"),
 		"state and volumes": lines("find", "/var/lib", "-maxdepth", "1", "-name", "perijove-onenode*"),

@@ -1,9 +1,11 @@
 package cleanup
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,5 +83,27 @@ func TestDoGoesOnAfterAFailure(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(busy, "full")); err != nil {
 		t.Error("a folder that is not empty was removed")
+	}
+}
+
+func TestDeadSockets(t *testing.T) {
+	folder := t.TempDir()
+	alive, dead := filepath.Join(folder, "alive"), filepath.Join(folder, "dead")
+	for _, path := range []string{alive, dead} {
+		listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener.SetUnlinkOnClose(false)
+		if path == dead {
+			if err := listener.Close(); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		defer listener.Close()
+	}
+	if got := deadSockets([]string{alive, dead, filepath.Join(folder, "none")}); !slices.Equal(got, []string{dead}) {
+		t.Errorf("dead: %v", got)
 	}
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/vishvananda/netlink"
 
@@ -48,6 +50,7 @@ func Look(l layout.Layout, ledger host.Ledger) (Found, error) {
 		}
 	}
 	found.Sockets = shimSockets(l)
+	found.Dead = deadSockets(glob(filepath.Join(layout.ShimSockets, "*")))
 	found.Sysctls = map[string]string{}
 	for name := range ledger.Sysctls {
 		if value, err := os.ReadFile(filepath.Join("/proc/sys", name)); err == nil {
@@ -140,6 +143,21 @@ func shimSockets(l layout.Layout) []string {
 		}
 	}
 	return sockets
+}
+
+// deadSockets returns those sockets that refuse: their file outlived the process that listened.
+func deadSockets(files []string) []string {
+	var dead []string
+	for _, file := range files {
+		connection, err := net.Dial("unix", file)
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			dead = append(dead, file)
+		}
+		if err == nil {
+			_ = connection.Close() // nothing was sent
+		}
+	}
+	return dead
 }
 
 // glob ignores that a folder is missing or cannot be read: then nothing of ours is in it.

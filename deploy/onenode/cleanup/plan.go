@@ -19,6 +19,7 @@ type Found struct {
 	Cached    []string          // files in the CNI library's cache
 	LogLinks  map[string]string // link in /var/log/containers → target
 	Sockets   []string          // shim sockets named in the state folder
+	Dead      []string          // shim sockets on which nobody listens, whoever made them
 	Cgroups   []string          // cgroup folders called layout.CgroupName, one per hierarchy
 	Sysctls   map[string]string // present values of the ledger's kernel settings
 }
@@ -72,6 +73,9 @@ func Make(l layout.Layout, found Found, ledger host.Ledger, known bool) Plan {
 	slices.Sort(plan.Remove)
 	if known {
 		plan.RemoveEmpty = ledger.NewFolders()
+		if slices.Contains(plan.RemoveEmpty, layout.ShimSockets) {
+			plan.Remove = append(plan.Remove, found.Dead...) // of shims that were killed so long ago that containerd has forgotten them
+		}
 		if slices.Contains(plan.RemoveEmpty, layout.DevicePlugins) {
 			plan.Remove = append(plan.Remove, filepath.Join(layout.DevicePlugins, "kubelet.sock"))
 		}

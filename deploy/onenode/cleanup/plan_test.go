@@ -27,6 +27,7 @@ func everything() Found {
 		Cached:   []string{"/var/lib/cni/results/perijove-onenode-aaa-eth0", "/var/lib/cni/results/podman-bbb-eth0"},
 		LogLinks: map[string]string{"/var/log/containers/ours.log": "/var/lib/node/pod-logs/x/0.log", "/var/log/containers/theirs.log": "/var/log/pods/y/0.log"},
 		Sockets:  []string{"/run/containerd/s/1"},
+		Dead:     []string{"/run/containerd/s/2"},
 		Cgroups:  []string{"/sys/fs/cgroup/cpu/perijove-onenode"},
 		Sysctls:  map[string]string{"net/ipv4/ip_forward": "1"},
 	}
@@ -46,7 +47,7 @@ func TestOnlyOurs(t *testing.T) {
 	if len(plan.DeleteRules) != 1 || plan.DeleteRules[0].Handle != "7" {
 		t.Errorf("deletes rules %v; rule 9 is another network's", plan.DeleteRules)
 	}
-	want := []string{"/run/containerd/s/1", "/var/lib/cni/results/perijove-onenode-aaa-eth0", "/var/log/containers/ours.log"}
+	want := []string{"/run/containerd/s/1", "/run/containerd/s/2", "/var/lib/cni/results/perijove-onenode-aaa-eth0", "/var/log/containers/ours.log"}
 	for _, file := range want {
 		if !slices.Contains(plan.Remove, file) {
 			t.Errorf("leaves %s", file)
@@ -74,7 +75,7 @@ func TestSharedTableGoesWhenEmpty(t *testing.T) {
 func TestWhatWasThereStays(t *testing.T) {
 	ledger := freshLedger()
 	ledger.Tables = []string{"ip kube-proxy", "ip cni_hostport"}
-	ledger.Folders = []string{layout.CNICache, layout.DevicePlugins}
+	ledger.Folders = []string{layout.CNICache, layout.DevicePlugins, layout.ContainerdRun, layout.ShimSockets}
 	found := everything()
 	found.HostPorts = found.HostPorts[:1]
 	plan := Make(at, found, ledger, true)
@@ -89,8 +90,11 @@ func TestWhatWasThereStays(t *testing.T) {
 			t.Errorf("removes %s, which was there before", folder)
 		}
 	}
-	if !slices.Contains(plan.RemoveEmpty, layout.ShimSockets) {
-		t.Errorf("leaves %s", layout.ShimSockets)
+	if !slices.Contains(plan.RemoveEmpty, layout.ContainerLogs) {
+		t.Errorf("leaves %s", layout.ContainerLogs)
+	}
+	if slices.Contains(plan.Remove, "/run/containerd/s/2") || !slices.Contains(plan.Remove, "/run/containerd/s/1") {
+		t.Errorf("of the sockets it removes %v; 2 may be another containerd's", plan.Remove)
 	}
 	if slices.Contains(plan.Remove, layout.DevicePlugins+"/kubelet.sock") {
 		t.Error("removes the socket of another kubelet")
