@@ -97,7 +97,7 @@ func (c command) provide(ctx context.Context, steps steps) error {
 	if build.Done(c.layout, c.key) {
 		return nil
 	}
-	steps.say("building Kubernetes, etcd, containerd, CoreDNS from Go modules (once; about 8 minutes on 2 cores)")
+	steps.say("building Kubernetes, etcd, containerd, CoreDNS from Go modules (once; about 9 minutes on 2 cores)")
 	err := build.Run(ctx, c.layout, c.key, c.sources, func(text string) { steps.say("  %s", text) })
 	if err != nil {
 		return fmt.Errorf("%w\nMend the cause (no module proxy? disk full?) and run `onenode up` again: it goes on where it stopped", err)
