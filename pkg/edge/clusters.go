@@ -44,7 +44,7 @@ func Clusters(s Settings) []*clusterv3.Cluster {
 func CheckUpstream(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		if !strings.HasPrefix(path, "/") {
-			return fmt.Errorf("Unix socket path %q is not absolute", path)
+			return fmt.Errorf("socket path %q is not absolute", path)
 		}
 		return nil
 	}

@@ -146,11 +146,9 @@ func TestH1_ClientHeadersChangeNothing(t *testing.T) {
 	for _, h := range contract.PrivateHeaders() {
 		spoofed = append(spoofed, h+": bob", h+": "+other.addr, strings.ToUpper(h)+":")
 	}
-	for _, h := range []string{"X-Forwarded-Host: evil.test", "Forwarded: host=evil.test", "X-Forwarded-Prefix: /evil", "X-Original-URL: /user/bob/",
+	spoofed = append(spoofed, "X-Forwarded-Host: evil.test", "Forwarded: host=evil.test", "X-Forwarded-Prefix: /evil", "X-Original-URL: /user/bob/",
 		"X-Rewrite-URL: /user/bob/", "X-HTTP-Method-Override: DELETE", "x-envoy-original-path: /public", "x-envoy-internal: true",
-		"x-envoy-upstream-rq-timeout-ms: 1", "x-envoy-retry-on: 5xx", "X-Forwarded-For: 10.0.0.1", "X-Forwarded-Proto: https"} {
-		spoofed = append(spoofed, h)
-	}
+		"x-envoy-upstream-rq-timeout-ms: 1", "x-envoy-retry-on: 5xx", "X-Forwarded-For: 10.0.0.1", "X-Forwarded-Proto: https")
 	for path, marker := range map[string]string{"/user/alice/h1": "alice", "/user/alice/plain/h1": "plain"} {
 		r := s.raw("GET", path, spoofed...)
 		var got seen
