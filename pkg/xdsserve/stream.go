@@ -141,6 +141,10 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 	for name := range versions {
 		delete(t.dirty, name)
 	}
+	if len(t.dirty) == 0 {
+		// A map keeps the room of the first full push, and walking it costs that room.
+		t.dirty = map[string]struct{}{}
+	}
 	t.inflight = &flight{versions: versions}
 	w := t.watch
 	t.watch = nil
