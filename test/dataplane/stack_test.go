@@ -75,7 +75,20 @@ func newStack(t *testing.T) *stack {
 	s.startSpawner()
 	s.envoy = envoyproc.Start(t, envoyproc.Options{Node: "envoy-1", XDSSock: s.path("xds.sock"), TLS: s.gate})
 	s.envoy.Ready(t)
+	for _, private := range []string{"127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9103"} {
+		s.eventually(private+" says that its service is ready", func() bool { return ready(private) })
+	}
 	return s
+}
+
+// ready asks a service's private port.
+func ready(private string) bool {
+	resp, err := http.Get("http://" + private + "/readyz")
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
 }
 
 // stamp gives a new object what a real API server gives it.
