@@ -181,12 +181,7 @@ func TestH1_ClientHeadersChangeNothing(t *testing.T) {
 
 // H8: only a websocket upgrade on a user's route passes.
 func TestH8_OtherUpgradesAreRefused(t *testing.T) {
-	s := newStack(t)
-	up := newUpstream(t, "10.99.0.1", "alice")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr)
-	s.routed("/user/alice/api", true)
-	alice := s.login("alice")
-	alice.visit("/user/alice/lab")
+	s, up, alice := withAlice(t)
 	before := len(up.requests())
 	cookie := "Cookie: " + alice.cookies("/user/alice/")
 	for _, upgrade := range []string{"foo", "TLS/1.0", "websocket, foo"} {
@@ -211,11 +206,7 @@ func TestH8_OtherUpgradesAreRefused(t *testing.T) {
 
 // S10: a websocket is opened by our own pages only.
 func TestS10_WebsocketOrigins(t *testing.T) {
-	s := newStack(t)
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
-	s.routed("/user/alice/api", true)
-	alice := s.login("alice")
-	alice.visit("/user/alice/lab")
+	_, _, alice := withAlice(t)
 	for _, bad := range []string{"http://evil.test", "null", origin + ".evil", "https://" + publicHost, "http://hub.test", ""} {
 		if c, code, err := alice.dial("/user/alice/ws", bad); err == nil || code != 403 {
 			if c != nil {
@@ -259,11 +250,7 @@ func TestS9_ForeignSitesCannotAct(t *testing.T) {
 
 // V1: after the logout an old tab's next request is refused, wherever it goes.
 func TestV1_LogoutEndsOldTabs(t *testing.T) {
-	s := newStack(t)
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr, spawned("n"))
-	s.routed("/user/alice/api", true)
-	alice := s.login("alice")
-	alice.visit("/user/alice/lab")
+	s, _, alice := withAlice(t, spawned("n"))
 	old := "Cookie: " + alice.cookies("/user/alice/")
 	oldHub := "Cookie: " + alice.cookies("/hub/")
 	if r := s.raw("GET", "/user/alice/api", old); r.code != 200 { // negative control

@@ -9,10 +9,13 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"testing"
 
 	"github.com/coder/websocket"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
 )
 
 // person is somebody with a browser-like client.
@@ -45,6 +48,20 @@ func (s *stack) login(name string) *person {
 		s.t.Fatalf("login of %s answers %d:\n%s", name, r.code, r.body)
 	}
 	return p
+}
+
+// withAlice is a stack in which alice's server runs and her browser has been there.
+func withAlice(t *testing.T, change ...func(*corev1.Pod)) (*stack, *upstream, *person) {
+	t.Helper()
+	s := newStack(t)
+	up := newUpstream(t, "10.99.0.1", "alice")
+	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr, change...)
+	s.routed("/user/alice/api", true)
+	alice := s.login("alice")
+	if r := alice.visit("/user/alice/lab"); r.code != 200 {
+		t.Fatalf("alice at her own server: %d %s", r.code, r.body)
+	}
+	return s, up, alice
 }
 
 // visit is a navigation: redirects are followed.

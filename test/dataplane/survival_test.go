@@ -29,12 +29,7 @@ func (s *stack) podNames() []string {
 // An open kernel websocket survives other people's coming and going, its own
 // route's change and withdrawal, and the deaths of xds-server, authz and spawner.
 func TestOpenWebsocketSurvivesEverythingElse(t *testing.T) {
-	s := newStack(t)
-	up := newUpstream(t, "10.99.0.1", "alice")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr)
-	s.routed("/user/alice/api", true)
-	alice := s.login("alice")
-	alice.visit("/user/alice/lab")
+	s, _, alice := withAlice(t)
 	conn, _, err := alice.dial("/user/alice/ws", origin)
 	if err != nil {
 		t.Fatal(err)
@@ -96,12 +91,7 @@ func TestR1_XDSServerDiesAndComesBack(t *testing.T) {
 
 // R2: without authz nothing is let through, and everyone is told that it is an outage.
 func TestR2_AuthzDiesClosed(t *testing.T) {
-	s := newStack(t)
-	up := newUpstream(t, "10.99.0.1", "alice")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr)
-	s.routed("/user/alice/api", true)
-	alice := s.login("alice")
-	alice.visit("/user/alice/lab")
+	s, up, alice := withAlice(t)
 	before := len(up.requests())
 	s.stopAuthz()
 	if r := alice.fetch("GET", "/user/alice/api"); r.code != 503 || r.get("Retry-After") == "" {
@@ -119,11 +109,7 @@ func TestR2_AuthzDiesClosed(t *testing.T) {
 
 // The directory dies: the login page says so, people who are in stay in.
 func TestDirectoryDies(t *testing.T) {
-	s := newStack(t)
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
-	s.routed("/user/alice/api", true)
-	alice := s.login("alice")
-	alice.visit("/user/alice/lab")
+	s, _, alice := withAlice(t)
 	s.ldap.Stop()
 	page := s.newPerson()
 	form := page.visit("/hub/login")

@@ -8,12 +8,11 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
-	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub"
+	"github.com/perijove/perijove/pkg/kube"
 	"github.com/perijove/perijove/pkg/mtls"
 	"github.com/perijove/perijove/pkg/routestatus"
 	"github.com/perijove/perijove/pkg/serve"
@@ -26,7 +25,7 @@ import (
 // Run starts the spawner and returns when ctx is done and everything has stopped, or at
 // the first part that fails.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	client, err := connect(cfg.Kubeconfig)
+	client, err := kube.Client(cfg.Kubeconfig, "perijove-spawner")
 	if err != nil {
 		return err
 	}
@@ -99,29 +98,6 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		return serve.HTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler.Handler()), log)
 	})
 	return group.Wait()
-}
-
-// connect returns a client for the cluster that kubeconfig names, or that the process
-// runs in.
-func connect(kubeconfig string) (kubernetes.Interface, error) {
-	var restConfig *rest.Config
-	var err error
-	if kubeconfig == "" {
-		restConfig, err = rest.InClusterConfig()
-	} else {
-		restConfig, err = clientcmd.BuildConfigFromFlags("", kubeconfig)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("find the cluster: %w", err)
-	}
-	// A spawn needs about six calls; a class starting together must not queue for them.
-	restConfig.QPS, restConfig.Burst = 100, 200
-	restConfig.UserAgent = "perijove-spawner/" + telemetry.Version()
-	client, err := kubernetes.NewForConfig(restConfig)
-	if err != nil {
-		return nil, fmt.Errorf("connect to the cluster: %w", err)
-	}
-	return client, nil
 }
 
 // resolver returns a function that finds every address behind the given host:ports:
