@@ -35,6 +35,10 @@ e2e: deps up ## the whole platform in a real browser
 	go test -count=1 -tags cluster -run Cluster ./deploy/chart; \
 	go test -count=1 -v ./test/e2e/...
 
+.PHONY: node
+node: ## the one-node cluster itself: kill each part, cut the power, leave no trace (make down first)
+	go -C deploy/onenode test -tags onenode -count=1 -timeout 20m -v .
+
 .PHONY: check
 check: ## format, vet, staticcheck, govulncheck, goldens, race tests, clean tree
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt these:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
