@@ -13,7 +13,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/telemetry"
 )
 
 // Path is where the handler lives on the xds-server's mTLS status port.
@@ -142,6 +144,9 @@ func (c *Client) askOne(ctx context.Context, target string, id notebook.ID, podU
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
 	if err != nil {
 		return nil, fmt.Errorf("ask xds-server: %w", err)
+	}
+	if id := telemetry.RequestID(ctx); id != "" {
+		req.Header.Set(contract.HeaderRequestID, id)
 	}
 	resp, err := c.http.Do(req)
 	if err != nil {

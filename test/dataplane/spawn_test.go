@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -15,6 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/routestatus"
 )
 
 // kubelet stands for the node: it gives every new pod of ours an address and runs
@@ -77,6 +79,23 @@ func TestSpawn(t *testing.T) {
 		}
 	}
 	s.stopServer(alice)
+	s.sameRequestIDEverywhere()
+}
+
+// sameRequestIDEverywhere: the id that Envoy made for the progress stream is in the
+// spawner's log and in that of the xds-server, which the spawner asked meanwhile.
+func (s *stack) sameRequestIDEverywhere() {
+	s.t.Helper()
+	asked := regexp.MustCompile(`"path":"`+routestatus.Path+`".*?"request_id":"([0-9a-f-]{36})"`).FindAllStringSubmatch(s.logs["xds-server"].String(), -1)
+	if len(asked) == 0 {
+		s.t.Fatal("the xds-server logged no question with a request id")
+	}
+	for _, m := range asked {
+		if strings.Contains(s.logs["spawner"].String(), m[1]) {
+			return
+		}
+	}
+	s.t.Errorf("none of the ids %v is in the spawner's log", asked)
 }
 
 func (s *stack) stopServer(p *person) {

@@ -56,6 +56,8 @@ type stack struct {
 
 	ldap *slapd.Server
 
+	logs map[string]*lockedBuffer
+
 	stopXDS, stopAuthz, stopSpawner func()
 	pods                            int
 }
@@ -64,7 +66,7 @@ func newStack(t *testing.T) *stack {
 	t.Helper()
 	ca := pki.New(t)
 	s := &stack{
-		t: t, dir: shortDir(t), ca: ca, client: fake.NewClientset(),
+		t: t, dir: shortDir(t), ca: ca, client: fake.NewClientset(), logs: map[string]*lockedBuffer{},
 		gate:  ca.Issue(contract.NameGateway, time.Hour),
 		spawn: ca.Issue(contract.NameSpawner, time.Hour),
 	}
@@ -146,9 +148,10 @@ func (s *stack) startXDS() {
 // shown when the test fails.
 func (s *stack) run(name string, f func(ctx context.Context, log *slog.Logger) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	var buf lockedBuffer
+	buf := &lockedBuffer{}
+	s.logs[name] = buf
 	done := make(chan error, 1)
-	go func() { done <- f(ctx, telemetry.NewLogger(&buf, slog.LevelInfo)) }()
+	go func() { done <- f(ctx, telemetry.NewLogger(buf, slog.LevelInfo)) }()
 	stopped := false
 	stop = func() {
 		if stopped {

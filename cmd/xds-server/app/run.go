@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"golang.org/x/sync/errgroup"
@@ -77,7 +78,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 			return err
 		}
 		health.Set("xds", nil)
-		return serveStatus(ctx, g, cfg, pub, log)
+		return serveStatus(ctx, g, cfg, telemetry.HTTP(log, reg, "xds-server", routestatus.Handler(pub)), log)
 	})
 	return stopped(g.Wait())
 }
@@ -108,7 +109,7 @@ func serveXDS(ctx context.Context, g *errgroup.Group, cfg Config, store *xdsserv
 	return nil
 }
 
-func serveStatus(ctx context.Context, g *errgroup.Group, cfg Config, pub *publish.Publisher, log *slog.Logger) error {
+func serveStatus(ctx context.Context, g *errgroup.Group, cfg Config, handler http.Handler, log *slog.Logger) error {
 	if cfg.Listen.Status == "" {
 		return nil
 	}
@@ -120,6 +121,6 @@ func serveStatus(ctx context.Context, g *errgroup.Group, cfg Config, pub *publis
 	if err != nil {
 		return fmt.Errorf("status port: %w", err)
 	}
-	g.Go(func() error { return serve.HTTP(ctx, "status", l, conf, routestatus.Handler(pub), log) })
+	g.Go(func() error { return serve.HTTP(ctx, "status", l, conf, handler, log) })
 	return nil
 }
