@@ -105,6 +105,10 @@ func login(ctx context.Context) error {
 }
 
 func (u *up) welcome(on cluster, kubeconfig string) {
+	remove := "make down"
+	if u.context != "" {
+		remove += " CONTEXT=" + u.context
+	}
 	fmt.Fprintf(u.console.out, `
 Perijove is up (%s).
 
@@ -114,8 +118,8 @@ Log in as alice / alice-password (or bob, carol likewise; carol is the administr
 
   %s
 
-make down removes it.
-`, seconds(time.Since(u.console.start)), publicURL, strings.Join(on.hints(kubeconfig), "\n  "))
+%s removes it.
+`, seconds(time.Since(u.console.start)), publicURL, strings.Join(on.hints(kubeconfig), "\n  "), remove)
 }
 
 // printKubeconfig is the command `up kubeconfig`, for tests.
