@@ -189,11 +189,7 @@ type progressEvent struct {
 // apiProgress streams how far a server is, from the beginning, until it is ready or has
 // failed.
 func (h *Hub) apiProgress(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, err := target(r, v)
-	if err != nil {
-		return err
-	}
-	s, err := h.Cluster.Get(r.Context(), id)
+	id, s, err := h.targetServer(r, v)
 	if err != nil {
 		return err
 	}

@@ -217,6 +217,16 @@ func target(r *http.Request, v visitor) (notebook.ID, error) {
 	return id, nil
 }
 
+// targetServer is target with the server's present state.
+func (h *Hub) targetServer(r *http.Request, v visitor) (notebook.ID, kubecluster.Server, error) {
+	id, err := target(r, v)
+	if err != nil {
+		return notebook.ID{}, kubecluster.Server{}, err
+	}
+	s, err := h.Cluster.Get(r.Context(), id)
+	return id, s, err
+}
+
 // start starts a server unless the person has too many.
 func (h *Hub) start(ctx context.Context, id notebook.ID) error {
 	others := 0

@@ -60,11 +60,7 @@ func serverLine(s kubecluster.Server) web.Server {
 // spawnForm shows what would be started. It never starts anything by itself, whatever
 // the query says: a link must not (S9).
 func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, err := target(r, v)
-	if err != nil {
-		return err
-	}
-	s, err := h.Cluster.Get(r.Context(), id)
+	id, s, err := h.targetServer(r, v)
 	if err != nil {
 		return err
 	}
@@ -122,11 +118,7 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id note
 // pending shows how far a server is. It leads into the server only when users can reach
 // it, so no redirect ends at a route that is not there yet.
 func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, err := target(r, v)
-	if err != nil {
-		return err
-	}
-	s, err := h.Cluster.Get(r.Context(), id)
+	id, s, err := h.targetServer(r, v)
 	if err != nil {
 		return err
 	}
