@@ -21,10 +21,11 @@ func upPackages(uid int) []string {
 	return names
 }
 
-// testPackages is what the tests need besides: a directory server, a browser, and a
-// font in which the Chinese pages can be read on the screenshots.
+// testPackages is what the tests need besides: a directory server, a browser, a font in
+// which the Chinese pages can be read on the screenshots, `ip` for network namespaces
+// and `pkill` for killing a service (a minimal Debian has neither).
 func testPackages() []string {
-	return []string{"slapd", "ldap-utils", "chromium", "fonts-dejavu-core", "fonts-wqy-zenhei", "python3-venv"}
+	return []string{"slapd", "ldap-utils", "chromium", "fonts-dejavu-core", "fonts-wqy-zenhei", "python3-venv", "iproute2", "procps"}
 }
 
 // deps installs everything that the tests need: packages, and the Envoy binary that
