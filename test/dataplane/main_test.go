@@ -4,7 +4,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/perijove/perijove/test/internal/netns"
+	"github.com/perijove/perijove/test/netns"
 )
 
 func TestMain(m *testing.M) { os.Exit(netns.Main(m.Run)) }

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/mtls"
+	bootfile "github.com/perijove/perijove/test/bootstrap"
 	"github.com/perijove/perijove/test/internal/repo"
 )
 
@@ -74,8 +75,7 @@ func (e *Envoy) stop() {
 	}
 }
 
-// bootstrap writes envoy/bootstrap.yaml with this test's paths and ports. Each
-// replacement must hit, so the file and the tests cannot drift apart.
+// bootstrap writes envoy/bootstrap.yaml with this test's paths and ports.
 func bootstrap(tb testing.TB, dir string, o Options, e *Envoy) string {
 	tb.Helper()
 	data, err := os.ReadFile(filepath.Join(repo.Root(tb), "envoy", "bootstrap.yaml"))
@@ -97,17 +97,9 @@ func bootstrap(tb testing.TB, dir string, o Options, e *Envoy) string {
 			tb.Fatal(err)
 		}
 	}
-	text := string(data)
-	for old, now := range map[string]string{
-		"/etc/perijove/tls":                  tlsDir,
-		"/run/perijove/xds.sock":             o.XDSSock,
-		"port_value: 9901":                   "port_value: " + adminPort,
-		"address: 0.0.0.0, port_value: 8002": "address: 127.0.0.1, port_value: " + privatePort,
-	} {
-		if !strings.Contains(text, old) {
-			tb.Fatalf("envoy/bootstrap.yaml no longer contains %q", old)
-		}
-		text = strings.ReplaceAll(text, old, now)
+	text, err := bootfile.Fit(string(data), bootfile.Places{TLSDir: tlsDir, XDSSock: o.XDSSock, AdminPort: adminPort, PrivatePort: privatePort})
+	if err != nil {
+		tb.Fatal(err)
 	}
 	if o.Edit != nil {
 		text = o.Edit(text)
