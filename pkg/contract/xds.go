@@ -4,6 +4,10 @@ package contract
 const (
 	// ListenerName is the one public listener.
 	ListenerName = "public"
+	// RedirectListenerName is the listener that sends plain text to https.
+	RedirectListenerName = "redirect"
+	// CertificateName is the SDS resource with the public listener's certificate.
+	CertificateName = "public"
 	// ScopedRoutesName is the scoped_routes name of the listener.
 	ScopedRoutesName = "servers"
 	// ClusterPods is the shared ORIGINAL_DST cluster of all servers.

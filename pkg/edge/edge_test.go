@@ -25,11 +25,12 @@ func TestEdge(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		listener := edge.Listener(s)
-		if err := listener.ValidateAll(); err != nil {
-			t.Errorf("Envoy's own validation refuses the listener: %v", err)
+		for _, listener := range edge.Listeners(s) {
+			if err := listener.ValidateAll(); err != nil {
+				t.Errorf("Envoy's own validation refuses listener %s: %v", listener.GetName(), err)
+			}
+			fmt.Fprintf(&out, "--- listener %s\n%s", listener.GetName(), golden.YAML(t, listener))
 		}
-		fmt.Fprintf(&out, "--- listener\n%s", golden.YAML(t, listener))
 		for _, c := range edge.Clusters(s) {
 			if err := c.ValidateAll(); err != nil {
 				t.Errorf("cluster %s: %v", c.GetName(), err)

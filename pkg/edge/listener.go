@@ -32,6 +32,11 @@ type Settings struct {
 	// TrustedHops is how many proxies in front of Envoy are ours (a cloud's load
 	// balancer, an Ingress): so many X-Forwarded-For entries from the right are believed.
 	TrustedHops uint32
+	// TLS makes the public listener speak TLS only, with the certificate that SDS
+	// brings under contract.CertificateName.
+	TLS bool
+	// RedirectPort, unless 0, is a plain-text port that sends everybody to https.
+	RedirectPort uint32
 	// Authz, Login and Hub are where the services answer: "unix:/path" or "host:port".
 	Authz, Login, Hub string
 }
@@ -60,6 +65,8 @@ func Listener(s Settings) *listenerv3.Listener {
 		}}},
 		PerConnectionBufferLimitBytes: wrapperspb.UInt32(bufferLimit),
 		FilterChains: []*listenerv3.FilterChain{{
+			TransportSocket:               publicTLS(s),
+			TransportSocketConnectTimeout: durationpb.New(headersTimeout),
 			Filters: []*listenerv3.Filter{{
 				Name:       "envoy.filters.network.http_connection_manager",
 				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(connectionManager(s))},

@@ -1,0 +1,96 @@
+package edge
+
+import (
+	"slices"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+// Listeners returns every listener: the public one and, with a RedirectPort, the one
+// that sends plain text to https.
+func Listeners(s Settings) []*listenerv3.Listener {
+	if s.RedirectPort == 0 {
+		return []*listenerv3.Listener{Listener(s)}
+	}
+	return []*listenerv3.Listener{Listener(s), redirectListener(s)}
+}
+
+// redirectListener knows no upstream and reads no cookie: whatever is asked for, the
+// answer is the same path on https.
+func redirectListener(s Settings) *listenerv3.Listener {
+	manager := &hcmv3.HttpConnectionManager{
+		StatPrefix:                   contract.RedirectListenerName,
+		NormalizePath:                wrapperspb.Bool(true),
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_REJECT_REQUEST,
+		UseRemoteAddress:             wrapperspb.Bool(true),
+		XffNumTrustedHops:            s.TrustedHops,
+		InternalAddressConfig:        &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		RequestHeadersTimeout:        durationpb.New(headersTimeout),
+		StreamIdleTimeout:            durationpb.New(headersTimeout),
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			IdleTimeout:                  durationpb.New(headersTimeout),
+			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
+		},
+		StripPortMode:  &hcmv3.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: redirects(s.Hosts)},
+		HttpFilters:    []*hcmv3.HttpFilter{httpFilter("envoy.filters.http.router", &routerv3.Router{})},
+	}
+	return &listenerv3.Listener{
+		Name: contract.RedirectListenerName,
+		Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+			Address:       s.Address,
+			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: s.RedirectPort},
+		}}},
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(bufferLimit),
+		FilterChains: []*listenerv3.FilterChain{{
+			Filters: []*listenerv3.Filter{{
+				Name:       "envoy.filters.network.http_connection_manager",
+				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(manager)},
+			}},
+		}},
+	}
+}
+
+// redirects leads each of our names to itself on https, with the port that it has
+// there. The name never comes from the request: other names are answered 404.
+func redirects(hosts []string) *routev3.RouteConfiguration {
+	config := &routev3.RouteConfiguration{Name: contract.RedirectListenerName}
+	var seen []string
+	for _, host := range hosts {
+		name := withoutPort(host)
+		if slices.Contains(seen, name) {
+			continue
+		}
+		seen = append(seen, name)
+		config.VirtualHosts = append(config.VirtualHosts, &routev3.VirtualHost{
+			Name:    name,
+			Domains: []string{name},
+			Routes: []*routev3.Route{{
+				Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+				Action: &routev3.Route_Redirect{Redirect: &routev3.RedirectAction{
+					SchemeRewriteSpecifier: &routev3.RedirectAction_HttpsRedirect{HttpsRedirect: true},
+					HostRedirect:           host,
+					ResponseCode:           routev3.RedirectAction_MOVED_PERMANENTLY,
+				}},
+			}},
+		})
+	}
+	return config
+}
+
+// withoutPort keeps an IPv6 address in its brackets, as Envoy compares it.
+func withoutPort(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[:i]
+	}
+	return host
+}
