@@ -77,24 +77,7 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		p.failed(w, r, web.Login{Next: next, Username: username}, err)
 		return
 	}
-	for _, old := range p.live(r) {
-		// The old session ends here, or a copy of its cookie would outlive this login (S1).
-		p.revoke(r.Context(), old)
-	}
-	s := session.New(user, p.Method, p.Now(), p.Lifetime)
-	value, err := p.Sessions.Seal(s)
-	if err != nil {
-		p.Log.ErrorContext(r.Context(), "the session cannot be made", "error", err)
-		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", identity.User{})
-		return
-	}
-	// No Clear-Site-Data here: it would throw away what other tabs of the same person
-	// have not saved yet, each time a session ends. The logout sends it.
-	w.Header().Add("Set-Cookie", cookies.Set(contract.CookieSession, value, contract.PathHub, p.Secure))
-	w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieLogin, contract.PathLogin, p.Secure))
-	p.logins.WithLabelValues(p.Method, "success").Inc()
-	p.audit(r, "login", user.Name, "admin", user.Admin)
-	p.enter(w, r, s, next)
+	p.begin(w, r, Proof{User: user, Method: p.Method, Next: next})
 }
 
 // ownForm reports whether the post comes from our own form in this browser: by what the
