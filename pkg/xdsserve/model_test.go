@@ -266,3 +266,25 @@ func TestChangesWhileAResponseIsUnderWayAreCoalesced(t *testing.T) {
 		t.Error("the last change did not arrive")
 	}
 }
+
+// A name that an Envoy asks for again is sent again: it has dropped what it had.
+func TestSubscribingAgainSendsAgain(t *testing.T) {
+	store := NewStore(func(Nack) {}, typeURL)
+	update(t, store, scope("a", 1), scope("b", 1))
+	e := &envoy{store: store, has: map[string]string{}}
+	e.connect()
+	e.answer()
+	e.request(&discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesUnsubscribe: []string{"a"}})
+	if e.pending != nil {
+		t.Fatal("unsubscribing is answered")
+	}
+	again := &discoveryv3.DeltaDiscoveryRequest{TypeUrl: typeURL, ResourceNamesSubscribe: []string{"a"}}
+	e.request(again)
+	if e.pending == nil || len(e.pending.GetResources()) != 1 || e.pending.GetResources()[0].GetName() != "a" {
+		t.Fatalf("subscribing again got %v, want a", e.pending)
+	}
+	e.request(again) // while that response is under way
+	if e.answer(); !e.answer() {
+		t.Error("what was asked for during a response was not sent after it")
+	}
+}

@@ -91,11 +91,27 @@ func (st *stream) CreateDeltaWatch(req *cachev3.DeltaRequest, _ cachev3.Subscrip
 		maps.Copy(t.known, req.GetInitialResourceVersions())
 		t.dirty = st.store.stale(typeURL, t.known)
 		st.types[typeURL] = t
+	} else {
+		t.forget(req.GetResourceNamesSubscribe())
 	}
 	t.watch = &watch{request: req, out: out}
 	// The first answer is sent even if empty: Envoy waits for it before it is ready.
 	st.respond(typeURL, t, !ok)
 	return func() { st.cancel(t, req) }, nil
+}
+
+// forget takes names that the Envoy subscribes to again as unknown to it: it dropped
+// them when it unsubscribed (a certificate whose listener went and came back), and
+// waits for them now.
+func (t *typeState) forget(names []string) {
+	for _, name := range names {
+		delete(t.known, name)
+		delete(t.refused, name)
+		if t.inflight != nil {
+			delete(t.inflight.versions, name)
+		}
+		t.dirty[name] = struct{}{}
+	}
 }
 
 func (st *stream) cancel(t *typeState, req *cachev3.DeltaRequest) {
