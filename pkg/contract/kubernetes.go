@@ -32,6 +32,14 @@ const (
 	// AnnotationProfile is the slug of the profile that a pod was made from.
 	AnnotationProfile = "perijove.dev/profile"
 
+	// LabelAccount with value "true" marks a Secret that holds one person's account.
+	LabelAccount = "perijove.dev/account"
+	// LabelAccountLink and the hash of a login is a label of its account, to find it by.
+	LabelAccountLink = "perijove.dev/link-"
+
+	// LabelInstance is the release that an object belongs to, as Helm writes it.
+	LabelInstance = "app.kubernetes.io/instance"
+
 	// PortName is the container port's name in KubeSpawner's pods.
 	PortName = "notebook-port"
 
