@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/edge"
@@ -64,6 +65,29 @@ type Envoy struct {
 	Address     string `yaml:"address"`
 	Port        uint32 `yaml:"port"`
 	TrustedHops uint32 `yaml:"trustedHops"` // proxies of ours in front of Envoy
+	// TLS makes the listener speak TLS.
+	TLS EdgeTLS `yaml:"tls"`
+}
+
+// EdgeTLS says where the public certificate is.
+type EdgeTLS struct {
+	// Namespace and Secret name a Secret of type kubernetes.io/tls. Without a Secret
+	// the listener speaks plain text.
+	Namespace string `yaml:"namespace"`
+	Secret    string `yaml:"secret"`
+	// RedirectPort is a plain-text port that sends everybody to https; 0 = none.
+	RedirectPort uint32 `yaml:"redirectPort"`
+}
+
+func (e EdgeTLS) validate(port uint32, publicURL string, f *config.Faults) {
+	if e.Secret == "" {
+		f.Check(e.Namespace == "" && e.RedirectPort == 0, "envoy.tls", "says nothing without a secret")
+		return
+	}
+	f.Check(e.Namespace != "", "envoy.tls.namespace", "is required with a secret")
+	f.Check(e.RedirectPort < 65536 && e.RedirectPort != port, "envoy.tls.redirectPort", "must be a port other than envoy.port")
+	// Cookies are marked Secure by this URL.
+	f.Check(strings.HasPrefix(publicURL, "https://"), "publicURL", "must begin with https:// when envoy.tls.secret is set")
 }
 
 // Upstreams are addresses.
@@ -109,6 +133,7 @@ func (c Config) Validate() error {
 	f.Check(!slices.Contains(c.Kubernetes.Namespaces, ""), "kubernetes.namespaces", "has an empty name")
 	f.Check(net.ParseIP(c.Envoy.Address) != nil, "envoy.address", "must be an IP address")
 	f.Check(c.Envoy.Port > 0 && c.Envoy.Port < 65536, "envoy.port", "must be between 1 and 65535")
+	c.Envoy.TLS.validate(c.Envoy.Port, c.PublicURL, &f)
 	for key, address := range map[string]string{
 		"upstreams.authz": c.Upstreams.Authz, "upstreams.hub": c.Upstreams.Hub, "upstreams.login": c.Upstreams.Login,
 	} {

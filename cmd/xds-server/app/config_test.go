@@ -38,7 +38,7 @@ publicURL: hub.example
 extraHosts: ["*", "a/b"]
 listen: {xds: ":18000", status: ":18001", private: ""}
 kubernetes: {namespaces: []}
-envoy: {address: everywhere, port: 70000}
+envoy: {address: everywhere, port: 70000, tls: {secret: s, redirectPort: 70000}}
 upstreams: {authz: "", login: "unix:l", hub: hub}
 `)
 	if code != 2 {
@@ -47,6 +47,7 @@ upstreams: {authz: "", login: "unix:l", hub: hub}
 	for _, key := range []string{
 		"publicURL", "extraHosts[0]", "extraHosts[1]", "listen.private", "serverKeyFile", "tls.cert", "tls.key", "tls.ca",
 		"clients.xds", "clients.status", "kubernetes.namespaces", "envoy.address", "envoy.port",
+		"envoy.tls.namespace", "envoy.tls.redirectPort",
 		"upstreams.authz", "upstreams.login", "upstreams.hub",
 	} {
 		if !strings.Contains(stderr, key+": ") {
@@ -66,5 +67,19 @@ func TestGoodConfigurationPassesValidation(t *testing.T) {
 	code, stderr := start(t, good) // then fails for want of a cluster, which is no configuration fault
 	if code != 1 {
 		t.Errorf("exit code %d, want 1:\n%s", code, stderr)
+	}
+}
+
+func TestTLSNeedsAnHTTPSAddress(t *testing.T) {
+	tls := good + "envoy: {tls: {namespace: perijove, secret: edge}}\n"
+	if code, stderr := start(t, tls); code != 1 {
+		t.Errorf("exit code %d, want 1:\n%s", code, stderr)
+	}
+	code, stderr := start(t, strings.Replace(tls, "https://", "http://", 1))
+	if code != 2 || !strings.Contains(stderr, "publicURL: ") {
+		t.Errorf("cookies would not be Secure: %d\n%s", code, stderr)
+	}
+	if code, stderr := start(t, good+"envoy: {tls: {redirectPort: 8080}}\n"); code != 2 || !strings.Contains(stderr, "envoy.tls: ") {
+		t.Errorf("a redirect to a port that speaks no TLS: %d\n%s", code, stderr)
 	}
 }

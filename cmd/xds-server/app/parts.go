@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
 	"time"
 
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"github.com/prometheus/client_golang/prometheus"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/perijove/perijove/pkg/edge"
+	"github.com/perijove/perijove/pkg/edgecert"
 	"github.com/perijove/perijove/pkg/mtls"
 	"github.com/perijove/perijove/pkg/serve"
 	"github.com/perijove/perijove/pkg/xdsserve"
@@ -21,7 +25,15 @@ import (
 type registry = *prometheus.Registry
 
 func servedTypes() []string {
-	return []string{resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType}
+	return []string{resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType}
+}
+
+func edgeSettings(cfg Config, hosts []string) edge.Settings {
+	return edge.Settings{
+		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: hosts, TrustedHops: cfg.Envoy.TrustedHops,
+		TLS: cfg.Envoy.TLS.Secret != "", RedirectPort: cfg.Envoy.TLS.RedirectPort,
+		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
+	}
 }
 
 func publishEdge(store *xdsserve.Store, s edge.Settings) error {
@@ -32,11 +44,34 @@ func publishEdge(store *xdsserve.Store, s edge.Settings) error {
 	if _, err := store.Update(resourcev3.ClusterType, clusters); err != nil {
 		return fmt.Errorf("publish clusters: %w", err)
 	}
-	listener := edge.Listener(s)
-	if _, err := store.Update(resourcev3.ListenerType, []xdsserve.Resource{{Name: listener.GetName(), Message: listener}}); err != nil {
-		return fmt.Errorf("publish listener: %w", err)
+	var listeners []xdsserve.Resource
+	for _, l := range edge.Listeners(s) {
+		listeners = append(listeners, xdsserve.Resource{Name: l.GetName(), Message: l})
+	}
+	if _, err := store.Update(resourcev3.ListenerType, listeners); err != nil {
+		return fmt.Errorf("publish listeners: %w", err)
 	}
 	return nil
+}
+
+// watchCertificate returns once the public certificate, if there is to be one, is
+// known: an Envoy that connects earlier would be told that it is gone.
+func watchCertificate(ctx context.Context, client kubernetes.Interface, cfg Config, store *xdsserve.Store, reports *reports, reg registry) error {
+	where := cfg.Envoy.TLS
+	if where.Secret == "" {
+		return nil
+	}
+	site, err := url.Parse(cfg.PublicURL)
+	if err != nil {
+		return fmt.Errorf("read the public URL: %w", err)
+	}
+	publish := func(secret *tlsv3.Secret) error {
+		_, err := store.Update(resourcev3.SecretType, []xdsserve.Resource{{Name: secret.GetName(), Message: secret}})
+		return err
+	}
+	keeper := edgecert.NewKeeper(site.Hostname(), publish, reports.certificate(where.Namespace, where.Secret, reg), time.Now)
+	certificateGauge(reg, keeper)
+	return edgecert.Watch(ctx, client, where.Namespace, where.Secret, keeper)
 }
 
 // xdsCredentials: a Unix socket is protected by its mode, a TCP port by mutual TLS

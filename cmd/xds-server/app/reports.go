@@ -11,6 +11,7 @@ import (
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
 
+	"github.com/perijove/perijove/pkg/edgecert"
 	"github.com/perijove/perijove/pkg/publish"
 	"github.com/perijove/perijove/pkg/xdsserve"
 )
@@ -60,6 +61,33 @@ func (r *reports) skipped(namespace, pod, uid, reason string) {
 	r.recorder.Event(&corev1.ObjectReference{
 		APIVersion: "v1", Kind: "Pod", Namespace: namespace, Name: pod, UID: types.UID(uid),
 	}, corev1.EventTypeWarning, "NotRouted", reason)
+}
+
+// certificate returns a reporter on the Secret of the public certificate.
+func (r *reports) certificate(namespace, name string, reg prometheus.Registerer) edgecert.Reporter {
+	faults := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "perijove_edge_certificate_faults_total", Help: "Times that the Secret of the public certificate was not as it should be.",
+	})
+	reg.MustRegister(faults)
+	return func(uid, reason string) {
+		faults.Inc()
+		r.log.Warn("the public certificate is not as it should be", "namespace", namespace, "secret", name, "reason", reason)
+		r.recorder.Event(&corev1.ObjectReference{
+			APIVersion: "v1", Kind: "Secret", Namespace: namespace, Name: name, UID: types.UID(uid),
+		}, corev1.EventTypeWarning, "BadCertificate", reason)
+	}
+}
+
+func certificateGauge(reg prometheus.Registerer, keeper *edgecert.Keeper) {
+	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "perijove_edge_certificate_not_after_seconds", Help: "When the public certificate ends, as Unix time; 0: there is none.",
+	}, func() float64 {
+		end := keeper.NotAfter()
+		if end.IsZero() {
+			return 0
+		}
+		return float64(end.Unix())
+	}))
 }
 
 func (r *reports) gauges(reg prometheus.Registerer, store *xdsserve.Store, pub *publish.Publisher) {

@@ -12,7 +12,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/perijove/perijove/pkg/config"
-	"github.com/perijove/perijove/pkg/edge"
 	"github.com/perijove/perijove/pkg/kube"
 	"github.com/perijove/perijove/pkg/mtls"
 	"github.com/perijove/perijove/pkg/origin"
@@ -54,10 +53,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	store := xdsserve.NewStore(reports.nack, servedTypes()...)
 	pub := publish.New(routes.Settings{Hosts: site.Hosts, ServerKey: key}, store, reports.skipped)
 	reports.gauges(reg, store, pub)
-	if err := publishEdge(store, edge.Settings{
-		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: site.Hosts, TrustedHops: cfg.Envoy.TrustedHops,
-		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
-	}); err != nil {
+	if err := publishEdge(store, edgeSettings(cfg, site.Hosts)); err != nil {
 		return err
 	}
 
@@ -70,6 +66,9 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 			return err
 		}
 		health.Set("pods", nil)
+		if err := watchCertificate(ctx, client, cfg, store, reports, reg); err != nil {
+			return err
+		}
 		// Not earlier: an incomplete set would withdraw running servers from an Envoy.
 		if err := pub.Start(); err != nil {
 			return err
