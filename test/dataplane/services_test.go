@@ -34,7 +34,7 @@ func (s *stack) startAuthz() {
 		}
 	}
 	cfg := authzapp.Defaults()
-	cfg.PublicURL = "http://" + publicHost
+	cfg.PublicURL = s.base()
 	cfg.Listen = authzapp.Listen{GRPC: "unix:" + s.path("authz.sock"), HTTP: "unix:" + s.path("login.sock")}
 	cfg.PrivateListen = "127.0.0.1:9102"
 	cfg.SessionKeyFiles = []string{s.path("session.key")}
@@ -44,7 +44,7 @@ func (s *stack) startAuthz() {
 		URLs: []string{s.ldap.LDAPS}, CAFile: s.ldap.CAFile, BindDN: slapd.BindDN, BindPasswordFile: s.ldap.PasswordFile,
 		UserSearch:        ldaplogin.Search{Base: "ou=people," + slapd.Base, Filter: "(uid={username})"},
 		UsernameAttribute: "uid", DisplayNameAttribute: "cn",
-		GroupSearch:        ldaplogin.Search{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"},
+		GroupSearch: ldaplogin.GroupSearch{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"},
 		GroupNameAttribute: "cn", AllowedGroups: []string{"*"}, AdminGroups: []string{"admins"},
 	}
 	if err := cfg.Validate(); err != nil {

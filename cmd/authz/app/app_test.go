@@ -78,7 +78,7 @@ func directory(s *slapd.Server) ldaplogin.Config {
 		URLs: []string{s.LDAP}, StartTLS: true, CAFile: s.CAFile, BindDN: slapd.BindDN, BindPasswordFile: s.PasswordFile,
 		UserSearch:        ldaplogin.Search{Base: "ou=people," + slapd.Base, Filter: "(uid={username})"},
 		UsernameAttribute: "uid", DisplayNameAttribute: "cn",
-		GroupSearch: ldaplogin.Search{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"}, GroupNameAttribute: "cn",
+		GroupSearch: ldaplogin.GroupSearch{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"}, GroupNameAttribute: "cn",
 		AllowedGroups: []string{"students", "staff"}, AdminGroups: []string{"admins"},
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/url"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
@@ -17,12 +18,17 @@ const (
 	placeDN   = "{dn}"
 )
 
+// oddMatch finds {username} compared by something else than equality. To find a person
+// by the canonical name (byName), {username} becomes *, which has a meaning after "=" only.
+var oddMatch = regexp.MustCompile(`[:<>~]=[^()]*\{username\}`)
+
 // Everyone in AllowedGroups lets in whoever the directory accepts.
 const Everyone = "*"
 
 // Config says where the directory is and how to read it.
 type Config struct {
-	// URLs are tried in order: ldaps://host:port, or ldap://host:port with StartTLS.
+	// URLs are the directory's servers: ldaps://host:port, or ldap://host:port with
+	// StartTLS. The one that answered last is asked first, then the others in order.
 	URLs []string `yaml:"urls"`
 	// StartTLS must be true exactly when the URLs are ldap://. There is no way to send
 	// a password in clear.
@@ -30,12 +36,14 @@ type Config struct {
 	// CAFile holds the certificates (PEM) that the directory's must be signed by; empty
 	// means the system's.
 	CAFile string `yaml:"caFile"`
-	// BindDN and BindPasswordFile are the service account that searches. Leave both
-	// empty when BindTemplate is set.
+	// BindDN and BindPasswordFile are the service account that searches. It needs to
+	// read people, groups and the attributes that standing.go lists. Both may be empty
+	// when BindTemplate is set; then nobody can be looked up without the password, so
+	// who is disabled or leaves a group stays in until the session ends.
 	BindDN           string `yaml:"bindDN"`
 	BindPasswordFile string `yaml:"bindPasswordFile"`
-	// BindTemplate makes the person's DN from the name, for directories without a
-	// service account: "uid={username},ou=people,dc=example,dc=org".
+	// BindTemplate makes the person's DN from the name instead of searching for it:
+	// "uid={username},ou=people,dc=example,dc=org".
 	BindTemplate string `yaml:"bindTemplate"`
 	// UserSearch finds the person: base DN and a filter with {username}.
 	UserSearch Search `yaml:"userSearch"`
@@ -43,8 +51,11 @@ type Config struct {
 	UsernameAttribute string `yaml:"usernameAttribute"`
 	// DisplayNameAttribute holds the name for people; may be absent in an entry.
 	DisplayNameAttribute string `yaml:"displayNameAttribute"`
-	// GroupSearch finds the person's groups: a filter with {dn} or {username}.
-	GroupSearch Search `yaml:"groupSearch"`
+	// GroupSearch finds the person's groups.
+	GroupSearch GroupSearch `yaml:"groupSearch"`
+	// MemberOfAttribute of the person's entry lists the DNs of groups ("memberOf"). Only
+	// groups below groupSearch.base count. Empty: the searches alone decide.
+	MemberOfAttribute string `yaml:"memberOfAttribute"`
 	// GroupNameAttribute holds a group's name.
 	GroupNameAttribute string `yaml:"groupNameAttribute"`
 	// AllowedGroups may use the platform; ["*"] is everyone in the directory. There is
@@ -60,6 +71,23 @@ type Search struct {
 	Filter string `yaml:"filter"`
 }
 
+// GroupSearch is where and how to search for groups, the whole subtree of Base. With
+// Active Directory's in-chain rule in Filter, the directory resolves nested groups:
+// "(member:1.2.840.113556.1.4.1941:={dn})".
+type GroupSearch struct {
+	Base string `yaml:"base"`
+	// Filter finds the groups of the person {dn} or {username}: "(member={dn})",
+	// "(uniqueMember={dn})", "(memberUid={username})". May be empty with
+	// MemberOfAttribute.
+	Filter string `yaml:"filter"`
+	// NestedFilter finds the groups that a group {dn} belongs to. It is applied until
+	// nothing new appears. Empty: groups in groups do not count.
+	NestedFilter string `yaml:"nestedFilter"`
+}
+
+// canRecheck reports whether people can be looked up without their password.
+func (c Config) canRecheck() bool { return c.BindDN != "" }
+
 // Validate records every fault, with keys below prefix ("ldap").
 func (c Config) Validate(prefix string, f *config.Faults) {
 	key := func(k string) string { return prefix + "." + k }
@@ -73,8 +101,15 @@ func (c Config) Validate(prefix string, f *config.Faults) {
 	checkFile(f, key("caFile"), c.CAFile)
 	f.Check(validDN(c.UserSearch.Base), key("userSearch.base"), "must be a DN, like ou=people,dc=example,dc=org")
 	checkFilter(f, key("userSearch.filter"), c.UserSearch.Filter, placeName)
+	f.Check(!oddMatch.MatchString(c.UserSearch.Filter), key("userSearch.filter"), "must compare {username} with = only")
 	f.Check(validDN(c.GroupSearch.Base), key("groupSearch.base"), "must be a DN, like ou=groups,dc=example,dc=org")
-	checkFilter(f, key("groupSearch.filter"), c.GroupSearch.Filter, placeName, placeDN)
+	if c.GroupSearch.Filter != "" || c.MemberOfAttribute == "" {
+		checkFilter(f, key("groupSearch.filter"), c.GroupSearch.Filter, placeName, placeDN)
+	}
+	if c.GroupSearch.NestedFilter != "" {
+		checkFilter(f, key("groupSearch.nestedFilter"), c.GroupSearch.NestedFilter, placeDN)
+		f.Check(!strings.Contains(c.GroupSearch.NestedFilter, placeName), key("groupSearch.nestedFilter"), "must not contain {username}: it is about groups")
+	}
 	f.Required(map[string]string{
 		key("usernameAttribute"): c.UsernameAttribute, key("displayNameAttribute"): c.DisplayNameAttribute,
 		key("groupNameAttribute"): c.GroupNameAttribute,
@@ -90,10 +125,11 @@ func (c Config) Validate(prefix string, f *config.Faults) {
 
 func (c Config) validateBind(key func(string) string, f *config.Faults) {
 	if c.BindTemplate != "" {
-		f.Check(c.BindDN == "" && c.BindPasswordFile == "", key("bindTemplate"), "cannot be used together with bindDN and bindPasswordFile")
 		f.Check(strings.Count(c.BindTemplate, placeName) == 1 && validDN(strings.ReplaceAll(c.BindTemplate, placeName, "x")),
 			key("bindTemplate"), "must be a DN with {username} in it once")
-		return
+		if c.BindDN == "" && c.BindPasswordFile == "" {
+			return
+		}
 	}
 	f.Check(c.BindDN != "" && validDN(c.BindDN), key("bindDN"), "must be the DN of the account that searches (or set bindTemplate)")
 	if c.BindPasswordFile == "" {

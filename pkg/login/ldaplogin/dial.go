@@ -9,23 +9,26 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 )
 
-// dialTimeout leaves time for the next address when one host drops packets.
-const dialTimeout = 2 * time.Second
-
-// maxReply bounds what a directory may send during one login, in bytes: an entry with
-// a 50 MB photo must not fill our memory (L11).
-const maxReply = 4 << 20
+// maxReply bounds what a directory may send on one connection during one login, in
+// bytes: an entry with a 50 MB photo must not fill our memory (L11). A decoded element
+// takes up to a hundred times its two bytes.
+const maxReply = 1 << 20
 
 // Conn is what a login needs of an LDAP connection; tests script one.
 type Conn interface {
 	StartTLS(*tls.Config) error
-	Bind(dn, password string) error
+	SimpleBind(*ldap.SimpleBindRequest) (*ldap.SimpleBindResult, error)
 	Search(*ldap.SearchRequest) (*ldap.SearchResult, error)
+	// Use lends the connection to one login: everything that waits on it ends with ctx,
+	// and the directory may send maxReply bytes more. The returned function takes it
+	// back and reports whether ctx let it live.
+	Use(ctx context.Context) (release func() bool)
 	Close() error
 }
 
@@ -41,13 +44,13 @@ func dial(ctx context.Context, rawURL string, conf *tls.Config) (Conn, error) {
 	if port == "" {
 		port = map[string]string{"ldap": "389", "ldaps": "636"}[u.Scheme]
 	}
-	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
-	defer cancel()
 	raw, err := (&net.Dialer{}).DialContext(ctx, "tcp", net.JoinHostPort(u.Hostname(), port))
 	if err != nil {
 		return nil, fmt.Errorf("connect to the directory: %w", err)
 	}
-	var conn net.Conn = &limitedConn{Conn: raw, left: maxReply}
+	limited := &limitedConn{Conn: raw}
+	limited.left.Store(maxReply)
+	var conn net.Conn = limited
 	if u.Scheme == "ldaps" {
 		secure := tls.Client(conn, conf)
 		if err := secure.HandshakeContext(ctx); err != nil {
@@ -59,26 +62,40 @@ func dial(ctx context.Context, rawURL string, conf *tls.Config) (Conn, error) {
 	c := ldap.NewConn(conn, u.Scheme == "ldaps")
 	c.SetTimeout(timeout)
 	c.Start()
-	return c, nil
+	return ldapConn{c, limited}, nil
+}
+
+// ldapConn adds to go-ldap's connection, which knows no context, a way to end what waits.
+type ldapConn struct {
+	*ldap.Conn
+	socket *limitedConn
+}
+
+func (c ldapConn) Use(ctx context.Context) (release func() bool) {
+	c.socket.left.Store(maxReply)
+	// A time limit on the socket, not Close: that waits for the goroutine that may hang.
+	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
+	return func() bool { return stop() && !c.IsClosing() }
 }
 
 // limitedConn ends a connection that sends more than it should.
 type limitedConn struct {
 	net.Conn
-	left int
+	left atomic.Int64 // bytes
 }
 
 func (c *limitedConn) Read(p []byte) (int, error) {
-	if c.left <= 0 {
+	left := c.left.Load()
+	if left <= 0 {
 		return 0, errors.New("the directory sent too much for one login")
 	}
-	n, err := c.Conn.Read(p[:min(len(p), c.left)])
-	c.left -= n
+	n, err := c.Conn.Read(p[:min(int64(len(p)), left)])
+	c.left.Add(-int64(n))
 	return n, err
 }
 
 // tlsConfig verifies the directory's certificate for the URL's host. The CA file is
-// read for each login, so that a renewed CA needs no restart.
+// read for each connection, so that a renewed CA needs no restart.
 func (c Config) tlsConfig(rawURL string) (*tls.Config, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {

@@ -21,14 +21,17 @@ import (
 	"github.com/perijove/perijove/pkg/identity"
 )
 
-// script is a directory that records what it is asked and answers as told.
+// script is a directory that records what it is asked and answers as told. All
+// connections to it share one record.
 type script struct {
 	calls    []string
 	users    []*ldap.Entry
 	groups   []*ldap.Entry
 	startTLS error
 	bind     func(dn string) error
+	controls []ldap.Control
 	search   error
+	answer   func(*ldap.SearchRequest) ([]*ldap.Entry, error) // instead of users and groups
 }
 
 func (s *script) StartTLS(*tls.Config) error {
@@ -37,18 +40,30 @@ func (s *script) StartTLS(*tls.Config) error {
 }
 func (s *script) Close() error { s.calls = append(s.calls, "Close"); return nil }
 
-func (s *script) Bind(dn, _ string) error {
-	s.calls = append(s.calls, "Bind "+dn)
-	if s.bind == nil {
-		return nil
+func (s *script) Use(ctx context.Context) func() bool {
+	return func() bool { return ctx.Err() == nil }
+}
+
+func (s *script) SimpleBind(r *ldap.SimpleBindRequest) (*ldap.SimpleBindResult, error) {
+	s.calls = append(s.calls, "Bind "+r.Username)
+	result := &ldap.SimpleBindResult{}
+	if r.Username != "cn=service" {
+		result.Controls = s.controls
 	}
-	return s.bind(dn)
+	if s.bind == nil {
+		return result, nil
+	}
+	return result, s.bind(r.Username)
 }
 
 func (s *script) Search(r *ldap.SearchRequest) (*ldap.SearchResult, error) {
 	s.calls = append(s.calls, "Search "+r.BaseDN+" "+r.Filter)
 	if s.search != nil {
 		return nil, s.search
+	}
+	if s.answer != nil {
+		entries, err := s.answer(r)
+		return &ldap.SearchResult{Entries: entries}, err
 	}
 	if r.BaseDN == "ou=groups" {
 		return &ldap.SearchResult{Entries: s.groups}, nil
@@ -75,18 +90,20 @@ func scripted(t *testing.T, s *script, change func(*Config)) *Login {
 	cfg := Config{
 		URLs: []string{"ldap://ldap.test"}, StartTLS: true, BindDN: "cn=service", BindPasswordFile: secret,
 		UserSearch: Search{"ou=people", "(uid={username})"}, UsernameAttribute: "uid", DisplayNameAttribute: "cn",
-		GroupSearch: Search{"ou=groups", "(member={dn})"}, GroupNameAttribute: "cn", AllowedGroups: []string{"students"}, AdminGroups: []string{"admins"},
+		GroupSearch: GroupSearch{Base: "ou=groups", Filter: "(member={dn})"}, GroupNameAttribute: "cn", AllowedGroups: []string{"students"}, AdminGroups: []string{"admins"},
 	}
 	if change != nil {
 		change(&cfg)
 	}
-	return &Login{cfg: cfg, dial: func(context.Context, string, *tls.Config) (Conn, error) {
+	return newLogin(cfg, func(context.Context, string, *tls.Config) (Conn, error) {
 		if s == nil {
 			return nil, errors.New("refused")
 		}
 		return s, nil
-	}}
+	}, func() time.Time { return noon })
 }
+
+var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 
 func ldapError(code uint16) error { return ldap.NewError(code, errors.New("said the directory")) }
 
@@ -102,7 +119,11 @@ func TestExchange(t *testing.T) {
 	if _, err := scripted(t, s, nil).Check(context.Background(), "alice", "pw"); err != nil {
 		t.Fatal(err)
 	}
-	want := []string{"StartTLS", "Bind cn=service", "Search ou=people (uid=alice)", "Search ou=groups (member=uid=alice,ou=people)", "Bind uid=alice,ou=people", "Close"}
+	want := []string{
+		"StartTLS", "Bind cn=service", "Search ou=people (uid=alice)",
+		"StartTLS", "Bind uid=alice,ou=people", "Close",
+		"Search ou=people (&(uid=alice)(uid=*))", "Search ou=groups (member=uid=alice,ou=people)",
+	}
 	if diff := cmp.Diff(want, s.calls); diff != "" {
 		t.Error(diff)
 	}
@@ -203,18 +224,23 @@ func TestFaultsAreUnavailableAndRefusalsAreNot(t *testing.T) {
 		s    *script
 		want error
 	}{
-		"no directory":             {nil, identity.ErrUnavailable},
-		"service account refused":  {&script{bind: func(string) error { return ldapError(ldap.LDAPResultInvalidCredentials) }}, identity.ErrUnavailable},
-		"search fails":             {&script{search: ldapError(ldap.LDAPResultBusy)}, identity.ErrUnavailable},
-		"connection lost in bind":  {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.ErrorNetwork)}, identity.ErrUnavailable},
-		"directory busy":           {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.LDAPResultBusy)}, identity.ErrUnavailable},
-		"L10 account locked":       {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.LDAPResultUnwillingToPerform)}, identity.ErrCredentials},
-		"L10 password expired":     {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.LDAPResultInvalidCredentials)}, identity.ErrCredentials},
-		"two entries":              {&script{users: []*ldap.Entry{aliceEntry(), aliceEntry()}}, identity.ErrCredentials},
-		"more than the size limit": {&script{search: ldapError(ldap.LDAPResultSizeLimitExceeded)}, identity.ErrUnavailable},
-		"no name attribute":        {&script{users: []*ldap.Entry{entry("uid=a", nil)}, groups: students()}, identity.ErrNotAllowed},
-		"name is a path":           {&script{users: []*ldap.Entry{entry("uid=a", map[string][]string{"uid": {"../bob"}})}, groups: students()}, identity.ErrNotAllowed},
-		"O12 no groups":            {&script{users: []*ldap.Entry{aliceEntry()}}, identity.ErrNotAllowed},
+		"no directory":            {nil, identity.ErrUnavailable},
+		"service account refused": {&script{bind: func(string) error { return ldapError(ldap.LDAPResultInvalidCredentials) }}, identity.ErrUnavailable},
+		"search fails":            {&script{search: ldapError(ldap.LDAPResultBusy)}, identity.ErrUnavailable},
+		"connection lost in bind": {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.ErrorNetwork)}, identity.ErrUnavailable},
+		"directory busy":          {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.LDAPResultBusy)}, identity.ErrUnavailable},
+		"L10 account locked":      {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.LDAPResultUnwillingToPerform)}, identity.ErrCredentials},
+		"L10 password expired":    {&script{users: []*ldap.Entry{aliceEntry()}, bind: person(ldap.LDAPResultInvalidCredentials)}, identity.ErrCredentials},
+		"two entries":             {&script{users: []*ldap.Entry{aliceEntry(), aliceEntry()}}, identity.ErrCredentials},
+		"L8 more groups than the limit": {&script{answer: func(r *ldap.SearchRequest) ([]*ldap.Entry, error) {
+			if r.BaseDN == "ou=groups" {
+				return students(), ldapError(ldap.LDAPResultSizeLimitExceeded)
+			}
+			return []*ldap.Entry{aliceEntry()}, nil
+		}}, identity.ErrUnavailable},
+		"no name attribute": {&script{users: []*ldap.Entry{entry("uid=a", nil)}, groups: students()}, identity.ErrNotAllowed},
+		"name is a path":    {&script{users: []*ldap.Entry{entry("uid=a", map[string][]string{"uid": {"../bob"}})}, groups: students()}, identity.ErrNotAllowed},
+		"O12 no groups":     {&script{users: []*ldap.Entry{aliceEntry()}}, identity.ErrNotAllowed},
 	} {
 		_, err := scripted(t, c.s, nil).Check(context.Background(), "alice", "pw")
 		if !errors.Is(err, c.want) {
@@ -258,8 +284,7 @@ func TestL11_HostileDirectory(t *testing.T) {
 				func(c *Config) { c.URLs = []string{"ldap://" + l.Addr().String()} },
 				func(c *Config) { c.URLs, c.StartTLS = []string{"ldaps://" + l.Addr().String()}, false },
 			} {
-				login := scripted(t, nil, way)
-				login.dial = dial
+				login := New(scripted(t, nil, way).cfg)
 				begin := time.Now()
 				_, err := login.Check(context.Background(), "alice", "pw")
 				if !errors.Is(err, identity.ErrUnavailable) || time.Since(begin) > timeout+time.Second {
@@ -290,7 +315,9 @@ func (c *cycle) Read(p []byte) (int, error) {
 func TestLimitedConn(t *testing.T) {
 	a, b := net.Pipe()
 	go func() { _, _ = io.Copy(b, zeros{}) }()
-	got, err := io.CopyN(io.Discard, &limitedConn{Conn: a, left: 1000}, 5000)
+	limited := &limitedConn{Conn: a}
+	limited.left.Store(1000)
+	got, err := io.CopyN(io.Discard, limited, 5000)
 	if got != 1000 || err == nil {
 		t.Errorf("%d bytes, %v", got, err)
 	}
@@ -315,7 +342,11 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		"remove startTLS":            func(c *Config) { c.URLs = []string{"ldaps://a"} },
 		"is no LDAP filter":          func(c *Config) { c.UserSearch.Filter = "(uid={username}" },
 		"must contain {username}":    func(c *Config) { c.UserSearch.Filter = "(uid=*)" },
-		"cannot be used together":    func(c *Config) { c.BindTemplate = "uid={username}" },
+		"ldap.bindDN: must be":       func(c *Config) { c.BindTemplate, c.BindDN = "uid={username}", "" },
+		"with = only":                func(c *Config) { c.UserSearch.Filter = "(cn:caseExactMatch:={username})" },
+		"must contain {dn}":          func(c *Config) { c.GroupSearch.NestedFilter = "(member=x)" },
+		"it is about groups":         func(c *Config) { c.GroupSearch.NestedFilter = "(|(member={dn})(memberUid={username}))" },
+		"ldap.groupSearch.filter: ":  func(c *Config) { c.GroupSearch.Filter = "" },
 		"must be a DN with {usernam": func(c *Config) { c.BindDN, c.BindPasswordFile, c.BindTemplate = "", "", "uid=x" },
 		"ldap.adminGroups[0]":        func(c *Config) { c.AdminGroups = []string{"*"} },
 		"ldap.allowedGroups[0]":      func(c *Config) { c.AllowedGroups = []string{""} },
@@ -328,8 +359,18 @@ func TestValidateReportsEveryFault(t *testing.T) {
 		}
 	}
 	var none config.Faults
-	good := scripted(t, nil, nil).cfg
-	good.Validate("ldap", &none)
+	for _, change := range []func(*Config){
+		nil,
+		func(c *Config) { c.BindTemplate = "uid={username},ou=people" },
+		func(c *Config) { c.BindTemplate, c.BindDN, c.BindPasswordFile = "uid={username},ou=people", "", "" },
+		func(c *Config) { c.GroupSearch.Filter, c.MemberOfAttribute = "", "memberOf" },
+		func(c *Config) {
+			c.UserSearch.Filter = "(|(uid={username})(mail={username}@example.org)(memberOf:1.2.840.113556.1.4.1941:=cn=x))"
+		},
+		func(c *Config) { c.GroupSearch.Filter = "(member:1.2.840.113556.1.4.1941:={dn})" },
+	} {
+		scripted(t, nil, change).cfg.Validate("ldap", &none)
+	}
 	if err := none.Err(); err != nil {
 		t.Error(err)
 	}

@@ -6,36 +6,47 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 
-	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/notebook"
 )
 
 const (
-	// timeout bounds one whole login, whatever the directory does.
+	// timeout bounds one whole login, whatever the directory does; attempt bounds what
+	// one server may take of it while there is another to ask.
 	timeout = 5 * time.Second
+	attempt = 2 * time.Second
 	// maxName and maxPassword bound what is sent to the directory, in bytes.
 	maxName     = notebook.MaxName
 	maxPassword = 1024
-	// maxGroups bounds how many groups are read. A directory that has more for one
-	// person refuses the search, and so do we: half a list might lack the one group
-	// that matters.
-	maxGroups = 1000
 )
+
+// errStanding: the directory's entry says that this account may not log in.
+var errStanding = errors.New("the account is disabled")
 
 // Login checks people against one directory. It is safe for concurrent use.
 type Login struct {
-	cfg  Config
-	dial dialFunc
+	cfg     Config
+	now     func() time.Time
+	servers []*server
+	good    atomic.Int32 // index of the server that answered last
 }
 
 // New returns a Login; cfg has passed Validate.
-func New(cfg Config) *Login { return &Login{cfg: cfg, dial: dial} }
+func New(cfg Config) *Login { return newLogin(cfg, dial, time.Now) }
+
+func newLogin(cfg Config, dial dialFunc, now func() time.Time) *Login {
+	l := &Login{cfg: cfg, now: now}
+	for _, u := range cfg.URLs {
+		l.servers = append(l.servers, newServer(u, cfg, dial, now))
+	}
+	return l
+}
 
 // Check returns the person with that name and password. Errors: identity.ErrCredentials,
 // identity.ErrNotAllowed, and for everything else identity.ErrUnavailable with the
@@ -44,27 +55,48 @@ func (l *Login) Check(ctx context.Context, username, password string) (identity.
 	if !plausible(username, password) {
 		return identity.User{}, identity.ErrCredentials
 	}
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	conn, err := l.connect(ctx)
-	if err != nil {
-		return identity.User{}, fmt.Errorf("%w: %w", identity.ErrUnavailable, err)
+	check := l.searchAndBind
+	if !l.cfg.canRecheck() {
+		check = l.bindAndRead
 	}
-	// go-ldap knows no context: closing the connection ends whatever waits on it.
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer func() {
-		if stop() {
-			_ = conn.Close()
-		}
-	}()
-	user, err := l.authenticate(conn, username, password)
-	switch {
-	case err == nil, errors.Is(err, identity.ErrCredentials), errors.Is(err, identity.ErrNotAllowed):
+	user, err := l.anywhere(ctx, func(ctx context.Context, s *server) (identity.User, error) {
+		return check(ctx, s, username, password)
+	})
+	if errors.Is(err, errStanding) {
+		// Disabled looks like a wrong password, or guessing would tell which names
+		// exist; the reason is for the log.
+		return identity.User{}, fmt.Errorf("%w: %w", identity.ErrCredentials, err)
+	}
+	return user, err
+}
+
+// Recheck returns what the directory says now about the person with the canonical name
+// that Check returned. Errors: identity.ErrNotAllowed when the person is gone, disabled
+// or in no allowed group any more, or changed the password after since (zero: does not
+// matter); identity.ErrUnavailable when the directory does not answer, and always
+// without a service account: that says nothing about the person.
+func (l *Login) Recheck(ctx context.Context, name string, since time.Time) (identity.User, error) {
+	if !l.cfg.canRecheck() {
+		return identity.User{}, fmt.Errorf("%w: without ldap.bindDN nobody can be looked up again", identity.ErrUnavailable)
+	}
+	user, err := l.anywhere(ctx, func(ctx context.Context, s *server) (user identity.User, err error) {
+		err = s.asService(ctx, func(c Conn) error {
+			entry, err := l.byName(c, name)
+			if err != nil {
+				return err
+			}
+			if changed := passwordChanged(entry); !since.IsZero() && changed.After(since) {
+				return fmt.Errorf("%w: the password was changed at %s", errStanding, changed.Format(time.RFC3339))
+			}
+			user, err = l.judge(c, entry)
+			return err
+		})
 		return user, err
-	case ctx.Err() != nil:
-		return identity.User{}, fmt.Errorf("%w: no answer within %v: %w", identity.ErrUnavailable, timeout, err)
+	})
+	if errors.Is(err, errStanding) {
+		return identity.User{}, fmt.Errorf("%w: %w", identity.ErrNotAllowed, err)
 	}
-	return identity.User{}, fmt.Errorf("%w: %w", identity.ErrUnavailable, err)
+	return user, err
 }
 
 // plausible refuses what must never reach a bind. A bind with a DN and no password is
@@ -77,93 +109,150 @@ func plausible(username, password string) bool {
 	return len(password) <= maxPassword && strings.TrimSpace(password) != "" && !strings.ContainsRune(password, 0)
 }
 
-// connect returns an encrypted connection to the first directory that answers. A failed
-// StartTLS is a failed connection: there is no way on without it (L6).
-func (l *Login) connect(ctx context.Context) (Conn, error) {
+// anywhere asks one server after the other until one has an answer about the person.
+// A server that is silent may take attempt of the time while others are left.
+func (l *Login) anywhere(ctx context.Context, ask func(context.Context, *server) (identity.User, error)) (identity.User, error) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
 	var all []error
-	for _, u := range l.cfg.URLs {
-		conf, err := l.cfg.tlsConfig(u)
-		if err != nil {
-			return nil, err
+	first, n := int(l.good.Load()), len(l.servers)
+	for i := range n {
+		at := (first + i) % n
+		limit := attempt
+		if i == n-1 {
+			limit = timeout
 		}
-		conn, err := l.dial(ctx, u, conf)
-		if err != nil {
-			all = append(all, fmt.Errorf("%s: %w", u, err))
-			continue
+		within, cancel := context.WithTimeout(ctx, limit)
+		user, err := ask(within, l.servers[at])
+		cancel()
+		if err == nil || decided(err) {
+			l.good.Store(int32(at)) //nolint:gosec // the number of configured addresses
+			return user, err
 		}
-		if !strings.HasPrefix(u, "ldap://") {
-			return conn, nil
+		all = append(all, fmt.Errorf("%s: %w", l.servers[at].url, errors.Join(err, within.Err())))
+		if ctx.Err() != nil {
+			break
 		}
-		stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-		err = conn.StartTLS(conf)
-		if stop() && err == nil {
-			return conn, nil
-		}
-		_ = conn.Close()
-		all = append(all, fmt.Errorf("%s: StartTLS: %w", u, errors.Join(err, ctx.Err())))
 	}
-	return nil, errors.Join(all...)
+	return identity.User{}, fmt.Errorf("%w: %w", identity.ErrUnavailable, errors.Join(all...))
 }
 
-func (l *Login) authenticate(conn Conn, username, password string) (identity.User, error) {
+// decided reports whether err is an answer about the person.
+func decided(err error) bool {
+	return errors.Is(err, identity.ErrCredentials) || errors.Is(err, identity.ErrNotAllowed) || errors.Is(err, errStanding)
+}
+
+// searchAndBind searches as the service account and tries the password as the person.
+// What is asked until the password is known to be right does not depend on whether the
+// name exists (L3); all that the entry says is looked at afterwards.
+func (l *Login) searchAndBind(ctx context.Context, s *server, username, password string) (user identity.User, err error) {
+	var found *ldap.Entry
+	err = s.asService(ctx, func(c Conn) (err error) {
+		found, err = l.find(c, username)
+		return err
+	})
+	if err != nil {
+		return identity.User{}, err
+	}
+	dn := l.nobody(username)
+	if found != nil {
+		dn = found.DN
+	}
+	err = s.asNobody(ctx, func(c Conn) error { return bindPerson(c, dn, password) })
+	if err == nil && found == nil {
+		err = identity.ErrCredentials
+	}
+	if err != nil {
+		return identity.User{}, err
+	}
+	name, err := l.canonical(found)
+	if err != nil {
+		return identity.User{}, err
+	}
+	err = s.asService(ctx, func(c Conn) error {
+		// Another look, by the name that owns servers: it must lead to this entry
+		// alone, or two people would be one owner.
+		entry, err := l.byName(c, name)
+		if err != nil {
+			return err
+		}
+		if entry.DN != found.DN {
+			return fmt.Errorf("%w: the name %q belongs to another entry", identity.ErrNotAllowed, name)
+		}
+		user, err = l.judge(c, entry)
+		return err
+	})
+	return user, err
+}
+
+// bindAndRead is the way without a service account: the DN is made from the name, and
+// the person reads the own entry and groups.
+func (l *Login) bindAndRead(ctx context.Context, s *server, username, password string) (user identity.User, err error) {
+	err = s.asNobody(ctx, func(c Conn) error {
+		if err := bindPerson(c, l.templateDN(username), password); err != nil {
+			return err
+		}
+		entry, err := l.find(c, username)
+		if err != nil {
+			return err
+		}
+		if entry == nil {
+			return identity.ErrCredentials
+		}
+		user, err = l.judge(c, entry)
+		return err
+	})
+	return user, err
+}
+
+func (l *Login) templateDN(username string) string {
+	return strings.ReplaceAll(l.cfg.BindTemplate, placeName, ldap.EscapeDN(username))
+}
+
+// nobody is a DN that no entry has, for the bind that is made for unknown names.
+func (l *Login) nobody(username string) string {
 	if l.cfg.BindTemplate != "" {
-		return l.bindFirst(conn, username, password)
+		return l.templateDN(username)
 	}
-	secret, err := config.SecretFile(l.cfg.BindPasswordFile, 1)
-	if err != nil {
-		return identity.User{}, err
-	}
-	if err := conn.Bind(l.cfg.BindDN, string(secret)); err != nil {
-		return identity.User{}, fmt.Errorf("bind as the service account: %w", err)
-	}
-	entry, err := l.findUser(conn, l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree, username)
-	if err != nil {
-		return identity.User{}, err
-	}
-	if entry == nil {
-		return identity.User{}, l.pretend(conn, username, password)
-	}
-	// Groups are read before the password is checked, while the connection is still the
-	// service account's: after the person's bind it is used for nothing else (L7).
-	groups, err := l.findGroups(conn, entry.DN, entry.GetAttributeValue(l.cfg.UsernameAttribute))
-	if err != nil {
-		return identity.User{}, err
-	}
-	if err := bindPerson(conn, entry.DN, password); err != nil {
-		return identity.User{}, err
-	}
-	return l.person(entry, groups)
+	return "cn=" + ldap.EscapeDN(username) + ",cn=nobody," + l.cfg.UserSearch.Base
 }
 
-// bindFirst is the way without a service account: the DN is made from the name, and
-// the person reads the own entry.
-func (l *Login) bindFirst(conn Conn, username, password string) (identity.User, error) {
-	dn := strings.ReplaceAll(l.cfg.BindTemplate, placeName, ldap.EscapeDN(username))
-	if err := bindPerson(conn, dn, password); err != nil {
-		return identity.User{}, err
+// find returns the one entry for what was typed, or nil.
+func (l *Login) find(c Conn, username string) (*ldap.Entry, error) {
+	base, scope := l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree
+	if l.cfg.BindTemplate != "" {
+		base, scope = l.templateDN(username), ldap.ScopeBaseObject
 	}
-	entry, err := l.findUser(conn, dn, ldap.ScopeBaseObject, username)
-	if err != nil {
-		return identity.User{}, err
-	}
-	if entry == nil {
-		return identity.User{}, identity.ErrCredentials
-	}
-	groups, err := l.findGroups(conn, entry.DN, entry.GetAttributeValue(l.cfg.UsernameAttribute))
-	if err != nil {
-		return identity.User{}, err
-	}
-	return l.person(entry, groups)
+	return l.one(c, base, scope, strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, ldap.EscapeFilter(username)))
 }
 
-// findUser returns the one entry for username, or nil: none, or more than one, which
-// would let one password open several people's servers.
-func (l *Login) findUser(conn Conn, base string, scope int, username string) (*ldap.Entry, error) {
-	filter := strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, ldap.EscapeFilter(username))
-	res, err := conn.Search(ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(timeout.Seconds()), false,
-		filter, []string{l.cfg.UsernameAttribute, l.cfg.DisplayNameAttribute}, nil))
+// byName returns the entry whose canonical name is exactly name. The person must still
+// pass the configured filter, whatever it compares with {username}.
+func (l *Login) byName(c Conn, name string) (*ldap.Entry, error) {
+	filter := "(&(" + l.cfg.UsernameAttribute + "=" + ldap.EscapeFilter(name) + ")" + strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, "*") + ")"
+	entry, err := l.one(c, l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree, filter)
+	if err != nil {
+		return nil, err
+	}
+	if entry == nil {
+		return nil, fmt.Errorf("%w: no single entry has this name", identity.ErrNotAllowed)
+	}
+	if got, err := l.canonical(entry); err != nil || got != name {
+		return nil, errors.Join(fmt.Errorf("%w: the entry has another name now", identity.ErrNotAllowed), err)
+	}
+	return entry, nil
+}
+
+// one returns the only entry that is found, or nil: none, or more than one, which would
+// let one password open several people's servers.
+func (l *Login) one(c Conn, base string, scope int, filter string) (*ldap.Entry, error) {
+	attributes := append(standingAttributes(), l.cfg.UsernameAttribute, l.cfg.DisplayNameAttribute)
+	if l.cfg.MemberOfAttribute != "" {
+		attributes = append(attributes, l.cfg.MemberOfAttribute)
+	}
+	res, err := c.Search(ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(timeout.Seconds()), false, filter, attributes, nil))
 	switch {
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded), ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
 		return nil, nil
 	case err != nil:
 		return nil, fmt.Errorf("search for the user: %w", err)
@@ -173,43 +262,59 @@ func (l *Login) findUser(conn Conn, base string, scope int, username string) (*l
 	return res.Entries[0], nil
 }
 
-func (l *Login) findGroups(conn Conn, dn, username string) ([]string, error) {
-	filter := strings.NewReplacer(placeDN, ldap.EscapeFilter(dn), placeName, ldap.EscapeFilter(username)).Replace(l.cfg.GroupSearch.Filter)
-	res, err := conn.Search(ldap.NewSearchRequest(l.cfg.GroupSearch.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, maxGroups,
-		int(timeout.Seconds()), false, filter, []string{l.cfg.GroupNameAttribute}, nil))
+// canonical returns the name as the directory writes it, never as it was typed
+// (CVE-2026-47203), if it can own servers.
+func (l *Login) canonical(entry *ldap.Entry) (string, error) {
+	names := entry.GetEqualFoldAttributeValues(l.cfg.UsernameAttribute)
+	if len(names) != 1 {
+		return "", fmt.Errorf("%w: the entry has %d values of %s, it needs one", identity.ErrNotAllowed, len(names), l.cfg.UsernameAttribute)
+	}
+	if err := notebook.ValidUser(names[0]); err != nil {
+		return "", fmt.Errorf("%w: %w", identity.ErrNotAllowed, err)
+	}
+	return names[0], nil
+}
+
+// judge decides by what entry and the person's groups say now.
+func (l *Login) judge(c Conn, entry *ldap.Entry) (identity.User, error) {
+	if reason := standing(entry, l.now()); reason != "" {
+		return identity.User{}, fmt.Errorf("%w: %s", errStanding, reason)
+	}
+	name, err := l.canonical(entry)
 	if err != nil {
-		return nil, fmt.Errorf("search for groups: %w", err)
+		return identity.User{}, err
 	}
-	var groups []string
-	for _, e := range res.Entries {
-		groups = append(groups, e.GetAttributeValues(l.cfg.GroupNameAttribute)...)
+	groups, err := l.groups(c, entry, name)
+	if err != nil {
+		return identity.User{}, err
 	}
-	slices.Sort(groups)
-	return slices.Compact(groups), nil
+	admin := overlap(groups, l.cfg.AdminGroups)
+	if !admin && !slices.Contains(l.cfg.AllowedGroups, Everyone) && !overlap(groups, l.cfg.AllowedGroups) {
+		return identity.User{}, fmt.Errorf("%w: none of the groups is allowed", identity.ErrNotAllowed)
+	}
+	display := strings.ToValidUTF8(entry.GetEqualFoldAttributeValue(l.cfg.DisplayNameAttribute), "")
+	return identity.User{Name: name, DisplayName: display, Groups: groups, Admin: admin}, nil
 }
 
-// pretend does for an unknown name what is done for a known one, so that neither the
-// answer nor its time tells them apart (L3).
-func (l *Login) pretend(conn Conn, username, password string) error {
-	nobody := "cn=" + ldap.EscapeDN(username) + ",cn=nobody," + l.cfg.UserSearch.Base
-	if _, err := l.findGroups(conn, nobody, username); err != nil {
-		return err
-	}
-	if err := conn.Bind(nobody, password); err != nil && !refused(err) {
-		return fmt.Errorf("bind: %w", err)
-	}
-	return identity.ErrCredentials
+func overlap(have, want []string) bool {
+	return slices.ContainsFunc(have, func(g string) bool { return slices.Contains(want, g) })
 }
 
-func bindPerson(conn Conn, dn, password string) error {
-	err := conn.Bind(dn, password)
+// bindPerson tries the password, and asks what the directory thinks about its age
+// (draft-behera-ldap-password-policy): who must change it first did not log in yet.
+func bindPerson(c Conn, dn, password string) error {
+	request := ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
+	result, err := c.SimpleBind(request)
 	switch {
-	case err == nil:
-		return nil
 	case refused(err):
-		return identity.ErrCredentials
+		return fmt.Errorf("%w%s", identity.ErrCredentials, because(result))
+	case err != nil:
+		return fmt.Errorf("bind as the user: %w", err)
 	}
-	return fmt.Errorf("bind as the user: %w", err)
+	if reason := because(result); reason != "" {
+		return fmt.Errorf("%w%s", errStanding, reason)
+	}
+	return nil
 }
 
 // refused reports whether the directory answered "no" to a bind, as opposed to not
@@ -218,25 +323,4 @@ func refused(err error) bool {
 	return ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication,
 		ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights,
 		ldap.LDAPResultInvalidDNSyntax)
-}
-
-// person makes the user from the entry: the name as the directory writes it, never as
-// it was typed (CVE-2026-47203), and only if it can own servers.
-func (l *Login) person(entry *ldap.Entry, groups []string) (identity.User, error) {
-	names := entry.GetAttributeValues(l.cfg.UsernameAttribute)
-	if len(names) != 1 {
-		return identity.User{}, fmt.Errorf("%w: the entry has %d values of %s, it needs one", identity.ErrNotAllowed, len(names), l.cfg.UsernameAttribute)
-	}
-	if err := notebook.ValidUser(names[0]); err != nil {
-		return identity.User{}, fmt.Errorf("%w: %w", identity.ErrNotAllowed, err)
-	}
-	admin := overlap(groups, l.cfg.AdminGroups)
-	if !admin && !slices.Contains(l.cfg.AllowedGroups, Everyone) && !overlap(groups, l.cfg.AllowedGroups) {
-		return identity.User{}, fmt.Errorf("%w: none of the groups is allowed", identity.ErrNotAllowed)
-	}
-	return identity.User{Name: names[0], DisplayName: strings.ToValidUTF8(entry.GetAttributeValue(l.cfg.DisplayNameAttribute), ""), Groups: groups, Admin: admin}, nil
-}
-
-func overlap(have, want []string) bool {
-	return slices.ContainsFunc(have, func(g string) bool { return slices.Contains(want, g) })
 }

@@ -20,7 +20,7 @@ func directoryConfig(s *slapd.Server) Config {
 		URLs: []string{s.LDAP}, StartTLS: true, CAFile: s.CAFile, BindDN: slapd.BindDN, BindPasswordFile: s.PasswordFile,
 		UserSearch:        Search{Base: "ou=people," + slapd.Base, Filter: "(uid={username})"},
 		UsernameAttribute: "uid", DisplayNameAttribute: "cn",
-		GroupSearch: Search{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"}, GroupNameAttribute: "cn",
+		GroupSearch: GroupSearch{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"}, GroupNameAttribute: "cn",
 		AllowedGroups: []string{"students", "staff"}, AdminGroups: []string{"admins"},
 	}
 }
