@@ -20,6 +20,9 @@ const (
 	// HeaderXSRF is the token that state-changing forms and calls under /hub/ must
 	// repeat (form field or header XSRFName). Set by authz, bound to the session.
 	HeaderXSRF = "x-perijove-xsrf"
+	// HeaderClientAddress is the visitor's IP address as Envoy sees it, trusted proxies
+	// taken into account. Set by the routes to the login service.
+	HeaderClientAddress = "x-perijove-client-address"
 
 	// HeaderRequestID is made by Envoy and passed on by every service.
 	HeaderRequestID = "x-request-id"
@@ -29,7 +32,7 @@ const (
 func PrivateHeaders() []string {
 	return []string{
 		HeaderScope, HeaderDestination, HeaderServerSecret,
-		HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF,
+		HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF, HeaderClientAddress,
 	}
 }
 

@@ -165,8 +165,18 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(page.Upstream)},
 			Timeout:          durationpb.New(timeout),
 		}},
+		RequestHeadersToAdd:  clientAddress(page.Upstream),
 		TypedPerFilterConfig: perFilter(check),
 	}
+}
+
+// clientAddress tells the login service who is guessing passwords: the address that
+// Envoy counts as the client's, which x-forwarded-for alone does not say (L12).
+func clientAddress(to contract.Upstream) []*corev3.HeaderValueOption {
+	if to != contract.UpstreamLogin {
+		return nil
+	}
+	return []*corev3.HeaderValueOption{overwrite(contract.HeaderClientAddress, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")}
 }
 
 // serverRoutes returns the routes of one server below /user/<key>, key being one
@@ -229,6 +239,7 @@ func logoutRoute(base string) *routev3.Route {
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
 		}},
+		RequestHeadersToAdd:  clientAddress(contract.UpstreamLogin),
 		TypedPerFilterConfig: perFilter(checkSettings(map[string]string{contract.ExtKind: contract.KindLogout})),
 	}
 }
