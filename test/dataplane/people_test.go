@@ -25,7 +25,7 @@ type person struct {
 }
 
 func (s *stack) newPerson() *person {
-	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+	transport := &http.Transport{TLSClientConfig: s.trust.Clone(), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, publicAddr)
 	}}
 	s.t.Cleanup(transport.CloseIdleConnections)
@@ -69,11 +69,11 @@ func (p *person) visit(path string) reply { return p.send("GET", path, nil, true
 
 // fetch is what a page's script sends: no redirect is followed.
 func (p *person) fetch(method, path string, headers ...string) reply {
-	return p.request(method, path, nil, false, append([]string{"Accept: */*", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Origin: http://" + publicHost}, headers...)...)
+	return p.request(method, path, nil, false, append([]string{"Accept: */*", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: cors", "Origin: " + p.s.base()}, headers...)...)
 }
 
 func (p *person) send(method, path string, form url.Values, follow bool) reply {
-	return p.request(method, path, form, follow, "Accept: text/html", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Origin: http://"+publicHost)
+	return p.request(method, path, form, follow, "Accept: text/html", "Sec-Fetch-Site: same-origin", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document", "Origin: "+p.s.base())
 }
 
 func (p *person) request(method, path string, form url.Values, follow bool, headers ...string) reply {
@@ -82,7 +82,7 @@ func (p *person) request(method, path string, form url.Values, follow bool, head
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
-	req, err := http.NewRequest(method, "http://"+publicHost+path, body)
+	req, err := http.NewRequest(method, p.s.base()+path, body)
 	if err != nil {
 		p.s.t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func (p *person) request(method, path string, form url.Values, follow bool, head
 
 // cookies returns the Cookie header that a browser would send to path.
 func (p *person) cookies(path string) string {
-	u, err := url.Parse("http://" + publicHost + path)
+	u, err := url.Parse(p.s.base() + path)
 	if err != nil {
 		p.s.t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func (p *person) dial(path, origin string) (*websocket.Conn, int, error) {
 	if origin != "" {
 		header.Set("Origin", origin)
 	}
-	conn, resp, err := websocket.Dial(context.Background(), "ws://"+publicHost+path, &websocket.DialOptions{HTTPClient: p.http, HTTPHeader: header})
+	conn, resp, err := websocket.Dial(context.Background(), p.s.base()+path, &websocket.DialOptions{HTTPClient: p.http, HTTPHeader: header})
 	code := 0
 	if resp != nil {
 		code = resp.StatusCode

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"log/slog"
@@ -56,13 +57,19 @@ type stack struct {
 
 	ldap *slapd.Server
 
+	trust  *tls.Config              // what people trust when the edge speaks TLS; nil = plain text
+	adjust func(cfg *xdsapp.Config) // changes the xds-server's configuration last; may be nil
+
 	logs map[string]*lockedBuffer
 
 	stopXDS, stopAuthz, stopSpawner func()
 	pods                            int
 }
 
-func newStack(t *testing.T) *stack {
+func newStack(t *testing.T) *stack { return newStackWith(t, func(*stack) {}) }
+
+// newStackWith lets change prepare what differs before anything starts.
+func newStackWith(t *testing.T, change func(*stack)) *stack {
 	t.Helper()
 	ca := pki.New(t)
 	s := &stack{
@@ -72,6 +79,7 @@ func newStack(t *testing.T) *stack {
 	}
 	s.client.PrependReactor("create", "*", stamp)
 	writeFile(t, s.path("server.key"), bytes.Repeat([]byte("k"), 32))
+	change(s)
 	s.startXDS()
 	s.startAuthz()
 	s.startSpawner()
@@ -120,7 +128,7 @@ func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *stack) xdsConfig() xdsapp.Config {
 	cfg := xdsapp.Defaults()
-	cfg.PublicURL = "http://" + publicHost
+	cfg.PublicURL = s.base()
 	cfg.Listen = xdsapp.Listen{XDS: "unix:" + s.path("xds.sock"), Status: "127.0.0.1:18001", Private: "127.0.0.1:9101"}
 	cfg.TLS = s.gate
 	cfg.Clients.Status = []string{contract.NameSpawner}
@@ -130,7 +138,18 @@ func (s *stack) xdsConfig() xdsapp.Config {
 		Authz: "unix:" + s.path("authz.sock"), Login: "unix:" + s.path("login.sock"), Hub: "127.0.0.1:8081",
 	}
 	cfg.ServerKeyFile = s.path("server.key")
+	if s.adjust != nil {
+		s.adjust(&cfg)
+	}
 	return cfg
+}
+
+// base is the public URL.
+func (s *stack) base() string {
+	if s.trust == nil {
+		return "http://" + publicHost
+	}
+	return "https://" + publicHost
 }
 
 // startXDS runs the xds-server; stopXDS stops it as a kill would look to Envoy.
