@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,6 +31,15 @@ const maxBytes = 900 << 10
 // retryEvery is how long an unwritten revocation waits for the next attempt.
 const retryEvery = 3 * time.Second
 
+// MaxAge is how old the list may be at most before it counts as stale. The watch brings
+// changes within a moment; should it have been cut without anybody noticing, a reading
+// every pollEvery shows it.
+const (
+	MaxAge    = time.Minute
+	pollEvery = 20 * time.Second
+	pollWait  = 10 * time.Second
+)
+
 // Store is one replica's view of the list. Make it with New and keep Run running.
 type Store struct {
 	client    kubernetes.Interface
@@ -49,13 +59,15 @@ type Store struct {
 	listed      bool          // the informer has delivered its first list; guarded by mu
 	unreadable  bool          // the Secret's content is no list; guarded by mu
 	watchErrors atomic.Uint64
+	fresh       atomic.Pointer[time.Time] // when the last complete reading began; nil for never
+	poll        time.Duration             // pollEvery; tests shorten it
 }
 
 // New returns a Store for the Secret namespace/name. now is the clock.
 func New(client kubernetes.Interface, namespace, name string, now func() time.Time, log *slog.Logger) *Store {
 	s := &Store{
 		client: client, namespace: namespace, name: name, now: now, log: log,
-		wake: make(chan struct{}, 1), synced: make(chan struct{}),
+		wake: make(chan struct{}, 1), synced: make(chan struct{}), poll: pollEvery,
 	}
 	s.view.Store(&List{})
 	return s
@@ -69,6 +81,19 @@ func (s *Store) Revoked(id, user string, since time.Time) bool {
 // Synced is closed once the list was read. Before that nobody may be let in: a restart
 // would revive every revoked session.
 func (s *Store) Synced() <-chan struct{} { return s.synced }
+
+// Age is how long ago the list was known to be complete.
+func (s *Store) Age() time.Duration {
+	fresh := s.fresh.Load()
+	if fresh == nil {
+		return math.MaxInt64
+	}
+	return s.now().Sub(*fresh)
+}
+
+// Stale reports whether what other replicas ended in the last MaxAge may be unknown here
+// (V7). What to do then is the caller's policy.
+func (s *Store) Stale() bool { return s.Age() > MaxAge }
 
 // RevokeSession ends one session, which would have ended at until. It holds on this
 // replica at once, whatever is returned; an error says that the other replicas do not
@@ -202,6 +227,7 @@ func (s *Store) Run(ctx context.Context) error {
 	}
 	var running sync.WaitGroup
 	running.Go(func() { s.rewrite(ctx) })
+	running.Go(func() { s.follow(ctx) })
 	running.Go(func() {
 		if cache.WaitForCacheSync(ctx.Done(), handler.HasSynced) {
 			s.mu.Lock()
@@ -215,6 +241,52 @@ func (s *Store) Run(ctx context.Context) error {
 	return nil
 }
 
+// follow reads the list at short intervals beside the watch, and says when that fails
+// for too long and when it works again.
+func (s *Store) follow(ctx context.Context) {
+	ticker := time.NewTicker(s.poll)
+	defer ticker.Stop()
+	stale := false
+	for {
+		began := s.now()
+		err := s.reload(ctx)
+		if err == nil {
+			s.fresh.Store(&began)
+		}
+		if ctx.Err() == nil && s.fresh.Load() != nil && s.Stale() != stale {
+			if stale = !stale; stale {
+				s.log.ErrorContext(ctx, "the revocation list is stale: sessions that other replicas end may go on here", "age", s.Age().String(), "error", err)
+			} else {
+				s.log.InfoContext(ctx, "the revocation list is up to date again")
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// reload takes in the Secret as it is now; one that is not there revokes nobody.
+func (s *Store) reload(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, pollWait)
+	defer cancel()
+	secret, err := s.client.CoreV1().Secrets(s.namespace).Get(ctx, s.name, metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("read revocations: %w", err)
+	}
+	l, err := Decode(secret.Data[dataKey])
+	if err != nil {
+		return err
+	}
+	s.observe(l)
+	return nil
+}
+
 // settle must be called with mu held. A Secret that is not there revokes nobody; one
 // that cannot be read might.
 func (s *Store) settle() {
@@ -224,6 +296,9 @@ func (s *Store) settle() {
 	select {
 	case <-s.synced:
 	default:
+		if now := s.now(); s.fresh.Load() == nil {
+			s.fresh.Store(&now)
+		}
 		close(s.synced)
 	}
 }
