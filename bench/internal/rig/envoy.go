@@ -1,0 +1,90 @@
+package rig
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/perijove/perijove/test/bootstrap"
+)
+
+// Envoy is a running Envoy with one worker.
+type Envoy struct {
+	*Proc
+	Addr  string // of the listener
+	Admin string
+}
+
+func (r *Rig) startEnvoy(name, config, addr, admin string, limit time.Duration) (*Envoy, error) {
+	version, err := Version("ENVOY_VERSION")
+	if err != nil {
+		return nil, err
+	}
+	file := r.Path(name + ".yaml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		return nil, fmt.Errorf("configuration of %s: %w", name, err)
+	}
+	p, err := r.start(name, nil, Cache("envoy", version, "envoy"), "-c", file, "--service-cluster", "perijove", "--service-node", name,
+		"--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+	if err != nil {
+		return nil, err
+	}
+	e := &Envoy{Proc: p, Addr: addr, Admin: admin}
+	return e, p.wait("Envoy is ready", limit, e.ready)
+}
+
+func (e *Envoy) ready() bool { return answers(http.DefaultClient, "http://"+e.Admin+"/ready") }
+
+// ourEnvoy is Envoy with the repository's bootstrap.
+func (r *Rig) ourEnvoy(name, xds, addr string) (*Envoy, error) {
+	text, err := os.ReadFile(filepath.Join(Root(), "envoy", "bootstrap.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("the bootstrap: %w", err)
+	}
+	admin := r.addr()
+	config, err := bootstrap.Fit(string(text), bootstrap.Places{TLSDir: r.Path(dirTLS), XDSSock: xds, AdminPort: port(admin), PrivatePort: port(r.addr())})
+	if err != nil {
+		return nil, err
+	}
+	return r.startEnvoy(name, config, addr, admin, 3*time.Minute)
+}
+
+// StartPlainEnvoy runs an Envoy that has one route to one pod and nothing else: what any
+// design on top of Envoy is measured against.
+func (r *Rig) StartPlainEnvoy() (*Envoy, error) {
+	addr, admin := r.addr(), r.addr()
+	return r.startEnvoy("plain-envoy", fmt.Sprintf(plainConfig, port(admin), port(addr), PodIP(0), UpstreamPort), addr, admin, 20*time.Second)
+}
+
+const plainConfig = `
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: %s}}}
+static_resources:
+  listeners:
+  - address: {socket_address: {address: 127.0.0.1, port_value: %s}}
+    filter_chains:
+    - filters:
+      - name: envoy.filters.network.http_connection_manager
+        typed_config:
+          "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+          stat_prefix: plain
+          http2_protocol_options: {allow_connect: true}
+          route_config:
+            virtual_hosts:
+            - name: all
+              domains: ["*"]
+              routes:
+              - match: {prefix: /}
+                route: {cluster: pod, timeout: 0s, upgrade_configs: [{upgrade_type: websocket}]}
+          http_filters:
+          - name: envoy.filters.http.router
+            typed_config: {"@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}
+  clusters:
+  - name: pod
+    connect_timeout: 2s
+    circuit_breakers: {thresholds: [{max_connections: 100000, max_requests: 100000, max_pending_requests: 100000}]}
+    load_assignment:
+      cluster_name: pod
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %d}}}}]}]
+`

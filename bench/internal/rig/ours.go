@@ -1,0 +1,132 @@
+package rig
+
+import (
+	"fmt"
+	"net/http"
+	"os"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/pass"
+	"github.com/perijove/perijove/pkg/session"
+)
+
+// Host is what the platform answers to.
+const Host = "hub.test"
+
+const revocations = "perijove-revocations"
+
+// PassTTL is the longest that a configuration may say: the load generator renews
+// nothing, so its passes must outlive a round.
+const PassTTL = 10 * time.Minute
+
+// Service is a process of ours with its debug port.
+type Service struct {
+	*Proc
+	Debug string // host:port
+}
+
+// options is a part of a configuration file.
+type options map[string]any
+
+func (r *Rig) service(role, name string, config options, private string) (*Service, error) {
+	text, err := yaml.Marshal(config)
+	if err != nil {
+		return nil, fmt.Errorf("configuration of %s: %w", name, err)
+	}
+	file := r.Path(name + ".yaml")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return nil, fmt.Errorf("configuration of %s: %w", name, err)
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("find this program: %w", err)
+	}
+	s := &Service{Debug: r.addr()}
+	s.Proc, err = r.start(name, []string{envRole + "=" + role, envDebug + "=" + s.Debug}, self, "-config", file)
+	if err != nil {
+		return nil, err
+	}
+	return s, s.wait("it is ready", 3*time.Minute, func() bool { return answers(http.DefaultClient, "http://"+private+"/readyz") })
+}
+
+// Authz starts authz for the namespace.
+func (r *Rig) Authz(k *Kube, namespace string) (*Service, error) {
+	private := r.addr()
+	return r.service("authz", "authz", options{
+		"publicURL": "http://" + Host, "privateListen": private,
+		"listen":          options{"grpc": "unix:" + r.Path("authz.sock"), "http": "unix:" + r.Path("login.sock")},
+		"sessionKeyFiles": []string{r.Path(fileSessionKey)}, "passKeyFiles": []string{r.Path(filePassKey)},
+		"passTTL":    PassTTL.String(),
+		"kubernetes": options{"kubeconfig": k.Kubeconfig, "namespace": namespace, "revocationSecret": revocations},
+		"ldap": options{ // nobody logs in here
+			"urls": []string{"ldaps://127.0.0.1"}, "caFile": r.Path(dirTLS + "/ca.crt"), "bindTemplate": "uid={username},ou=people,dc=bench",
+			"userSearch":        options{"base": "ou=people,dc=bench", "filter": "(uid={username})"},
+			"usernameAttribute": "uid", "displayNameAttribute": "cn",
+			"groupSearch":        options{"base": "ou=groups,dc=bench", "filter": "(member={dn})"},
+			"groupNameAttribute": "cn", "allowedGroups": []string{"*"},
+		},
+	}, private)
+}
+
+// Gateway is an xds-server and the Envoy that it configures.
+type Gateway struct {
+	XDS   *Service
+	Envoy *Envoy
+	Sock  string // of the xds-server
+}
+
+// XDS starts an xds-server for the pods of one namespace. The Envoys that it configures
+// listen on the returned address.
+func (r *Rig) XDS(k *Kube, namespace string) (xds *Service, sock, addr string, err error) {
+	sock, addr = r.Path(namespace+".sock"), r.addr()
+	private := r.addr()
+	xds, err = r.service("xds-server", "xds-"+namespace, options{
+		"publicURL":     "http://" + Host,
+		"listen":        options{"xds": "unix:" + sock, "private": private},
+		"kubernetes":    options{"kubeconfig": k.Kubeconfig, "namespaces": []string{namespace}},
+		"envoy":         options{"address": "127.0.0.1", "port": number(addr)},
+		"upstreams":     options{"authz": "unix:" + r.Path("authz.sock"), "login": "unix:" + r.Path("login.sock"), "hub": "unix:" + r.Path("hub.sock")},
+		"serverKeyFile": r.Path(fileServerKey),
+	}, private)
+	return xds, sock, addr, err
+}
+
+// Gateway starts both for one namespace.
+func (r *Rig) Gateway(k *Kube, namespace string) (*Gateway, error) {
+	xds, sock, addr, err := r.XDS(k, namespace)
+	if err != nil {
+		return nil, err
+	}
+	envoy, err := r.ourEnvoy("envoy-"+namespace, sock, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &Gateway{XDS: xds, Envoy: envoy, Sock: sock}, nil
+}
+
+// Passes returns the Cookie header of each of the first n users, as a browser sends it
+// to its own server.
+func (r *Rig) Passes(n int) ([]string, error) {
+	key, err := os.ReadFile(r.Path(filePassKey))
+	if err != nil {
+		return nil, fmt.Errorf("the pass key: %w", err)
+	}
+	ring, err := pass.NewRing(key)
+	if err != nil {
+		return nil, err
+	}
+	now, all := time.Now(), make([]string, n)
+	for i := range all {
+		user := identity.User{Name: User(i), DisplayName: User(i)}
+		token, err := ring.Sign(pass.New(session.New(user, "ldap", now, time.Hour), User(i), now, PassTTL))
+		if err != nil {
+			return nil, err
+		}
+		all[i] = contract.CookiePass + "=" + token
+	}
+	return all, nil
+}

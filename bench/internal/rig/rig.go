@@ -1,0 +1,189 @@
+package rig
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// Rig holds the processes of one benchmark and their folder.
+type Rig struct {
+	Dir   string // short: Unix socket paths must stay below 107 bytes
+	procs []*Proc
+	ports int
+}
+
+// New makes an empty rig. Call it inside netns.Main: ports are fixed.
+func New() (*Rig, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, fmt.Errorf("folder of the benchmark: %w", err)
+	}
+	// One address per pod, for more users than netns.PodNetwork has.
+	if out, err := exec.Command("ip", "route", "add", "local", podNetwork, "dev", "lo").CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("route %s to this machine: %w: %s", podNetwork, err, out)
+	}
+	// Whatever else runs on this machine comes second. Refused to ordinary users: then the
+	// figures are noisier, their ratios less so. Linux weighs sessions, not processes.
+	_ = os.WriteFile("/proc/self/autogroup", []byte("-15"), 0)
+	r := &Rig{Dir: dir, ports: 20000}
+	return r, r.writeKeys()
+}
+
+// Close ends every process and removes the folder, unless PERIJOVE_BENCH_KEEP is set.
+func (r *Rig) Close() {
+	for i := len(r.procs) - 1; i >= 0; i-- {
+		r.procs[i].Kill()
+	}
+	if os.Getenv("PERIJOVE_BENCH_KEEP") == "" {
+		_ = os.RemoveAll(r.Dir)
+	}
+}
+
+// Path is a file in the rig's folder.
+func (r *Rig) Path(name string) string { return filepath.Join(r.Dir, name) }
+
+// addr returns a loopback address that nothing in the namespace uses.
+func (r *Rig) addr() string {
+	r.ports++
+	return fmt.Sprintf("127.0.0.1:%d", r.ports)
+}
+
+// Proc is a process of the rig.
+type Proc struct {
+	Name string
+	Log  string // path
+	cmd  *exec.Cmd
+	done chan struct{}
+}
+
+// start runs a program; env entries are added to ours.
+func (r *Rig) start(name string, env []string, path string, args ...string) (*Proc, error) {
+	p := &Proc{Name: name, Log: r.Path(name + ".log"), done: make(chan struct{})}
+	log, err := os.Create(p.Log)
+	if err != nil {
+		return nil, fmt.Errorf("log of %s: %w", name, err)
+	}
+	p.cmd = exec.Command(path, args...)
+	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Stdout, p.cmd.Stderr = log, log
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread() // the death signal is the starting thread's: it must live as long as we do
+	if err := p.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("start %s: %w", name, err)
+	}
+	go func() { _ = p.cmd.Wait(); close(p.done); _ = log.Close() }()
+	r.procs = append(r.procs, p)
+	return p, nil
+}
+
+// PID is the process id.
+func (p *Proc) PID() int { return p.cmd.Process.Pid }
+
+// Kill ends the process at once and waits for its end.
+func (p *Proc) Kill() {
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+	_ = p.cmd.Process.Kill()
+	<-p.done
+}
+
+// Pause freezes the process, Resume lets it run: what only feeds the thing measured
+// must not take its processor.
+func (p *Proc) Pause() { _ = p.cmd.Process.Signal(syscall.SIGSTOP) }
+
+// Resume undoes Pause.
+func (p *Proc) Resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
+
+// wait polls ok until it is true, the process ended or the time is over.
+func (p *Proc) wait(what string, limit time.Duration, ok func() bool) error {
+	deadline := time.After(limit)
+	for !ok() {
+		select {
+		case <-p.done:
+			return fmt.Errorf("%s ended before %s; its log ends:\n%s", p.Name, what, tail(p.Log))
+		case <-deadline:
+			return fmt.Errorf("after %s still not: %s; the log of %s ends:\n%s", limit, what, p.Name, tail(p.Log))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return nil
+}
+
+// answers reports whether url answers 200.
+func answers(client *http.Client, url string) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return false
+	}
+	resp, err := client.Do(req)
+	if err != nil {
+		return false
+	}
+	_ = resp.Body.Close()
+	return resp.StatusCode == http.StatusOK
+}
+
+func tail(path string) string {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(data[max(0, len(data)-4000):])
+}
+
+// Root is the repository's root folder.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", "..")
+}
+
+// Cache is the folder of everything that is built or fetched once.
+func Cache(elem ...string) string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		panic(fmt.Sprintf("no cache folder: %v", err)) // no HOME: nothing of ours could run
+	}
+	return filepath.Join(append([]string{dir, "perijove"}, elem...)...)
+}
+
+// Version returns a KEY of deploy/versions.env.
+func Version(key string) (string, error) {
+	data, err := os.ReadFile(filepath.Join(Root(), "deploy", "versions.env"))
+	if err != nil {
+		return "", fmt.Errorf("pinned versions: %w", err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
+			return value, nil
+		}
+	}
+	return "", errors.New("deploy/versions.env has no " + key)
+}
+
+func port(addr string) string {
+	_, p, err := net.SplitHostPort(addr)
+	if err != nil {
+		panic(fmt.Sprintf("address %q of our own: %v", addr, err))
+	}
+	return p
+}
+
+func number(addr string) int {
+	n, err := strconv.Atoi(port(addr))
+	if err != nil {
+		panic(fmt.Sprintf("port of %q, of our own: %v", addr, err))
+	}
+	return n
+}
