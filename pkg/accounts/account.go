@@ -106,23 +106,21 @@ func (a Account) Token(id string) (Token, bool) {
 func (a Account) LinkedTo(l Link) bool { return slices.Contains(a.Links, l) }
 
 // AddSession records s, or replaces what was recorded of it, and returns the sessions
-// that had to give way. The caller revokes those: removing the record ends nothing.
+// that had to give way: those that began first, in that order. The caller revokes those: removing the record ends nothing.
 func (a *Account) AddSession(s Session, now time.Time, idle time.Duration) (evicted []Session) {
 	a.Forget(now, idle)
 	s.Agent, s.Address = shorten(s.Agent, maxAgent), shorten(s.Address, maxAddress)
 	a.Sessions = slices.DeleteFunc(slices.Clone(a.Sessions), func(o Session) bool { return o.ID == s.ID })
 	a.Sessions = append(a.Sessions, s)
-	// The new one stays, even should another replica's clock have made it the oldest.
-	for len(a.Sessions) > MaxSessions {
-		oldest := 0
-		for i, o := range a.Sessions {
-			if o.ID != s.ID && (a.Sessions[oldest].ID == s.ID || o.LastSeen.Before(a.Sessions[oldest].LastSeen)) {
-				oldest = i
-			}
+	slices.SortStableFunc(a.Sessions, func(x, y Session) int {
+		// The new one stays, even should another replica's clock have made it the oldest.
+		if (x.ID == s.ID) != (y.ID == s.ID) {
+			return map[bool]int{true: 1, false: -1}[x.ID == s.ID]
 		}
-		evicted = append(evicted, a.Sessions[oldest])
-		a.Sessions = slices.Delete(a.Sessions, oldest, oldest+1)
-	}
+		return x.Since.Compare(y.Since)
+	})
+	more := max(0, len(a.Sessions)-MaxSessions)
+	evicted, a.Sessions = a.Sessions[:more:more], a.Sessions[more:]
 	return evicted
 }
 

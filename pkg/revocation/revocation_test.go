@@ -122,6 +122,24 @@ func TestV3_RevokedUserOnAllReplicas(t *testing.T) {
 	}
 }
 
+// TestD9_ManyLoginsTakeOneEntry: one person who logs in without end must not fill the list
+// that everybody's logouts need.
+func TestD9_ManyLoginsTakeOneEntry(t *testing.T) {
+	client := fake.NewClientset()
+	s := synced(t, start(t, client))
+	for i := range 50 {
+		if err := s.RevokeBefore(t.Context(), "alice", now().Add(time.Duration(i)*time.Second), time.Hour); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if l := stored(t, client); len(l.Users) != 1 || len(l.Sessions) != 0 {
+		t.Errorf("%+v", l)
+	}
+	if !s.Revoked("x", "alice", now().Add(49*time.Second)) || s.Revoked("x", "alice", now().Add(50*time.Second)) {
+		t.Error("the wrong sessions ended")
+	}
+}
+
 func TestRestartRemembers(t *testing.T) {
 	client := fake.NewClientset()
 	if err := synced(t, start(t, client)).RevokeSession(context.Background(), "sid", now().Add(time.Hour)); err != nil {

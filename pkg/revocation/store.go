@@ -105,8 +105,14 @@ func (s *Store) RevokeSession(ctx context.Context, id string, until time.Time) e
 // RevokeUser ends every session of user that began by now and lasts at most lifetime.
 // Errors as in RevokeSession.
 func (s *Store) RevokeUser(ctx context.Context, user string, lifetime time.Duration) error {
-	now := s.now()
-	return s.add(ctx, List{Users: map[string]Epoch{user: {Before: now.UnixMilli(), Until: now.Add(lifetime).UnixMilli()}}})
+	return s.RevokeBefore(ctx, user, s.now(), lifetime)
+}
+
+// RevokeBefore ends every session of user that began at or before a moment and lasts at
+// most lifetime. However often somebody logs in, this takes one entry of the list, where
+// ending sessions one by one would fill it. Errors as in RevokeSession.
+func (s *Store) RevokeBefore(ctx context.Context, user string, before time.Time, lifetime time.Duration) error {
+	return s.add(ctx, List{Users: map[string]Epoch{user: {Before: before.UnixMilli(), Until: before.Add(lifetime).UnixMilli()}}})
 }
 
 func (s *Store) add(ctx context.Context, l List) error {
