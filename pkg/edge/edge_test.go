@@ -3,9 +3,11 @@ package edge_test
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
@@ -69,6 +71,31 @@ func TestH1_EveryPrivateHeaderIsStrippedFirst(t *testing.T) {
 		if !strings.Contains(text, "remove: "+h) {
 			t.Errorf("%s is not removed from client requests", h)
 		}
+	}
+}
+
+// S11: a websocket passes the checks that a request passes, in their order.
+func TestS11_UpgradesPassEveryCheck(t *testing.T) {
+	manager := &hcmv3.HttpConnectionManager{}
+	if err := edge.Listener(settings()).GetFilterChains()[0].GetFilters()[0].GetTypedConfig().UnmarshalTo(manager); err != nil {
+		t.Fatal(err)
+	}
+	requests := manager.GetHttpFilters()
+	for _, upgrade := range manager.GetUpgradeConfigs() {
+		rest := upgrade.GetFilters()
+		for _, check := range requests {
+			i := slices.IndexFunc(rest, func(f *hcmv3.HttpFilter) bool { return proto.Equal(f, check) })
+			if i < 0 {
+				t.Fatalf("%s does not pass %s, or not in this order", upgrade.GetUpgradeType(), check.GetName())
+			}
+			rest = rest[i+1:]
+		}
+		if upgrade.GetEnabled().GetValue() {
+			t.Errorf("%s is allowed on every route", upgrade.GetUpgradeType())
+		}
+	}
+	if len(requests) < 2 || len(manager.GetUpgradeConfigs()) == 0 {
+		t.Error("nothing was compared")
 	}
 }
 

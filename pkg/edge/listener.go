@@ -8,7 +8,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
-	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -100,13 +99,18 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 			InitialStreamWindowSize:     wrapperspb.UInt32(h2StreamWindow),
 			InitialConnectionWindowSize: wrapperspb.UInt32(h2ConnectionWindow),
 		},
-		RouteSpecifier: &hcmv3.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopedRoutes()},
-		HttpFilters: []*hcmv3.HttpFilter{
-			httpFilter(routes.ExtAuthzFilter, extAuthz()),
-			httpFilter("envoy.filters.http.router", &routerv3.Router{SuppressEnvoyHeaders: true}),
-		},
+		RouteSpecifier:   &hcmv3.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopedRoutes()},
+		HttpFilters:      chain(checks()),
+		UpgradeConfigs:   websockets(checks()),
 		LocalReplyConfig: localReplies(s.Hosts),
 		AccessLog:        accessLog(),
+	}
+}
+
+// checks are the filters that every request must pass, upgrades too.
+func checks() []*hcmv3.HttpFilter {
+	return []*hcmv3.HttpFilter{
+		httpFilter(routes.ExtAuthzFilter, extAuthz()),
 	}
 }
 
