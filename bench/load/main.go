@@ -27,7 +27,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians are reported")
 	flag.DurationVar(&o.duration, "duration", 5*time.Second, "of one measurement")
 	flag.IntVar(&o.connections, "connections", 50, "concurrent connections")
-	flag.IntVar(&o.users, "active", 0, "how many users send requests, 0 = all that have a route")
+	flag.IntVar(&o.users, "active", 500, "how many users send requests in turn, each with an own pass and pod address; 0 = all that have a route")
 	flag.Parse()
 	os.Exit(netns.Main(func() int {
 		if err := run(o); err != nil {
