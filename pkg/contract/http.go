@@ -98,6 +98,9 @@ func HubPages() []HubPage {
 		{Segment: "user-redirect", Upstream: UpstreamHub},
 		{Segment: "login", Upstream: UpstreamLogin, Open: true},
 		{Segment: "logout", Upstream: UpstreamLogin, Open: true},
+		{Segment: "oauth_login", Upstream: UpstreamLogin, Open: true},
+		{Segment: "oauth_callback", Upstream: UpstreamLogin, Open: true},
+		{Segment: "oauth_logout", Upstream: UpstreamLogin, Open: true},
 		{Segment: "static", Upstream: UpstreamLogin, Open: true},
 	}
 }

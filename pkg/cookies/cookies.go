@@ -68,7 +68,7 @@ func cookieName(pair string) string {
 }
 
 func ours() []string {
-	return []string{contract.CookieSession, contract.CookiePass, contract.CookieLogin}
+	return []string{contract.CookieSession, contract.CookiePass, contract.CookieLogin, contract.CookieOAuth}
 }
 
 func isOurs(name string) bool {

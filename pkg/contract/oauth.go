@@ -1,0 +1,16 @@
+package contract
+
+// Addresses of a login with an OpenID Connect provider; the provider's id follows. One
+// callback per provider, so that none can answer for another. The first two are
+// JupyterHub's, whose single provider has no id.
+const (
+	PathOAuthLogin    = "/hub/oauth_login/"
+	PathOAuthCallback = "/hub/oauth_callback/"
+	// PathOAuthLogout is where a provider says that somebody has logged out
+	// (OpenID Connect Back-Channel Logout 1.0).
+	PathOAuthLogout = "/hub/oauth_logout/"
+)
+
+// CookieOAuth carries a login that is under way at a provider, path
+// PathOAuthCallback<id>.
+const CookieOAuth = "perijove-oauth"
