@@ -67,7 +67,7 @@ func run(o options) error {
 	defer k.Resume()
 	fmt.Printf("ready after %s\n", time.Since(begin).Round(100*time.Millisecond))
 	for round := range o.rounds {
-		cookies, err := r.Passes(most) // anew: a pass must not age during the run
+		cookies, err := r.Passes(0, most) // anew: a pass must not age during the run
 		if err != nil {
 			return err
 		}

@@ -76,41 +76,53 @@ func (r *Rig) Authz(k *Kube, namespace string) (*Service, error) {
 type Gateway struct {
 	XDS   *Service
 	Envoy *Envoy
-	Sock  string // of the xds-server
+	Tap   *Wiretap
+
+	namespace, private, sock, addr string
 }
 
-// XDS starts an xds-server for the pods of one namespace. The Envoys that it configures
-// listen on the returned address.
-func (r *Rig) XDS(k *Kube, namespace string) (xds *Service, sock, addr string, err error) {
-	sock, addr = r.Path(namespace+".sock"), r.addr()
-	private := r.addr()
-	xds, err = r.service("xds-server", "xds-"+namespace, options{
+// Gateway starts both for the pods of one namespace.
+func (r *Rig) Gateway(k *Kube, namespace string) (*Gateway, error) {
+	g := &Gateway{namespace: namespace, private: r.addr(), sock: r.Path(namespace + ".sock"), addr: r.addr()}
+	if err := r.StartXDS(k, g); err != nil {
+		return nil, err
+	}
+	var err error
+	if g.Tap, err = r.Tap(g.sock); err != nil {
+		return nil, err
+	}
+	return g, r.StartGatewayEnvoy(g)
+}
+
+// StartXDS starts g's xds-server, again if it was killed, and waits until it is ready.
+func (r *Rig) StartXDS(k *Kube, g *Gateway) (err error) {
+	g.XDS, err = r.service("xds-server", "xds-"+g.namespace, options{
 		"publicURL":     "http://" + Host,
-		"listen":        options{"xds": "unix:" + sock, "private": private},
-		"kubernetes":    options{"kubeconfig": k.Kubeconfig, "namespaces": []string{namespace}},
-		"envoy":         options{"address": "127.0.0.1", "port": number(addr)},
+		"listen":        options{"xds": "unix:" + g.sock, "private": g.private},
+		"kubernetes":    options{"kubeconfig": k.Kubeconfig, "namespaces": []string{g.namespace}},
+		"envoy":         options{"address": "127.0.0.1", "port": number(g.addr)},
 		"upstreams":     options{"authz": "unix:" + r.Path("authz.sock"), "login": "unix:" + r.Path("login.sock"), "hub": "unix:" + r.Path("hub.sock")},
 		"serverKeyFile": r.Path(fileServerKey),
-	}, private)
-	return xds, sock, addr, err
+	}, g.private)
+	return err
 }
 
-// Gateway starts both for one namespace.
-func (r *Rig) Gateway(k *Kube, namespace string) (*Gateway, error) {
-	xds, sock, addr, err := r.XDS(k, namespace)
-	if err != nil {
-		return nil, err
-	}
-	envoy, err := r.ourEnvoy("envoy-"+namespace, sock, addr)
-	if err != nil {
-		return nil, err
-	}
-	return &Gateway{XDS: xds, Envoy: envoy, Sock: sock}, nil
+// StartGatewayEnvoy starts g's Envoy, again if it was killed, and waits until it has
+// every route.
+func (r *Rig) StartGatewayEnvoy(g *Gateway) (err error) {
+	g.Envoy, err = r.ourEnvoy("envoy-"+g.namespace, g.Tap.Sock, g.addr)
+	return err
 }
 
-// Passes returns the Cookie header of each of the first n users, as a browser sends it
-// to its own server.
-func (r *Rig) Passes(n int) ([]string, error) {
+// Stop ends both.
+func (g *Gateway) Stop() {
+	g.Envoy.Kill()
+	g.XDS.Kill()
+}
+
+// Passes returns the Cookie header of each of n users, as a browser sends it to its own
+// server; first is the first of them.
+func (r *Rig) Passes(first, n int) ([]string, error) {
 	key, err := os.ReadFile(r.Path(filePassKey))
 	if err != nil {
 		return nil, fmt.Errorf("the pass key: %w", err)
@@ -121,8 +133,8 @@ func (r *Rig) Passes(n int) ([]string, error) {
 	}
 	now, all := time.Now(), make([]string, n)
 	for i := range all {
-		user := identity.User{Name: User(i), DisplayName: User(i)}
-		token, err := ring.Sign(pass.New(session.New(user, "ldap", now, time.Hour), User(i), now, PassTTL))
+		name := User(first + i)
+		token, err := ring.Sign(pass.New(session.New(identity.User{Name: name, DisplayName: name}, "ldap", now, time.Hour), name, now, PassTTL))
 		if err != nil {
 			return nil, err
 		}

@@ -21,6 +21,9 @@ const podNetwork = "10.128.0.0/9"
 // User is the name of the i-th user, from 0.
 func User(i int) string { return fmt.Sprintf("user-%06d", i) }
 
+// PodName is the name of their pod.
+func PodName(i int) string { return "jupyter-" + User(i) }
+
 // Path is a request to the i-th user's server.
 func Path(i int) string { return contract.PathUser + User(i) + "/api" }
 
@@ -49,7 +52,7 @@ func Pod(namespace string, i int) *corev1.Pod {
 	annotations[contract.AnnotationNonce] = fmt.Sprintf("nonce-%022d", i)
 	return &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: namespace, Name: "jupyter-" + User(i), UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)),
+			Namespace: namespace, Name: PodName(i), UID: types.UID(fmt.Sprintf("00000000-0000-4000-8000-%012d", i)),
 			Labels: labels, Annotations: annotations, CreationTimestamp: metav1.NewTime(time.Now().Add(-time.Hour)),
 		},
 		Spec: corev1.PodSpec{

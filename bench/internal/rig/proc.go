@@ -1,7 +1,10 @@
 package rig
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -37,4 +40,34 @@ func (p *Proc) Memory() int64 {
 		}
 	}
 	return 0
+}
+
+// Heap is what is alive on the service's heap after a collection, in bytes.
+func (s *Service) Heap() (int64, error) {
+	resp, err := http.Get("http://" + s.Debug + "/heap")
+	if err != nil {
+		return 0, fmt.Errorf("ask %s for its heap: %w", s.Name, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return 0, fmt.Errorf("read the heap of %s: %w", s.Name, err)
+	}
+	return strconv.ParseInt(string(body), 10, 64)
+}
+
+// Allocated is what Envoy's allocator has handed out, in bytes.
+func (e *Envoy) Allocated() (int64, error) {
+	resp, err := http.Get("http://" + e.Admin + "/memory")
+	if err != nil {
+		return 0, fmt.Errorf("ask Envoy for its memory: %w", err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	var memory struct {
+		Allocated int64 `json:"allocated,string"`
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&memory); err != nil {
+		return 0, fmt.Errorf("read Envoy's memory: %w", err)
+	}
+	return memory.Allocated, nil
 }

@@ -1,0 +1,74 @@
+// Command routes measures how fast, how small and at what cost routes reach Envoy: from a
+// pod's change in a real API server to the first answer, memory and processor time per
+// user, bytes per change, and a restart.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/perijove/perijove/bench/internal/rig"
+	"github.com/perijove/perijove/test/netns"
+)
+
+type options struct {
+	sizes   []int
+	samples int
+	chp     bool
+}
+
+func main() {
+	rig.Child()
+	var o options
+	sizes := flag.String("users", "100,1000,10000,100000", "numbers of users that have a route")
+	flag.IntVar(&o.samples, "samples", 200, "pods that become ready, one after the other, for each figure")
+	flag.BoolVar(&o.chp, "chp", true, "measure configurable-http-proxy beside it")
+	flag.Parse()
+	for s := range strings.SplitSeq(*sizes, ",") {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			fmt.Fprintf(os.Stderr, "routes: -users: %q is no number of users\n", s)
+			os.Exit(2)
+		}
+		o.sizes = append(o.sizes, n)
+	}
+	if err := rig.InstallCHP(); err != nil {
+		fmt.Fprintln(os.Stderr, "routes:", err)
+		os.Exit(1)
+	}
+	os.Exit(netns.Main(func() int {
+		if err := run(o); err != nil {
+			fmt.Fprintln(os.Stderr, "routes:", err)
+			return 1
+		}
+		return 0
+	}))
+}
+
+func run(o options) error {
+	r, err := rig.New()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	b, err := prepare(r, o)
+	if err != nil {
+		return err
+	}
+	for _, n := range o.sizes {
+		row, err := b.size(n)
+		if err != nil {
+			return fmt.Errorf("%d users: %w", n, err)
+		}
+		text, err := json.Marshal(row)
+		if err != nil {
+			return fmt.Errorf("encode results: %w", err)
+		}
+		fmt.Println(string(text))
+	}
+	return nil
+}

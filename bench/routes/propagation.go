@@ -1,0 +1,209 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"net"
+	"net/http"
+	"slices"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/perijove/perijove/bench/internal/rig"
+)
+
+// spread is a distribution in milliseconds.
+type spread struct {
+	P50  float64 `json:"p50"`
+	P99  float64 `json:"p99"`
+	Most float64 `json:"most"`
+}
+
+func spreadOf(times []time.Duration) spread {
+	slices.Sort(times)
+	at := func(q float64) float64 {
+		i := int(math.Ceil(q*float64(len(times)))) - 1
+		return times[i].Seconds() * 1000
+	}
+	return spread{P50: at(0.5), P99: at(0.99), Most: at(1)}
+}
+
+const (
+	changesPerSecond = 50
+	patience         = 10 * time.Second // until a route counts as lost
+)
+
+// measurePropagation lets pods become ready in the API server, one after the other, and
+// asks Envoy for each until it answers.
+func (b *bench) measurePropagation(g *rig.Gateway, out *row) error {
+	var err error
+	if b.cookies, err = b.rig.Passes(out.Users, 2*b.samples); err != nil {
+		return err
+	}
+	ns := namespace(out.Users)
+	bytes := g.Tap.Up.Load() + g.Tap.Down.Load()
+	if out.Idle, out.Stored, err = b.joinAll(g, out.Users, 0); err != nil {
+		return err
+	}
+	if err := settle(g.Tap); err != nil {
+		return err
+	}
+	out.BytesPerChange = float64(g.Tap.Up.Load()+g.Tap.Down.Load()-bytes) / float64(b.samples)
+
+	stop := b.churn(ns, min(out.Users, 2000))
+	xds, envoy, begin := g.XDS.CPU(), g.Envoy.CPU(), time.Now()
+	busy, _, err := b.joinAll(g, out.Users, b.samples)
+	xds, envoy = g.XDS.CPU()-xds, g.Envoy.CPU()-envoy
+	changes, failure := stop()
+	if err := errors.Join(err, failure); err != nil {
+		return err
+	}
+	changes += b.samples
+	out.Busy, out.ChangesPerSecond = busy, float64(changes)/time.Since(begin).Seconds()
+	out.XDSCPU, out.EnvoyCPU = xds.Seconds()*1000/float64(changes), envoy.Seconds()*1000/float64(changes)
+	return nil
+}
+
+// joinAll lets one user after the other join: from the call that makes the pod ready to
+// Envoy's first good answer, and to the API server's answer, which is a part of it.
+func (b *bench) joinAll(g *rig.Gateway, users, first int) (routed, stored spread, err error) {
+	var all, api []time.Duration
+	for sample := first; sample < first+b.samples; sample++ {
+		total, call, err := b.join(g, namespace(users), users+sample, b.cookies[sample])
+		if err != nil {
+			return routed, stored, err
+		}
+		all, api = append(all, total), append(api, call)
+	}
+	return spreadOf(all), spreadOf(api), nil
+}
+
+// join makes the i-th user's pod ready.
+func (b *bench) join(g *rig.Gateway, ns string, i int, cookie string) (routed, stored time.Duration, err error) {
+	ctx := context.Background()
+	pod := rig.Pod(ns, i)
+	pod.Status, pod.UID, pod.CreationTimestamp = corev1.PodStatus{}, "", metav1.Time{}
+	made, err := b.kube.Client.CoreV1().Pods(ns).Create(ctx, pod, metav1.CreateOptions{})
+	if err != nil {
+		return 0, 0, fmt.Errorf("create a pod: %w", err)
+	}
+	made.Status = rig.Running(i)
+	answered := make(chan answer, 1)
+	begin := time.Now()
+	go func() { answered <- ask(g.Envoy.Addr, rig.Path(i), cookie, http.StatusFailedDependency) }()
+	if _, err := b.kube.Client.CoreV1().Pods(ns).UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
+		return 0, 0, fmt.Errorf("make a pod ready: %w", err)
+	}
+	stored = time.Since(begin)
+	a := <-answered
+	return a.at.Sub(begin), stored, a.err
+}
+
+type answer struct {
+	at  time.Time
+	err error
+}
+
+// ask repeats a request on one connection until it is answered 200. Until then each
+// answer must be the one for "no such route"; anything else is a fault.
+func ask(addr, path, cookie string, without int) answer {
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		return answer{err: fmt.Errorf("connect to Envoy: %w", err)}
+	}
+	defer func() { _ = conn.Close() }()
+	request := []byte("GET " + path + " HTTP/1.1\r\nHost: " + rig.Host + "\r\nCookie: " + cookie + "\r\n\r\n")
+	in := bufio.NewReader(conn)
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(500 * time.Microsecond) {
+		if _, err := conn.Write(request); err != nil {
+			return answer{err: fmt.Errorf("ask Envoy: %w", err)}
+		}
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			return answer{err: fmt.Errorf("read Envoy's reply: %w", err)}
+		}
+		at := time.Now()
+		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+			return answer{err: fmt.Errorf("read Envoy's reply: %w", err)}
+		}
+		if resp.StatusCode == http.StatusOK {
+			return answer{at: at}
+		}
+		if resp.StatusCode != without {
+			return answer{err: fmt.Errorf("%s answers %d", path, resp.StatusCode)}
+		}
+	}
+	return answer{err: fmt.Errorf("%s is not routed after %s", path, patience)}
+}
+
+// settle waits until nothing has passed between Envoy and the xds-server for a while.
+func settle(tap *rig.Wiretap) error {
+	const quiet = 300 * time.Millisecond
+	last, since := int64(-1), time.Now()
+	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+		now := tap.Up.Load() + tap.Down.Load()
+		if now != last {
+			last, since = now, time.Now()
+		}
+		if time.Since(since) > quiet {
+			return nil
+		}
+	}
+	return errors.New("Envoy and the xds-server do not come to rest")
+}
+
+// churn makes pods ready and unready, 50 changes a second, until stop is called, which
+// returns how many there were.
+func (b *bench) churn(ns string, among int) (stop func() (int, error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	type end struct {
+		changes int
+		err     error
+	}
+	done := make(chan end, 1)
+	go func() {
+		tick := time.NewTicker(time.Second / changesPerSecond)
+		defer tick.Stop()
+		var e end
+		for ; ; e.changes++ {
+			select {
+			case <-ctx.Done():
+				done <- e
+				return
+			case <-tick.C:
+			}
+			// First one half leaves, then it comes back, and so on.
+			i, ready := e.changes%among, (e.changes/among)%2 == 1
+			if e.err = b.setReady(ns, i, ready); e.err != nil {
+				done <- e
+				return
+			}
+		}
+	}()
+	return func() (int, error) {
+		cancel()
+		e := <-done
+		return e.changes, e.err
+	}
+}
+
+// setReady patches the status of a pod as a kubelet does.
+func (b *bench) setReady(ns string, i int, ready bool) error {
+	status := corev1.ConditionFalse
+	if ready {
+		status = corev1.ConditionTrue
+	}
+	patch := fmt.Appendf(nil, `{"status":{"conditions":[{"type":"Ready","status":%q}]}}`, status)
+	_, err := b.kube.Client.CoreV1().Pods(ns).Patch(context.Background(), rig.PodName(i), types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	if err != nil {
+		return fmt.Errorf("change a pod: %w", err)
+	}
+	return nil
+}

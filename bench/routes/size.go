@@ -1,0 +1,158 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/bench/internal/rig"
+)
+
+// bench is everything that is there for all sizes.
+type bench struct {
+	options
+	rig     *rig.Rig
+	kube    *rig.Kube
+	cookies []string // of the users who join, by sample
+}
+
+// row is what is known of one size.
+type row struct {
+	Users int `json:"users"`
+	// Ready to first answer, milliseconds.
+	Idle             spread  `json:"idle"`
+	Stored           spread  `json:"stored"` // the API server's part of it
+	Busy             spread  `json:"busy"`   // under 50 other changes a second
+	CHP              spread  `json:"chp"`
+	ChangesPerSecond float64 `json:"changesPerSecond"` // of the busy part
+	// BytesPerChange to one Envoy, its acknowledgement included.
+	BytesPerChange float64 `json:"bytesPerChange"`
+	// CPU milliseconds per change.
+	XDSCPU   float64 `json:"xdsCPU"`
+	EnvoyCPU float64 `json:"envoyCPU"`
+	// Memory in bytes.
+	XDSHeap   int64 `json:"xdsHeap"`
+	XDSMemory int64 `json:"xdsMemory"`
+	Envoy     int64 `json:"envoy"` // handed out by its allocator
+	EnvoyRSS  int64 `json:"envoyRSS"`
+	// Restart: seconds from its start until the xds-server serves, until an empty Envoy
+	// has all routes; bytes of the first push and of a reconnect.
+	XDSReady       float64 `json:"xdsReady"`
+	FirstPush      float64 `json:"firstPush"`
+	FirstPushBytes int64   `json:"firstPushBytes"`
+	ReconnectUp    int64   `json:"reconnectUp"`
+	ReconnectDown  int64   `json:"reconnectDown"`
+}
+
+func namespace(n int) string { return fmt.Sprintf("users-%d", n) }
+
+func prepare(r *rig.Rig, o options) (*bench, error) {
+	var pods []*corev1.Pod
+	for _, n := range o.sizes {
+		pods = append(pods, rig.Pods(namespace(n), n)...)
+	}
+	b := &bench{options: o, rig: r}
+	var err error
+	if b.kube, err = r.StartKube(pods); err != nil {
+		return nil, err
+	}
+	for _, n := range o.sizes {
+		if err := b.kube.Namespace(namespace(n)); err != nil {
+			return nil, err
+		}
+	}
+	if _, err := r.StartUpstream(); err != nil {
+		return nil, err
+	}
+	if _, err := r.Authz(b.kube, namespace(o.sizes[0])); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *bench) size(n int) (row, error) {
+	out := row{Users: n}
+	begin := time.Now()
+	g, err := b.rig.Gateway(b.kube, namespace(n))
+	if err != nil {
+		return out, err
+	}
+	defer g.Stop()
+	fmt.Printf("%d users: gateway ready after %s\n", n, time.Since(begin).Round(time.Millisecond))
+	if err := b.measureMemory(g, &out); err != nil {
+		return out, err
+	}
+	if err := b.measurePropagation(g, &out); err != nil {
+		return out, err
+	}
+	if b.chp {
+		if err := b.measureCHP(&out); err != nil {
+			return out, err
+		}
+	}
+	return out, b.measureRestart(g, &out)
+}
+
+// measureMemory comes before any change.
+func (b *bench) measureMemory(g *rig.Gateway, out *row) (err error) {
+	if out.XDSHeap, err = g.XDS.Heap(); err != nil {
+		return err
+	}
+	if out.Envoy, err = g.Envoy.Allocated(); err != nil {
+		return err
+	}
+	out.XDSMemory, out.EnvoyRSS = g.XDS.Memory(), g.Envoy.Memory()
+	return nil
+}
+
+// measureRestart replaces first the xds-server and then the Envoy.
+func (b *bench) measureRestart(g *rig.Gateway, out *row) error {
+	g.XDS.Kill()
+	up, down := g.Tap.Up.Load(), g.Tap.Down.Load()
+	begin := time.Now()
+	if err := b.rig.StartXDS(b.kube, g); err != nil {
+		return err
+	}
+	out.XDSReady = time.Since(begin).Seconds()
+	if err := settle(g.Tap); err != nil {
+		return err
+	}
+	out.ReconnectUp, out.ReconnectDown = g.Tap.Up.Load()-up, g.Tap.Down.Load()-down
+
+	g.Envoy.Kill()
+	down = g.Tap.Down.Load()
+	begin = time.Now()
+	if err := b.rig.StartGatewayEnvoy(g); err != nil {
+		return err
+	}
+	out.FirstPush = time.Since(begin).Seconds()
+	out.FirstPushBytes = g.Tap.Down.Load() - down
+	return nil
+}
+
+// measureCHP adds routes by REST, beside as many as there are users.
+func (b *bench) measureCHP(out *row) error {
+	chp, err := b.rig.StartCHP(out.Users)
+	if err != nil {
+		return err
+	}
+	defer chp.Kill()
+	var times []time.Duration
+	for i := out.Users; i < out.Users+b.samples; i++ {
+		answered := make(chan answer, 1)
+		begin := time.Now()
+		go func() { answered <- ask(chp.Addr, rig.Path(i), "", http.StatusNotFound) }()
+		if err := chp.Add(i); err != nil {
+			return err
+		}
+		a := <-answered
+		if a.err != nil {
+			return fmt.Errorf("configurable-http-proxy: %w", a.err)
+		}
+		times = append(times, a.at.Sub(begin))
+	}
+	out.CHP = spreadOf(times)
+	return nil
+}
