@@ -75,14 +75,15 @@ func (b *builder) recipes(ctx context.Context) ([]recipe.Recipe, error) {
 		return nil, err
 	}
 	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
-	services, err := recipe.Services(ctx, b.stderr, b.root, filepath.Join(b.cache, "bin"))
+	bin := filepath.Join(b.cache, "bin")
+	services, err := recipe.Services(ctx, b.stderr, b.root, bin)
 	if err != nil {
 		return nil, err
 	}
 	return append([]recipe.Recipe{
 		recipe.Notebook(suite, machine, filepath.Join(b.root, "deploy/images/notebook/requirements.txt")),
 		recipe.Directory(suite, filepath.Join(b.root, "deploy/directory")),
-		recipe.Envoy(suite, version, envoy),
+		recipe.Envoy(suite, version, envoy, filepath.Join(bin, "drain")),
 	}, services...), nil
 }
 

