@@ -9,6 +9,8 @@
 #   DIRECTORY_LDAPS     port for ldaps://                      (default 1636)
 #   DIRECTORY_SERVICE_PASSWORD_FILE   password of cn=perijove,ou=services,dc=perijove,dc=test
 #                                     (default: perijove-service-password)
+#   DIRECTORY_ADMIN_PASSWORD_FILE     password of cn=admin,dc=perijove,dc=test, who may change
+#                                     everything while it runs     (default: there is no such account)
 set -eu
 umask 077
 
@@ -36,7 +38,11 @@ fi
 rm -rf "$data/db" "$data/tls"
 mkdir -p "$data/db" "$data/tls"
 cp -L "$tls/tls.crt" "$tls/tls.key" "$tls/ca.crt" "$data/tls/"
-sed "s|@DATA@|$data|g" "$here/slapd.conf" >"$data/slapd.conf"
+admin=
+if [ -n "${DIRECTORY_ADMIN_PASSWORD_FILE:-}" ]; then
+    admin="rootdn \"cn=admin,dc=perijove,dc=test\"\\nrootpw $(slappasswd -h '{SSHA}' -T "$DIRECTORY_ADMIN_PASSWORD_FILE")"
+fi
+sed -e "s|@DATA@|$data|g" -e "s|@ADMIN@|$admin|" "$here/slapd.conf" >"$data/slapd.conf"
 
 # Hash each password; the clear text never reaches the database.
 while IFS= read -r line; do

@@ -25,6 +25,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/go-ldap/ldap/v3"
 )
 
 // Names and passwords of the development directory.
@@ -32,7 +34,12 @@ const (
 	Base            = "dc=perijove,dc=test"
 	BindDN          = "cn=perijove,ou=services," + Base
 	ServicePassword = "perijove-service-password"
+	AdminDN         = "cn=admin," + Base
+	adminPassword   = "perijove-admin-password"
 )
+
+// logOperations is slapd's debug level for one line per operation.
+const logOperations = "256"
 
 // Server is a running directory.
 type Server struct {
@@ -60,11 +67,18 @@ func Start(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	tlsDir := filepath.Join(dir, "tls")
-	if err := writeCertificates(tlsDir); err != nil {
+	if err := os.Mkdir(tlsDir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := writeCertificates(tlsDir, time.Now().Add(24*time.Hour)); err != nil {
 		t.Fatal(err)
 	}
 	passwordFile := filepath.Join(dir, "service-password")
 	if err := os.WriteFile(passwordFile, []byte(ServicePassword), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	adminFile := filepath.Join(dir, "admin-password")
+	if err := os.WriteFile(adminFile, []byte(adminPassword), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	plain, secure := freePort(t), freePort(t)
@@ -74,7 +88,8 @@ func Start(t testing.TB) *Server {
 	}
 	s.cmd = exec.Command(script())
 	s.cmd.Env = append(os.Environ(), "DIRECTORY_TLS="+tlsDir, "DIRECTORY_DATA="+filepath.Join(dir, "data"), "DIRECTORY_HOST=127.0.0.1",
-		"DIRECTORY_LDAP="+strconv.Itoa(plain), "DIRECTORY_LDAPS="+strconv.Itoa(secure), "DIRECTORY_SERVICE_PASSWORD_FILE="+passwordFile)
+		"DIRECTORY_LDAP="+strconv.Itoa(plain), "DIRECTORY_LDAPS="+strconv.Itoa(secure), "DIRECTORY_SERVICE_PASSWORD_FILE="+passwordFile,
+		"DIRECTORY_ADMIN_PASSWORD_FILE="+adminFile, "DIRECTORY_DEBUG="+logOperations)
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	// A test that is killed must not leave a directory running.
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
@@ -91,12 +106,7 @@ func Start(t testing.TB) *Server {
 // await returns once a TLS handshake succeeds, the sign that slapd serves.
 func (s *Server) await(t testing.TB, port int, exited <-chan error) {
 	t.Helper()
-	ca, err := os.ReadFile(s.CAFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AppendCertsFromPEM(ca)
+	pool := s.pool(t)
 	deadline := time.After(30 * time.Second)
 	for {
 		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
@@ -117,6 +127,58 @@ func (s *Server) await(t testing.TB, port int, exited <-chan error) {
 // Stop ends the directory, as a test of its absence does.
 func (s *Server) Stop() {
 	s.once.Do(func() { _ = s.cmd.Process.Kill() })
+}
+
+// Log returns what slapd wrote so far: one line per operation, with its connection.
+func (s *Server) Log() string { return s.log.String() }
+
+// Admin returns a connection that may change everything, until the test ends.
+func (s *Server) Admin(t testing.TB) *ldap.Conn {
+	t.Helper()
+	conn, err := ldap.DialURL(s.LDAPS, ldap.DialWithTLSConfig(&tls.Config{RootCAs: s.pool(t), MinVersion: tls.VersionTLS12}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.Bind(AdminDN, adminPassword); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// Add adds one entry: attributes by name.
+func (s *Server) Add(t testing.TB, dn string, attributes map[string][]string) {
+	t.Helper()
+	request := ldap.NewAddRequest(dn, nil)
+	for name, values := range attributes {
+		request.Attribute(name, values)
+	}
+	if err := s.Admin(t).Add(request); err != nil {
+		t.Fatalf("add %s: %v", dn, err)
+	}
+}
+
+// Set replaces one attribute; no values remove it. Also what only the server itself
+// writes otherwise.
+func (s *Server) Set(t testing.TB, dn, attribute string, values ...string) {
+	t.Helper()
+	relax := ldap.NewControlString("1.3.6.1.4.1.4203.666.5.12", true, "")
+	request := ldap.NewModifyRequest(dn, []ldap.Control{relax})
+	request.Replace(attribute, values)
+	if err := s.Admin(t).Modify(request); err != nil {
+		t.Fatalf("set %s of %s: %v", attribute, dn, err)
+	}
+}
+
+func (s *Server) pool(t testing.TB) *x509.CertPool {
+	t.Helper()
+	ca, err := os.ReadFile(s.CAFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AppendCertsFromPEM(ca)
+	return pool
 }
 
 func script() string {
@@ -152,11 +214,34 @@ func (o *output) String() string {
 	return o.buf.String()
 }
 
-// writeCertificates makes a CA and a server certificate for 127.0.0.1 and localhost.
-func writeCertificates(dir string) error {
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		return err
+// Certificate returns a server certificate for 127.0.0.1, and the file in dir that
+// holds the CA that signed it.
+func Certificate(t testing.TB, dir string) (cert tls.Certificate, caFile string) {
+	t.Helper()
+	return certificate(t, dir, time.Now().Add(24*time.Hour))
+}
+
+// ExpiredCertificate is Certificate with one that ended a minute ago.
+func ExpiredCertificate(t testing.TB, dir string) (cert tls.Certificate, caFile string) {
+	t.Helper()
+	return certificate(t, dir, time.Now().Add(-time.Minute))
+}
+
+func certificate(t testing.TB, dir string, until time.Time) (tls.Certificate, string) {
+	t.Helper()
+	if err := writeCertificates(dir, until); err != nil {
+		t.Fatal(err)
 	}
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert, filepath.Join(dir, "ca.crt")
+}
+
+// writeCertificates makes a CA and, until then, a server certificate for 127.0.0.1 and
+// localhost.
+func writeCertificates(dir string, until time.Time) error {
 	ca := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "perijove test CA"}, NotBefore: time.Now().Add(-time.Hour),
 		NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
@@ -170,7 +255,7 @@ func writeCertificates(dir string) error {
 		return err
 	}
 	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "perijove-directory"}, NotBefore: ca.NotBefore, NotAfter: ca.NotAfter,
+		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "perijove-directory"}, NotBefore: ca.NotBefore, NotAfter: until,
 		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}

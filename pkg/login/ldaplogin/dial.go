@@ -60,7 +60,6 @@ func dial(ctx context.Context, rawURL string, conf *tls.Config) (Conn, error) {
 		conn = secure
 	}
 	c := ldap.NewConn(conn, u.Scheme == "ldaps")
-	c.SetTimeout(timeout)
 	c.Start()
 	return ldapConn{c, limited}, nil
 }
@@ -73,6 +72,11 @@ type ldapConn struct {
 
 func (c ldapConn) Use(ctx context.Context) (release func() bool) {
 	c.socket.left.Store(maxReply)
+	// go-ldap's own limit is for an answer that never comes on a connection that nobody
+	// reads: after an unexpected answer to StartTLS.
+	if deadline, ok := ctx.Deadline(); ok {
+		c.SetTimeout(max(time.Until(deadline), time.Millisecond))
+	}
 	// A time limit on the socket, not Close: that waits for the goroutine that may hang.
 	stop := context.AfterFunc(ctx, func() { _ = c.socket.SetDeadline(time.Unix(1, 0)) })
 	return func() bool { return stop() && !c.IsClosing() }

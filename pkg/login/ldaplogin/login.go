@@ -35,13 +35,15 @@ type Login struct {
 	now     func() time.Time
 	servers []*server
 	good    atomic.Int32 // index of the server that answered last
+
+	timeout, attempt time.Duration // the constants; shorter in tests
 }
 
 // New returns a Login; cfg has passed Validate.
 func New(cfg Config) *Login { return newLogin(cfg, dial, time.Now) }
 
 func newLogin(cfg Config, dial dialFunc, now func() time.Time) *Login {
-	l := &Login{cfg: cfg, now: now}
+	l := &Login{cfg: cfg, now: now, timeout: timeout, attempt: attempt}
 	for _, u := range cfg.URLs {
 		l.servers = append(l.servers, newServer(u, cfg, dial, now))
 	}
@@ -112,15 +114,15 @@ func plausible(username, password string) bool {
 // anywhere asks one server after the other until one has an answer about the person.
 // A server that is silent may take attempt of the time while others are left.
 func (l *Login) anywhere(ctx context.Context, ask func(context.Context, *server) (identity.User, error)) (identity.User, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	var all []error
 	first, n := int(l.good.Load()), len(l.servers)
 	for i := range n {
 		at := (first + i) % n
-		limit := attempt
+		limit := l.attempt
 		if i == n-1 {
-			limit = timeout
+			limit = l.timeout
 		}
 		within, cancel := context.WithTimeout(ctx, limit)
 		user, err := ask(within, l.servers[at])

@@ -40,6 +40,8 @@ func rules() []rule {
 		{"pwdAccountLockedTime", lockedForGood},                                                  // OpenLDAP, ppolicy
 		{"pwdEndTime", after},                                                                    // OpenLDAP, ppolicy
 		{"pwdStartTime", before},                                                                 // OpenLDAP, ppolicy
+		{"passwordExpirationTime", after},                                                        // 389 Directory Server
+		{"krbPasswordExpiration", after},                                                         // FreeIPA
 		{"krbPrincipalExpiration", after},                                                        // FreeIPA
 		{"shadowExpire", afterDay},                                                               // RFC 2307
 	}
