@@ -16,9 +16,10 @@ import (
 )
 
 type options struct {
-	sizes   []int
-	samples int
-	chp     bool
+	sizes    []int
+	samples  int
+	profiles string
+	chp      bool
 }
 
 func main() {
@@ -26,6 +27,7 @@ func main() {
 	var o options
 	sizes := flag.String("users", "100,1000,10000,100000", "numbers of users that have a route")
 	flag.IntVar(&o.samples, "samples", 200, "pods that become ready, one after the other, for each figure")
+	flag.StringVar(&o.profiles, "profiles", "", "`folder` for profiles of the xds-server's heap")
 	flag.BoolVar(&o.chp, "chp", true, "measure configurable-http-proxy beside it")
 	flag.Parse()
 	for s := range strings.SplitSeq(*sizes, ",") {

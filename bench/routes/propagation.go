@@ -159,6 +159,16 @@ func settle(tap *rig.Wiretap) error {
 	return errors.New("Envoy and the xds-server do not come to rest")
 }
 
+// await waits until ok; what says for what.
+func await(what string, ok func() bool) error {
+	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			return fmt.Errorf("after a minute still not: %s", what)
+		}
+	}
+	return nil
+}
+
 // churn makes pods ready and unready, 50 changes a second, until stop is called, which
 // returns how many there were.
 func (b *bench) churn(ns string, among int) (stop func() (int, error)) {

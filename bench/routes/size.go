@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -104,7 +105,10 @@ func (b *bench) measureMemory(g *rig.Gateway, out *row) (err error) {
 		return err
 	}
 	out.XDSMemory, out.EnvoyRSS = g.XDS.Memory(), g.Envoy.Memory()
-	return nil
+	if b.profiles == "" {
+		return nil
+	}
+	return g.XDS.SaveProfile("heap", filepath.Join(b.profiles, fmt.Sprintf("xds-server-%d.heap", out.Users)))
 }
 
 // measureRestart replaces first the xds-server and then the Envoy.
@@ -116,6 +120,9 @@ func (b *bench) measureRestart(g *rig.Gateway, out *row) error {
 		return err
 	}
 	out.XDSReady = time.Since(begin).Seconds()
+	if err := await("Envoy comes back", func() bool { return g.Tap.Up.Load() > up }); err != nil {
+		return err
+	}
 	if err := settle(g.Tap); err != nil {
 		return err
 	}

@@ -7,7 +7,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/client-go/informers"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
@@ -15,7 +16,6 @@ import (
 )
 
 // Sink hears of pods. Its methods are called from one goroutine per namespace.
-// Pods must not be changed: they are the informer's own.
 type Sink interface {
 	Set(pod *corev1.Pod)
 	Delete(namespace, name string)
@@ -25,90 +25,117 @@ type Sink interface {
 // returns once every pod that existed at the start has been handed over, so the
 // caller can serve the first complete set; watching goes on in the background.
 func Watch(ctx context.Context, client kubernetes.Interface, namespaces []string, sink Sink) error {
-	var synced []cache.InformerSynced
+	var feeds []*feed
 	for _, ns := range namespaces {
-		factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-			informers.WithNamespace(ns),
-			informers.WithTransform(trim),
-			informers.WithTweakListOptions(func(o *metav1.ListOptions) { o.LabelSelector = contract.LabelUsername }),
-		)
-		reg, err := factory.Core().V1().Pods().Informer().AddEventHandler(handler(sink))
-		if err != nil {
-			return fmt.Errorf("watch pods: %w", err)
-		}
-		synced = append(synced, reg.HasSynced)
-		factory.Start(ctx.Done())
+		f := &feed{sink: sink, known: map[cache.ObjectName]struct{}{}, complete: make(chan struct{})}
+		reflector := cache.NewReflectorWithOptions(source(client, ns), &corev1.Pod{}, f, cache.ReflectorOptions{Name: "pods"})
+		go reflector.RunWithContext(ctx)
+		feeds = append(feeds, f)
 	}
-	if !cache.WaitForCacheSync(ctx.Done(), synced...) {
-		return errors.Join(errors.New("pods were not listed before the stop"), ctx.Err())
+	for _, f := range feeds {
+		select {
+		case <-f.complete:
+		case <-ctx.Done():
+			return fmt.Errorf("pods were not listed before the stop: %w", ctx.Err())
+		}
 	}
 	return nil
 }
 
-func handler(sink Sink) cache.ResourceEventHandlerFuncs {
-	return cache.ResourceEventHandlerFuncs{
-		AddFunc: func(obj any) {
-			if pod, ok := obj.(*corev1.Pod); ok {
-				sink.Set(pod)
-			}
+// source lists and watches the labelled pods of one namespace.
+func source(client kubernetes.Interface, namespace string) cache.ListerWatcher {
+	return cache.ToListWatcherWithWatchListSemantics(&cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
+			o.LabelSelector = contract.LabelUsername
+			return client.CoreV1().Pods(namespace).List(ctx, o)
 		},
-		UpdateFunc: func(_, obj any) {
-			if pod, ok := obj.(*corev1.Pod); ok {
-				sink.Set(pod)
-			}
+		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
+			o.LabelSelector = contract.LabelUsername
+			return client.CoreV1().Pods(namespace).Watch(ctx, o)
 		},
-		DeleteFunc: func(obj any) {
-			// A deletion missed while disconnected arrives as a tombstone.
-			key, err := cache.DeletionHandlingMetaNamespaceKeyFunc(obj)
-			if err != nil {
-				return
-			}
-			namespace, name, err := cache.SplitMetaNamespaceKey(key)
-			if err != nil {
-				return
-			}
-			sink.Delete(namespace, name)
-		},
-	}
+	}, client)
 }
 
-// trim drops what routing never reads, which is most of a pod: memory per routed
-// pod is what bounds how many one xds-server can hold.
+// feed is where a reflector puts pods. It hands them on and keeps their names only: an
+// informer's store would hold a second copy of all that the sink knows (3.5 kB a pod,
+// measured).
+type feed struct {
+	sink     Sink
+	known    map[cache.ObjectName]struct{}
+	complete chan struct{} // closed after the first list
+}
+
+// Add takes in a pod that was not there.
+func (f *feed) Add(obj any) error {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return fmt.Errorf("the watch on pods delivers a %T", obj)
+	}
+	f.known[cache.MetaObjectToName(pod)] = struct{}{}
+	f.sink.Set(pod)
+	return nil
+}
+
+// Update takes in a pod's new state.
+func (f *feed) Update(obj any) error { return f.Add(obj) }
+
+// Delete takes in that a pod is gone, or carries the label no more.
+func (f *feed) Delete(obj any) error {
+	pod, ok := obj.(*corev1.Pod)
+	if !ok {
+		return fmt.Errorf("the watch on pods delivers a %T", obj)
+	}
+	f.forget(cache.MetaObjectToName(pod))
+	return nil
+}
+
+// Replace takes in a whole list: the first, or one after a watch was lost, when
+// deletions may have been missed.
+func (f *feed) Replace(list []any, _ string) error {
+	gone := f.known
+	f.known = make(map[cache.ObjectName]struct{}, len(list))
+	var faults []error
+	for _, obj := range list {
+		if err := f.Add(obj); err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		delete(gone, cache.MetaObjectToName(obj.(*corev1.Pod)))
+	}
+	for name := range gone {
+		f.forget(name)
+	}
+	select {
+	case <-f.complete:
+	default:
+		close(f.complete)
+	}
+	return errors.Join(faults...)
+}
+
+// Resync is for stores that keep what they were given.
+func (f *feed) Resync() error { return nil }
+
+// Transformer makes the reflector trim pods while a list comes in.
+func (f *feed) Transformer() cache.TransformFunc { return trim }
+
+func (f *feed) forget(name cache.ObjectName) {
+	delete(f.known, name)
+	f.sink.Delete(name.Namespace, name.Name)
+}
+
+// trim drops most of a pod that routing never reads: 100,000 whole pods at once are
+// what bounds how many one xds-server can take in.
 func trim(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
 		return obj, nil
 	}
-	slim := &corev1.Pod{
-		TypeMeta: pod.TypeMeta,
-		ObjectMeta: metav1.ObjectMeta{
-			Name: pod.Name, Namespace: pod.Namespace, UID: pod.UID, ResourceVersion: pod.ResourceVersion,
-			CreationTimestamp: pod.CreationTimestamp, DeletionTimestamp: pod.DeletionTimestamp,
-			Labels:      keep(pod.Labels, contract.LabelUsername, contract.LabelServername),
-			Annotations: keep(pod.Annotations, contract.LabelUsername, contract.LabelServername, contract.AnnotationPort, contract.AnnotationStripPrefix, contract.AnnotationNonce),
-		},
-		Spec: corev1.PodSpec{HostNetwork: pod.Spec.HostNetwork, ReadinessGates: pod.Spec.ReadinessGates},
-		Status: corev1.PodStatus{
-			Phase: pod.Status.Phase, PodIP: pod.Status.PodIP, HostIP: pod.Status.HostIP,
-		},
+	pod.ManagedFields = nil
+	pod.Spec.Volumes, pod.Spec.InitContainers = nil, nil
+	pod.Status.InitContainerStatuses, pod.Status.ContainerStatuses = nil, nil
+	for i := range pod.Spec.Containers {
+		pod.Spec.Containers[i] = corev1.Container{Ports: pod.Spec.Containers[i].Ports}
 	}
-	for _, c := range pod.Spec.Containers {
-		if len(c.Ports) > 0 {
-			slim.Spec.Containers = append(slim.Spec.Containers, corev1.Container{Ports: c.Ports})
-		}
-	}
-	for _, c := range pod.Status.Conditions {
-		slim.Status.Conditions = append(slim.Status.Conditions, corev1.PodCondition{Type: c.Type, Status: c.Status})
-	}
-	return slim, nil
-}
-
-func keep(all map[string]string, keys ...string) map[string]string {
-	out := map[string]string{}
-	for _, k := range keys {
-		if v, ok := all[k]; ok {
-			out[k] = v
-		}
-	}
-	return out
+	return pod, nil
 }

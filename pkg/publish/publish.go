@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
@@ -29,11 +30,17 @@ type Publisher struct {
 	mu     sync.Mutex
 	live   bool // false until Start: what is known is incomplete
 	pods   map[podKey]claim
-	users  map[string]map[podKey]struct{}
-	served map[string]map[notebook.ID]string // by user: pod UIDs that the published routes lead to
+	users  map[string][]podKey // slices, not maps: nearly everyone has one pod
+	served map[string][]target // by user: where the published routes lead to
 }
 
 type podKey struct{ namespace, name string }
+
+// target is the pod that a server's route leads to.
+type target struct {
+	id  notebook.ID
+	uid string
+}
 
 // claim is what one pod says of itself.
 type claim struct {
@@ -48,7 +55,7 @@ type claim struct {
 func New(settings routes.Settings, store *xdsserve.Store, report Reporter) *Publisher {
 	return &Publisher{
 		settings: settings, store: store, report: report,
-		pods: map[podKey]claim{}, users: map[string]map[podKey]struct{}{}, served: map[string]map[notebook.ID]string{},
+		pods: map[podKey]claim{}, users: map[string][]podKey{}, served: map[string][]target{},
 	}
 }
 
@@ -95,10 +102,9 @@ func (p *Publisher) Set(pod *corev1.Pod) {
 	if next.user == "" {
 		return
 	}
-	if p.users[next.user] == nil {
-		p.users[next.user] = map[podKey]struct{}{}
+	if !slices.Contains(p.users[next.user], key) {
+		p.users[next.user] = append(p.users[next.user], key)
 	}
-	p.users[next.user][key] = struct{}{}
 	p.changed(next.user)
 }
 
@@ -119,9 +125,10 @@ func (p *Publisher) release(user string, key podKey) {
 	if user == "" {
 		return
 	}
-	delete(p.users[user], key)
+	rest := slices.DeleteFunc(p.users[user], func(k podKey) bool { return k == key })
+	p.users[user] = rest
 	p.changed(user)
-	if len(p.users[user]) == 0 {
+	if len(rest) == 0 {
 		delete(p.users, user)
 	}
 }
@@ -139,7 +146,7 @@ func (p *Publisher) changed(user string) {
 // rebuild publishes one user's scopes. Caller holds mu.
 func (p *Publisher) rebuild(user string) error {
 	var servers []notebook.Server
-	for key := range p.users[user] {
+	for _, key := range p.users[user] {
 		if c := p.pods[key]; c.routable {
 			servers = append(servers, c.server)
 		}
@@ -149,11 +156,8 @@ func (p *Publisher) rebuild(user string) error {
 		p.note(podKey{s.Server.Namespace, s.Server.Pod}, s.Reason)
 	}
 	delete(p.served, user)
-	if len(served) > 0 {
-		p.served[user] = map[notebook.ID]string{}
-	}
 	for _, s := range served {
-		p.served[user][s.ID] = s.UID
+		p.served[user] = append(p.served[user], target{s.ID, s.UID})
 		p.note(podKey{s.Namespace, s.Pod}, "")
 	}
 	return p.send(scopes)
@@ -244,7 +248,7 @@ func (p *Publisher) status(id notebook.ID, podUID string) (routestatus.Status, <
 	defer p.mu.Unlock()
 	changed := p.store.Changed()
 	status := routestatus.Status{Envoys: len(p.store.Envoys())}
-	if podUID == "" || p.served[id.User][id] != podUID {
+	if podUID == "" || !slices.Contains(p.served[id.User], target{id, podUID}) {
 		return status, changed
 	}
 	for _, key := range notebook.Spellings(id.User) {

@@ -56,6 +56,20 @@ func (s *Service) Heap() (int64, error) {
 	return strconv.ParseInt(string(body), 10, 64)
 }
 
+// SaveProfile writes one of Go's profiles to a file for `go tool pprof`.
+func (s *Service) SaveProfile(kind, path string) error {
+	resp, err := http.Get("http://" + s.Debug + "/debug/pprof/" + kind)
+	if err != nil {
+		return fmt.Errorf("ask %s for a profile: %w", s.Name, err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		return fmt.Errorf("read a profile of %s: %w", s.Name, err)
+	}
+	return os.WriteFile(path, data, 0o644)
+}
+
 // Allocated is what Envoy's allocator has handed out, in bytes.
 func (e *Envoy) Allocated() (int64, error) {
 	resp, err := http.Get("http://" + e.Admin + "/memory")
