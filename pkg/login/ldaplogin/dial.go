@@ -82,6 +82,13 @@ func (c ldapConn) Use(ctx context.Context) (release func() bool) {
 	return func() bool { return stop() && !c.IsClosing() }
 }
 
+// Close ends the connection at once. go-ldap's Close may wait for its own goroutines.
+func (c ldapConn) Close() error {
+	err := c.socket.Close()
+	go c.Conn.Close() //nolint:errcheck // the socket is closed already
+	return err
+}
+
 // limitedConn ends a connection that sends more than it should.
 type limitedConn struct {
 	net.Conn

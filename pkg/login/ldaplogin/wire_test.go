@@ -409,6 +409,7 @@ func TestR13_ServersInTurn(t *testing.T) {
 		}
 		defer silent.Close() //nolint:errcheck // the test is over
 		login := twoServers(t, &wire{url: "ldap://" + silent.Addr().String(), caFile: good.caFile}, good)
+		login.attempt = 200 * time.Millisecond
 		if user, err := login.Check(context.Background(), "alice", "pw"); err != nil || user.Name != "alice" {
 			t.Errorf("%+v, %v", user, err)
 		}
