@@ -61,12 +61,13 @@ func Start(tb testing.TB, o Options) *Envoy {
 		tb.Fatal(err)
 	}
 	go func() { _ = e.cmd.Wait(); close(e.done); _ = logFile.Close() }()
-	tb.Cleanup(e.stop)
+	tb.Cleanup(e.Stop)
 	return e
 }
 
-// stop ends Envoy the polite way, so that its access log is whole.
-func (e *Envoy) stop() {
+// Stop ends Envoy the polite way, as the kubelet does and so that its access log is
+// whole.
+func (e *Envoy) Stop() {
 	_ = e.cmd.Process.Signal(syscall.SIGTERM)
 	select {
 	case <-e.done:
