@@ -59,7 +59,7 @@ type apiUser struct {
 }
 
 func (h *Hub) apiSelf(w http.ResponseWriter, _ *http.Request, v visitor) error {
-	writeJSON(w, http.StatusOK, h.user(v.name, v.admin))
+	writeJSON(w, http.StatusOK, h.user(v.Name, v.Admin))
 	return nil
 }
 
@@ -69,7 +69,7 @@ func (h *Hub) apiUser(w http.ResponseWriter, r *http.Request, v visitor) error {
 		return err
 	}
 	// Users are known to the directory, not to us: one without servers has an empty map.
-	writeJSON(w, http.StatusOK, h.user(id.User, id.User == v.name && v.admin))
+	writeJSON(w, http.StatusOK, h.user(id.User, id.User == v.Name && v.Admin))
 	return nil
 }
 

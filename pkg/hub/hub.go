@@ -14,6 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/spawn"
 	"github.com/perijove/perijove/pkg/spawn/kubecluster"
 	"github.com/perijove/perijove/pkg/telemetry"
+	vis "github.com/perijove/perijove/pkg/visitor"
 	"github.com/perijove/perijove/pkg/web"
 )
 
@@ -48,7 +49,14 @@ type handler func(w http.ResponseWriter, r *http.Request, v visitor) error
 // Handler returns all pages and the REST paths.
 func (h *Hub) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
-	routes := map[string]handler{
+	for pattern, fn := range h.routes() {
+		mux.HandleFunc(pattern, h.guard(fn))
+	}
+	return mux
+}
+
+func (h *Hub) routes() map[string]handler {
+	return map[string]handler{
 		"GET /hub":                               h.root,
 		"GET /hub/{$}":                           h.root,
 		"GET /hub/home":                          h.home,
@@ -77,19 +85,16 @@ func (h *Hub) Handler() *http.ServeMux {
 		"GET /hub/api/users/{user}/servers/{server}/progress": h.apiProgress,
 		"/": func(http.ResponseWriter, *http.Request, visitor) error { return errNotFound },
 	}
-	for pattern, fn := range routes {
-		mux.HandleFunc(pattern, h.guard(fn))
-	}
-	return mux
 }
 
 // guard is in front of every handler: identity, XSRF, size.
 func (h *Hub) guard(next handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		v, err := identify(r)
+		who, err := vis.From(r.Header)
+		v := visitor{who}
 		if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			err = checkXSRF(r, v)
+			err = v.CheckXSRF(r)
 		}
 		if err == nil {
 			err = next(w, r, v)
@@ -127,11 +132,11 @@ func explain(err error) reply {
 	var bad badRequest
 	var problem *spawn.Problem
 	switch {
-	case errors.Is(err, errAnonymous):
+	case errors.Is(err, vis.ErrAnonymous):
 		return reply{http.StatusUnauthorized, "error.unauthorized", "error.unauthorized_text", nil, "log in first"}
 	case errors.Is(err, errForeign):
 		return reply{http.StatusForbidden, "error.forbidden", "error.forbidden_text", nil, err.Error()}
-	case errors.Is(err, errXSRF):
+	case errors.Is(err, vis.ErrXSRF):
 		return reply{http.StatusForbidden, "error.xsrf", "error.xsrf_text", nil, "_xsrf token missing or wrong, or cross-origin request"}
 	case errors.Is(err, errNotFound):
 		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", nil, err.Error()}
@@ -166,7 +171,7 @@ func problemStatus(m spawn.Message) int {
 func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error) {
 	a := explain(err)
 	if a.status == http.StatusInternalServerError || errors.As(err, new(*spawn.Problem)) {
-		h.Log.ErrorContext(r.Context(), "request failed", "status", a.status, "user", v.name, "error", err)
+		h.Log.ErrorContext(r.Context(), "request failed", "status", a.status, "user", v.Name, "error", err)
 	}
 	retryAfter(w, a.status)
 	if isAPI(r) {
@@ -179,7 +184,7 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error)
 	h.Web.Page(w, r, a.status, web.Message{
 		Status: a.status, Title: a.title, Text: a.text, Data: a.data,
 		ActionURL: contract.PathHome, Action: "error.back",
-		RequestID: telemetry.RequestID(r.Context()), User: v.name,
+		RequestID: telemetry.RequestID(r.Context()), User: v.Name,
 	})
 }
 
@@ -205,7 +210,7 @@ func language(r *http.Request) string {
 func target(r *http.Request, v visitor) (notebook.ID, error) {
 	id := notebook.ID{User: r.PathValue("user"), Name: r.PathValue("server")}
 	if id.User == "" {
-		id.User = v.name
+		id.User = v.Name
 	}
 	// Whose it is comes first: a stranger learns nothing about names.
 	if err := v.may(id.User); err != nil {

@@ -17,7 +17,7 @@ import (
 
 // root leads into the visitor's own server when it runs, else to their home page.
 func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
-	s, err := h.Cluster.Get(r.Context(), notebook.ID{User: v.name})
+	s, err := h.Cluster.Get(r.Context(), notebook.ID{User: v.Name})
 	if err == nil && h.reachable(r.Context(), s) {
 		http.Redirect(w, r, s.ID.Prefix(), http.StatusFound)
 		return nil
@@ -27,18 +27,18 @@ func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
 }
 
 func (h *Hub) home(w http.ResponseWriter, r *http.Request, v visitor) error {
-	own := notebook.ID{User: v.name}
+	own := notebook.ID{User: v.Name}
 	first, err := h.Cluster.Get(r.Context(), own)
 	if err != nil {
 		return err
 	}
 	servers := []web.Server{serverLine(first)}
-	for _, s := range h.Cluster.List(v.name) {
+	for _, s := range h.Cluster.List(v.Name) {
 		if s.ID != own {
 			servers = append(servers, serverLine(s))
 		}
 	}
-	h.Web.Page(w, r, http.StatusOK, web.Home{Viewer: v.viewer(), XSRF: v.xsrf, Servers: servers})
+	h.Web.Page(w, r, http.StatusOK, web.Home{Viewer: v.viewer(), XSRF: v.XSRF(), Servers: servers})
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, v visitor) error
 		cores = strconv.FormatFloat(p.Override.CPULimit, 'f', -1, 64)
 	}
 	h.Web.Page(w, r, http.StatusOK, web.Spawn{
-		Viewer: v.viewer(), XSRF: v.xsrf, Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
+		Viewer: v.viewer(), XSRF: v.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
 		Profile: web.Profile{
 			DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
 			CPU: cores, Memory: string(p.Override.MemLimit), Storage: p.Override.Storage(),
@@ -109,7 +109,7 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id note
 	retryAfter(w, problemStatus(problem.Message))
 	now := web.Line{ID: string(problem.Message), Data: problem.Data, Detail: problem.Detail}
 	h.Web.Page(w, r, problemStatus(problem.Message), web.Pending{
-		Viewer: v.viewer(), XSRF: v.xsrf, Owner: id.User, Server: id.Name, Failed: true,
+		Viewer: v.viewer(), XSRF: v.XSRF(), Owner: id.User, Server: id.Name, Failed: true,
 		Now: now, RetryAction: spawnURL(id), Next: next, RequestID: telemetry.RequestID(r.Context()),
 	})
 	return nil
@@ -135,7 +135,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
 		return nil
 	}
 	page := web.Pending{
-		Viewer: v.viewer(), XSRF: v.xsrf, Owner: id.User, Server: id.Name,
+		Viewer: v.viewer(), XSRF: v.XSRF(), Owner: id.User, Server: id.Name,
 		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed,
 		ReadyURL: openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
 	}
@@ -173,7 +173,7 @@ func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, v visitor) error 
 // for links that are the same for everyone.
 func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, v visitor) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), contract.PathUserRedirect)
-	to := notebook.ID{User: v.name}.Prefix() + rest
+	to := notebook.ID{User: v.Name}.Prefix() + rest
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery
 	}
@@ -230,7 +230,7 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error
 	}
 	h.Web.Page(w, r, http.StatusFailedDependency, web.Message{
 		Status: http.StatusFailedDependency, Title: "error.not_running", Text: "error.not_running_text",
-		Data: map[string]string{"User": owner}, ActionURL: withNext(spawnURL(s.ID), next), Action: "error.start", User: v.name,
+		Data: map[string]string{"User": owner}, ActionURL: withNext(spawnURL(s.ID), next), Action: "error.start", User: v.Name,
 	})
 	return nil
 }

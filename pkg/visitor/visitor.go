@@ -1,0 +1,100 @@
+package visitor
+
+import (
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
+)
+
+// Visitor is who sent a request.
+type Visitor struct {
+	Name        string
+	DisplayName string
+	Admin       bool
+	// Session is the ID of the session, "" for a request with an API token.
+	Session string
+	// ByToken is true for a request with an API token, Scopes are the token's.
+	ByToken bool
+	Scopes  []string
+
+	xsrf string
+}
+
+// Errors.
+var (
+	ErrAnonymous = errors.New("no identity in the request")
+	ErrXSRF      = errors.New("request was not made by one of our pages")
+)
+
+// From reads the private headers, or fails with ErrAnonymous. A header that comes twice
+// is refused rather than chosen from (H1).
+func From(h http.Header) (Visitor, error) {
+	var v Visitor
+	var admin, scopes string
+	for key, into := range map[string]*string{
+		contract.HeaderUser: &v.Name, contract.HeaderDisplayName: &v.DisplayName, contract.HeaderAdmin: &admin,
+		contract.HeaderXSRF: &v.xsrf, contract.HeaderSession: &v.Session,
+	} {
+		value, err := single(h, key)
+		if err != nil {
+			return Visitor{}, ErrAnonymous
+		}
+		if *into, err = contract.DecodeHeader(value); err != nil {
+			return Visitor{}, ErrAnonymous
+		}
+	}
+	scopes, err := single(h, contract.HeaderScopes)
+	if err != nil || notebook.ValidUser(v.Name) != nil {
+		return Visitor{}, ErrAnonymous
+	}
+	v.Admin = admin == "true"
+	_, v.ByToken = h[http.CanonicalHeaderKey(contract.HeaderScopes)]
+	for _, encoded := range strings.Fields(scopes) {
+		scope, err := contract.DecodeHeader(encoded)
+		if err != nil {
+			return Visitor{}, ErrAnonymous
+		}
+		v.Scopes = append(v.Scopes, scope)
+	}
+	return v, nil
+}
+
+// single returns the value of a header that comes at most once.
+func single(h http.Header, key string) (string, error) {
+	values := h.Values(key)
+	switch len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		return values[0], nil
+	}
+	return "", errors.New("header is there more than once")
+}
+
+// CheckXSRF refuses, with ErrXSRF, a state-changing request that did not come from one
+// of our pages (S9): the browser must not call it cross-origin, and the session's token
+// must be in the form or the header. A token in the URL does not count: URLs are logged.
+// A request with an API token comes from no page of anybody's.
+func (v Visitor) CheckXSRF(r *http.Request) error {
+	if v.ByToken {
+		return nil
+	}
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		return ErrXSRF
+	}
+	token := r.Header.Get(contract.XSRFHeader)
+	if token == "" {
+		token = r.PostFormValue(contract.XSRFName)
+	}
+	if v.xsrf == "" || subtle.ConstantTimeCompare([]byte(token), []byte(v.xsrf)) != 1 {
+		return ErrXSRF
+	}
+	return nil
+}
+
+// XSRF is the token that forms must repeat.
+func (v Visitor) XSRF() string { return v.xsrf }
