@@ -48,6 +48,8 @@ func TestChart(t *testing.T) {
 	t.Run("token", func(t *testing.T) { testToken(t, helm) })
 	t.Run("rights", func(t *testing.T) { testRights(t, helm) })
 	t.Run("rolling", func(t *testing.T) { testRolling(t, helm) })
+	t.Run("drain", func(t *testing.T) { testDrain(t, helm) })
+	t.Run("tls", func(t *testing.T) { testTLS(t, helm) })
 	t.Run("configs", func(t *testing.T) { testConfigs(t, helm) })
 }
 
@@ -118,6 +120,8 @@ func testSchema(t *testing.T, helm string) {
 	for set, key := range map[string]string{
 		"gateway.replica=2":                           "'replica' not allowed",
 		"gateway.service.type=Loadbalancer":           "/gateway/service/type",
+		"gateway.tls.secretName=edge":                 "/publicURL", // of plain http
+		"gateway.tls.port=0":                          "/gateway/tls/port",
 		"gateway.hostPort=70000":                      "/gateway/hostPort",
 		"gateway.drainSeconds=0":                      "/gateway/drainSeconds",
 		"publicURL=localhost:8000":                    "/publicURL",

@@ -71,6 +71,11 @@ topologySpreadConstraints:
 {{- include "perijove.name" (dict "root" . "part" "directory") -}}
 {{- end -}}
 
+{{/* The gateway's container port that serves people. */}}
+{{- define "perijove.gatewayPort" -}}
+{{- ternary "https" "http" (ne .Values.gateway.tls.secretName "") -}}
+{{- end -}}
+
 {{- define "perijove.directoryHost" -}}
 {{- printf "%s.%s.svc" (include "perijove.name" (dict "root" . "part" "directory")) .Release.Namespace -}}
 {{- end -}}
