@@ -58,6 +58,12 @@ func (s *Store) Get(name string) (Account, bool) { return s.view.byName(name) }
 // ByLink returns the account that a login belongs to, from memory.
 func (s *Store) ByLink(l Link) (Account, bool) { return s.view.byLink(l) }
 
+// ByProviderSession returns the account with a session that began in the session sid of
+// an OIDC provider, from memory.
+func (s *Store) ByProviderSession(provider, sid string) (Account, bool) {
+	return s.view.byProviderSession(provider, sid)
+}
+
 // ByToken returns the account and the token with this hash, from memory. The token may
 // have expired.
 func (s *Store) ByToken(hash string) (Account, Token, bool) { return s.view.byToken(hash) }

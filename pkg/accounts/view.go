@@ -44,6 +44,20 @@ func (v *view) byLink(l Link) (Account, bool) {
 	return v.names[name].account, ok
 }
 
+// byProviderSession looks at everybody: providers that log out by session alone are rare.
+func (v *view) byProviderSession(provider, sid string) (Account, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	for _, h := range v.names {
+		for _, s := range h.account.Sessions {
+			if s.Provider == provider && s.ProviderSID == sid {
+				return h.account, true
+			}
+		}
+	}
+	return Account{}, false
+}
+
 func (v *view) byToken(hash string) (Account, Token, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
@@ -50,6 +51,7 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, page we
 	} else {
 		page.Next = ""
 	}
+	page.Password, page.Providers = p.Check != nil, p.buttons(page.Next)
 	page.Action, page.XSRF = contract.PathLogin, p.Sessions.LoginToken(pre)
 	p.web.Page(w, r, status, page)
 }
@@ -68,7 +70,7 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", identity.User{})
 		return
 	}
-	if username == "" || len(username) > notebook.MaxName {
+	if p.Check == nil || username == "" || len(username) > notebook.MaxName {
 		p.form(w, r, http.StatusBadRequest, web.Login{Next: next, Error: "login.invalid"})
 		return
 	}
@@ -77,7 +79,7 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		p.failed(w, r, web.Login{Next: next, Username: username}, err)
 		return
 	}
-	p.begin(w, r, Proof{User: user, Method: p.Method, Next: next})
+	p.begin(w, r, Proof{User: user, Method: p.Method, Next: next, Link: accounts.Link{Issuer: accounts.LDAP, Subject: user.Name}})
 }
 
 // ownForm reports whether the post comes from our own form in this browser: by what the
@@ -138,7 +140,7 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session,
 		return
 	}
 	if policy.Decide(s.User, policy.Request{Kind: policy.Server, Owner: owner}) != policy.Enter {
-		p.audit(r, "access refused", s.User.Name, "reason", "forbidden", "owner", owner)
+		p.auditAs(r, s.Method, "access refused", s.User.Name, "reason", "forbidden", "owner", owner)
 		p.message(w, r, http.StatusForbidden, "error.forbidden", "error.forbidden_text", s.User)
 		return
 	}
@@ -196,8 +198,8 @@ func destination(next string) (target, owner string) {
 // after a login would log them out again or go round in circles.
 func isOurOwn(next string) bool {
 	path, _, _ := strings.Cut(next, "?")
-	for _, own := range []string{contract.PathLogin, contract.PathLogout} {
-		if path == own || strings.HasPrefix(path, own+"/") {
+	for _, own := range []string{contract.PathLogin, contract.PathLogout, contract.PathOAuthLogin, contract.PathOAuthCallback, contract.PathOAuthLogout} {
+		if own = strings.TrimSuffix(own, "/"); path == own || strings.HasPrefix(path, own+"/") {
 			return true
 		}
 	}

@@ -49,7 +49,7 @@ func (p *Pages) doLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.origin.Check(r) != nil || !p.Sessions.CheckXSRF(sessions[0], r.PostForm.Get(contract.XSRFName)) {
-		p.audit(r, "logout refused", sessions[0].User.Name, "reason", "the form is not ours")
+		p.auditAs(r, sessions[0].Method, "logout refused", sessions[0].User.Name, "reason", "the form is not ours")
 		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", sessions[0].User)
 		return
 	}
@@ -66,10 +66,11 @@ func (p *Pages) nobody(w http.ResponseWriter, r *http.Request) {
 // stay in the browser, worthless: their session is revoked.
 func (p *Pages) end(w http.ResponseWriter, r *http.Request, sessions []session.Session) {
 	h := w.Header()
+	next := p.providerLogout(r, sessions)
 	h.Add("Set-Cookie", cookies.Delete(contract.CookieSession, contract.PathHub, p.Secure))
 	for _, s := range sessions {
 		p.revoke(r.Context(), s)
-		p.audit(r, "logout", s.User.Name)
+		p.auditAs(r, s.Method, "logout", s.User.Name)
 		for _, c := range pass.DeleteCookies(s.User.Name, p.Secure) {
 			h.Add("Set-Cookie", c)
 		}
@@ -77,5 +78,10 @@ func (p *Pages) end(w http.ResponseWriter, r *http.Request, sessions []session.S
 	// Ends service workers that a notebook's page may have planted for the next person
 	// (S7). Not "cookies": that would log people out of every site of this domain.
 	h.Set("Clear-Site-Data", `"storage"`)
-	p.web.Page(w, r, http.StatusOK, web.Logout{Done: true})
+	if next != nil {
+		// Not a redirect: after a form it would need a policy that lets forms lead to
+		// the provider (form-action).
+		h.Set("Refresh", "0; url="+next.URL)
+	}
+	p.web.Page(w, r, http.StatusOK, web.Logout{Done: true, Next: next})
 }

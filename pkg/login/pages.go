@@ -12,8 +12,11 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/login/oidclogin"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
 	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/pkg/web"
 )
@@ -39,16 +42,20 @@ type Revocations interface {
 
 // Settings is what the pages need.
 type Settings struct {
-	Check    Checker
-	Method   string // how Check proves identity, for the session and the audit log: "ldap"
-	Sessions *session.Ring
-	Passes   *pass.Ring
-	Revoked  Revocations
-	Lifetime time.Duration // of a session
-	PassTTL  time.Duration
-	Secure   bool // the public URL is https
-	Now      func() time.Time
-	Log      *slog.Logger
+	Check  Checker // nil: there is no form, only providers
+	Method string  // how Check proves identity, for the session and the audit log: "ldap"
+	// Providers are the other ways in, in the order of their buttons. They need Standing.
+	Providers []*oidclogin.Provider
+	Standing  *standing.Keeper // who has which name, and which sessions are open
+	Site      origin.Site      // our own addresses
+	Sessions  *session.Ring
+	Passes    *pass.Ring
+	Revoked   Revocations
+	Lifetime  time.Duration // of a session
+	PassTTL   time.Duration
+	Secure    bool // the public URL is https
+	Now       func() time.Time
+	Log       *slog.Logger
 }
 
 // Pages answers /hub/login, /hub/logout and /hub/static/.
@@ -79,6 +86,9 @@ func (p *Pages) Handler() *http.ServeMux {
 	mux.HandleFunc("POST "+contract.PathLogin, p.doLogin)
 	mux.HandleFunc("GET "+contract.PathLogout, p.showLogout)
 	mux.HandleFunc("POST "+contract.PathLogout, p.doLogout)
+	mux.HandleFunc("GET "+contract.PathOAuthLogin+"{provider}", p.startOAuth)
+	mux.HandleFunc("GET "+contract.PathOAuthCallback+"{provider}", p.finishOAuth)
+	mux.HandleFunc(contract.PathOAuthLogout+"{provider}", p.backChannelLogout)
 	mux.Handle("GET "+contract.PathStatic, web.Static())
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		p.message(w, r, http.StatusNotFound, "error.not_found", "error.not_found_text", identity.User{})
@@ -137,5 +147,9 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request, status int, titl
 // audit writes the one line for a login, a failed login or a logout. Text that a client
 // chose is capped; slog quotes it.
 func (p *Pages) audit(r *http.Request, event, username string, attrs ...any) {
-	p.Log.InfoContext(r.Context(), event, append([]any{"audit", true, "user", telemetry.UserText(username), "method", p.Method}, attrs...)...)
+	p.auditAs(r, p.Method, event, username, attrs...)
+}
+
+func (p *Pages) auditAs(r *http.Request, method, event, username string, attrs ...any) {
+	p.Log.InfoContext(r.Context(), event, append([]any{"audit", true, "user", telemetry.UserText(username), "method", method}, attrs...)...)
 }

@@ -24,19 +24,31 @@ func (v Viewer) Label() string {
 	return v.Name
 }
 
-// Login is the form that asks for a name and a password.
+// Login asks for a name and a password, or leads to providers that know people, or both.
 type Login struct {
-	Action   string // where the form posts
-	Next     string // where to go afterwards, already checked
-	XSRF     string
-	Username string // what the person typed before, to show it again
-	Error    string // message id: login.invalid, login.unavailable, login.throttled, login.not_allowed, or ""
+	Password  bool // show the form
+	Providers []Provider
+	Action    string // where the form posts
+	Next      string // where to go afterwards, already checked
+	XSRF      string
+	Username  string // what the person typed before, to show it again
+	Error     string // message id: login.invalid, login.unavailable, login.throttled, login.not_allowed, or ""
 }
+
+// Provider is somebody who logs people in or out, and the address for it.
+type Provider struct {
+	Name string
+	URL  string
+}
+
+// Data is the provider's name, for messages.
+func (p Provider) Data() map[string]string { return map[string]string{"Name": p.Name} }
 
 // Logout asks for confirmation, or says that it is done.
 type Logout struct {
 	XSRF string
 	Done bool
+	Next *Provider // where the logout goes on, nil for nowhere
 }
 
 // Message is a page that says one thing: an error, a refusal, a notice.

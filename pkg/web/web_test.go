@@ -20,8 +20,11 @@ func samples(name string) map[string]Page {
 	v := Viewer{Name: name, DisplayName: name}
 	line := Line{ID: "failure.crash", Data: map[string]string{"Code": name}, Detail: name}
 	return map[string]Page{
-		"login":           Login{Action: "/hub/login", Next: "/user/" + name, XSRF: name, Username: name, Error: "login.invalid"},
+		"login":           Login{Password: true, Action: "/hub/login", Next: "/user/" + name, XSRF: name, Username: name, Error: "login.invalid"},
 		"login empty":     Login{},
+		"login, both":     Login{Password: true, XSRF: name, Username: name, Providers: []Provider{{Name: name, URL: "/hub/oauth_login/x?next=" + name}}},
+		"login, provider": Login{Providers: []Provider{{Name: name, URL: "javascript:alert(1)"}}},
+		"logout goes on":  Logout{Done: true, Next: &Provider{Name: name, URL: "https://op.test/?" + name}},
 		"logout":          Logout{XSRF: name},
 		"logout done":     Logout{Done: true},
 		"message":         Message{Status: 403, Title: "error.forbidden", Text: "error.not_running_text", Data: map[string]string{"User": name}, ActionURL: "/hub/home?x=" + name, Action: "error.back", RequestID: name, User: name},
