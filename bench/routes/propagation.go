@@ -27,6 +27,9 @@ type spread struct {
 }
 
 func spreadOf(times []time.Duration) spread {
+	if len(times) == 0 {
+		return spread{}
+	}
 	slices.Sort(times)
 	at := func(q float64) float64 {
 		i := int(math.Ceil(q*float64(len(times)))) - 1
@@ -55,7 +58,7 @@ func (b *bench) measurePropagation(g *rig.Gateway, out *row) error {
 	if err := settle(g.Tap); err != nil {
 		return err
 	}
-	out.BytesPerChange = float64(g.Tap.Up.Load()+g.Tap.Down.Load()-bytes) / float64(b.samples)
+	out.BytesPerChange = float64(g.Tap.Up.Load()+g.Tap.Down.Load()-bytes) / float64(max(1, b.samples))
 
 	stop := b.churn(ns, min(out.Users, 2000))
 	xds, envoy, begin := g.XDS.CPU(), g.Envoy.CPU(), time.Now()
@@ -65,7 +68,7 @@ func (b *bench) measurePropagation(g *rig.Gateway, out *row) error {
 	if err := errors.Join(err, failure); err != nil {
 		return err
 	}
-	changes += b.samples
+	changes = max(1, changes+b.samples)
 	out.Busy, out.ChangesPerSecond = busy, float64(changes)/time.Since(begin).Seconds()
 	out.XDSCPU, out.EnvoyCPU = xds.Seconds()*1000/float64(changes), envoy.Seconds()*1000/float64(changes)
 	return nil
