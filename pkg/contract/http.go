@@ -44,6 +44,9 @@ const (
 	CookiePass = "perijove-pass"
 	// CookieLogin holds the pre-session value that the login form must repeat.
 	CookieLogin = "perijove-login"
+	// CookieDevice tells a browser that logged in before from one that guesses, path
+	// PathLogin. It lets nobody in.
+	CookieDevice = "perijove-device"
 )
 
 // XSRFName is the form field that repeats the token; XSRFHeader the header. Both

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
 )
@@ -68,7 +69,7 @@ func cookieName(pair string) string {
 }
 
 func ours() []string {
-	return []string{contract.CookieSession, contract.CookiePass, contract.CookieLogin, contract.CookieOAuth}
+	return []string{contract.CookieSession, contract.CookiePass, contract.CookieLogin, contract.CookieDevice, contract.CookieOAuth}
 }
 
 func isOurs(name string) bool {
@@ -89,6 +90,13 @@ func isOurs(name string) bool {
 func Set(name, value, path string, secure bool) string {
 	c := attributes(name, path, secure)
 	c.Value = value
+	return c.String()
+}
+
+// Keep is Set for a cookie that outlives the browser, for lifetime.
+func Keep(name, value, path string, lifetime time.Duration, secure bool) string {
+	c := attributes(name, path, secure)
+	c.Value, c.MaxAge = value, int(lifetime.Seconds())
 	return c.String()
 }
 

@@ -2,15 +2,18 @@ package login
 
 import (
 	"errors"
+	"math"
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/login/throttle"
 	"github.com/perijove/perijove/pkg/notebook"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/policy"
@@ -74,11 +77,13 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		p.form(w, r, http.StatusBadRequest, web.Login{Next: next, Error: "login.invalid"})
 		return
 	}
-	user, err := p.check(r, username, password)
+	attempt := p.attempt(r, username)
+	user, err := p.check(r, attempt, password)
 	if err != nil {
 		p.failed(w, r, web.Login{Next: next, Username: username}, err)
 		return
 	}
+	p.remember(w, attempt)
 	p.begin(w, r, Proof{User: user, Method: p.Method, Next: next, Link: accounts.Link{Issuer: accounts.LDAP, Subject: user.Name}})
 }
 
@@ -96,7 +101,7 @@ func (p *Pages) ownForm(r *http.Request) bool {
 // errBusy: too many logins are being checked already.
 var errBusy = errors.New("too many logins at one time")
 
-func (p *Pages) check(r *http.Request, username, password string) (identity.User, error) {
+func (p *Pages) check(r *http.Request, attempt throttle.Attempt, password string) (identity.User, error) {
 	if strings.TrimSpace(password) == "" {
 		return identity.User{}, identity.ErrCredentials
 	}
@@ -106,18 +111,30 @@ func (p *Pages) check(r *http.Request, username, password string) (identity.User
 	default:
 		return identity.User{}, errBusy
 	}
-	return p.Check(r.Context(), username, password)
+	forgive, wait := p.guesses.Begin(attempt)
+	if wait > 0 {
+		return identity.User{}, throttled{wait}
+	}
+	user, err := p.Check(r.Context(), attempt.Account, password)
+	if !errors.Is(err, identity.ErrCredentials) {
+		forgive()
+	}
+	return user, err
 }
 
 // failed shows the form again with the reason. JupyterHub's clients expect 403 for
 // wrong credentials.
 func (p *Pages) failed(w http.ResponseWriter, r *http.Request, page web.Login, err error) {
 	status, result := http.StatusServiceUnavailable, "unavailable"
+	var late throttled
 	switch {
 	case errors.Is(err, identity.ErrCredentials):
 		status, result, page.Error = http.StatusForbidden, "invalid", "login.invalid"
 	case errors.Is(err, identity.ErrNotAllowed):
 		status, result, page.Error = http.StatusForbidden, "not_allowed", "login.not_allowed"
+	case errors.As(err, &late):
+		status, result, page.Error = http.StatusTooManyRequests, "throttled", "login.throttled"
+		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(late.wait.Seconds()))))
 	case errors.Is(err, errBusy):
 		status, result, page.Error = http.StatusTooManyRequests, "throttled", "login.throttled"
 		w.Header().Set("Retry-After", "10")

@@ -14,6 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/origin"
+	"github.com/perijove/perijove/pkg/login/throttle"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/session"
 	"github.com/perijove/perijove/pkg/standing"
@@ -63,6 +64,7 @@ type Pages struct {
 	Settings
 	web      *web.Renderer
 	checking chan struct{}
+	guesses  *throttle.Guard
 	logins   *prometheus.CounterVec
 	origin   *http.CrossOriginProtection
 }
@@ -70,7 +72,7 @@ type Pages struct {
 // New returns the pages.
 func New(s Settings, pages *web.Renderer, reg prometheus.Registerer) *Pages {
 	p := &Pages{
-		Settings: s, web: pages, checking: make(chan struct{}, maxChecks), origin: http.NewCrossOriginProtection(),
+		Settings: s, web: pages, checking: make(chan struct{}, maxChecks), guesses: throttle.New(s.Now), origin: http.NewCrossOriginProtection(),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_logins_total", Help: "Attempts to log in, by method and result.",
 		}, []string{"method", "result"}),
