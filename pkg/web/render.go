@@ -70,16 +70,18 @@ func New() (*Renderer, error) {
 // one language here, so that a template cannot mix two.
 func parse(l localized) (map[string]*template.Template, error) {
 	funcs := template.FuncMap{
-		"t":      l.text,
-		"lang":   l.tag.String,
-		"viewer": func(p Page) Viewer { return p.viewer() },
-		"asset":  assetURL,
-		"home":   func() string { return contract.PathHome },
-		"logout": func() string { return contract.PathLogout },
-		"xsrf":   func() string { return contract.XSRFName },
+		"t":        l.text,
+		"lang":     l.tag.String,
+		"viewer":   func(p Page) Viewer { return p.viewer() },
+		"asset":    assetURL,
+		"home":     func() string { return contract.PathHome },
+		"logout":   func() string { return contract.PathLogout },
+		"tokens":   func() string { return contract.PathToken },
+		"sessions": func() string { return contract.PathSessions },
+		"xsrf":     func() string { return contract.XSRFName },
 	}
 	pages := map[string]*template.Template{}
-	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}} {
+	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(files,
 			"templates/layout.html", "templates/"+p.template()+".html")
 		if err != nil {

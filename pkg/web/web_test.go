@@ -34,6 +34,12 @@ func samples(name string) map[string]Page {
 		"pending":         Pending{Viewer: v, XSRF: name, Owner: name, Server: name, Percent: 40, Now: line, Log: []Line{line, line}, ProgressURL: "/hub/api/" + name, ReadyURL: "/user/" + name, StopAction: "/hub/stop/" + name, Next: name},
 		"pending failed":  Pending{Viewer: v, XSRF: name, Now: line, Log: []Line{line}, Failed: true, RetryAction: "/hub/spawn/" + name, StopAction: "/hub/stop/" + name, Next: name, RequestID: name},
 		"pending no data": Pending{},
+		"token": Token{Viewer: v, XSRF: name, Action: "/hub/token", RevokeAction: "/hub/token/revoke", Made: name, MadeNote: name, Error: "token.bad_scopes", Note: name, More: name, Days: []int{1, 7},
+			Scopes: []ScopeChoice{{name, "token.scope_access", true}, {name, "token.scope_read", false}},
+			Tokens: []TokenLine{{name, name, []string{name}, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)}, {ID: name}}},
+		"token empty":    Token{},
+		"sessions":       Sessions{Viewer: v, XSRF: name, EndAction: "/hub/sessions/end", EndAllAction: "/hub/sessions/end-all", Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name}, {ID: name}}},
+		"sessions empty": Sessions{},
 	}
 }
 
@@ -50,7 +56,7 @@ func servers(name string) []Server {
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {
-		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}} {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}} {
 			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
 				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
 			}

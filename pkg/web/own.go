@@ -1,0 +1,61 @@
+package web
+
+import "time"
+
+// Token is where people make, see and revoke their API tokens.
+type Token struct {
+	Viewer       Viewer
+	XSRF         string
+	Action       string        // where the form posts
+	RevokeAction string        // where the revoke buttons post
+	Made         string        // the new token; shown on this one page only
+	MadeNote     string        // its note
+	Error        string        // message id, or ""
+	Note, More   string        // what the person typed before
+	Scopes       []ScopeChoice // offered as boxes
+	Days         []int         // lifetimes on offer
+	Tokens       []TokenLine   // newest first
+}
+
+// ScopeChoice is one scope on offer.
+type ScopeChoice struct {
+	Value   string
+	Text    string // message id
+	Checked bool
+}
+
+// TokenLine is one living token.
+type TokenLine struct {
+	ID       string
+	Note     string
+	Scopes   []string
+	Created  time.Time
+	Expires  time.Time
+	LastUsed time.Time // zero: never
+}
+
+// Sessions is where people see and end their sessions.
+type Sessions struct {
+	Viewer       Viewer
+	XSRF         string
+	EndAction    string
+	EndAllAction string
+	Sessions     []SessionLine // used last first
+}
+
+// SessionLine is one open session.
+type SessionLine struct {
+	ID       string
+	Current  bool // the one that shows the page
+	Since    time.Time
+	LastSeen time.Time
+	Expires  time.Time
+	Agent    string // the browser's own words, untrusted
+	Address  string
+}
+
+func (Token) template() string    { return "token" }
+func (Sessions) template() string { return "sessions" }
+
+func (t Token) viewer() Viewer    { return t.Viewer }
+func (s Sessions) viewer() Viewer { return s.Viewer }
