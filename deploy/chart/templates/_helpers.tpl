@@ -103,7 +103,8 @@ caFile: /etc/perijove/ldap/ca.crt
 {{- end }}
 {{- if .bindTemplate }}
 bindTemplate: {{ .bindTemplate | quote }}
-{{- else }}
+{{- end }}
+{{- if .bindDN }}
 bindDN: {{ .bindDN | quote }}
 bindPasswordFile: /etc/perijove/ldap/password
 {{- end }}
@@ -124,7 +125,7 @@ bindPasswordFile: /etc/perijove/ldap/password
     name: {{ include "perijove.name" (dict "root" $ "part" "gateway") }}
     items: [{ key: ldap-ca.crt, path: ca.crt }]
 {{- end }}
-{{- if not .bindTemplate }}
+{{- if .bindDN }}
 - secret:
     name: {{ .bindPasswordSecret.name }}
     items: [{ key: {{ .bindPasswordSecret.key }}, path: password }]
