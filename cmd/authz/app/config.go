@@ -10,6 +10,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/mtls"
 	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
@@ -44,8 +45,11 @@ type Config struct {
 	PassTTL time.Duration `yaml:"passTTL"`
 	// Kubernetes says where ended sessions are kept.
 	Kubernetes Kubernetes `yaml:"kubernetes"`
-	// LDAP is the directory that knows people and passwords.
+	// LDAP is the directory that knows people and passwords; may be left out when there
+	// are providers.
 	LDAP ldaplogin.Config `yaml:"ldap"`
+	// OIDC are OpenID Connect providers, in the order of their buttons.
+	OIDC []oidclogin.Config `yaml:"oidc"`
 }
 
 // Listen holds addresses: "unix:/path", or "host:port" with mutual TLS.
@@ -101,7 +105,10 @@ func (c Config) Validate() error {
 	} else if _, err := c.passRing(); err != nil {
 		f.Addf("passKeyFiles", "%v", err)
 	}
-	c.LDAP.Validate("ldap", &f)
+	if c.hasLDAP() {
+		c.LDAP.Validate("ldap", &f)
+	}
+	oidclogin.ValidateAll(c.OIDC, "oidc", &f)
 	return f.Err()
 }
 

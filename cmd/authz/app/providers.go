@@ -1,0 +1,53 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"time"
+
+	"github.com/perijove/perijove/pkg/accounts"
+	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/login/oidclogin"
+	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
+)
+
+// hasLDAP reports whether there is a directory. Without providers there must be one, so
+// that an empty section is reported and not passed over.
+func (c Config) hasLDAP() bool {
+	return len(c.OIDC) == 0 || !reflect.ValueOf(c.LDAP).IsZero()
+}
+
+// providers makes what logs people in besides the directory. Nobody is asked yet: a
+// provider that is down must not keep the service from starting (O14).
+func (c Config) providers(boxes *session.Ring) []*oidclogin.Provider {
+	var all []*oidclogin.Provider
+	for _, cfg := range c.OIDC {
+		all = append(all, oidclogin.New(cfg, boxes, time.Now))
+	}
+	return all
+}
+
+// recheckAt asks the provider that an account belongs to about its person again. Where
+// there is nothing to ask with, what is known holds until the session's lifetime ends.
+func recheckAt(providers []*oidclogin.Provider) standing.Recheck {
+	return func(ctx context.Context, a accounts.Account, _ time.Time) (standing.Answer, error) {
+		known := standing.Answer{User: identity.User{Name: a.Name, DisplayName: a.DisplayName, Groups: a.Groups, Admin: a.Admin}}
+		for _, provider := range providers {
+			for _, link := range a.Links {
+				if link.Issuer != provider.Issuer() {
+					continue
+				}
+				user, refresh, err := provider.Refresh(ctx, a.Refresh, link.Subject)
+				if errors.Is(err, oidclogin.ErrNoRefresh) {
+					return known, nil
+				}
+				user.Name = a.Name // the provider may call them something else today
+				return standing.Answer{User: user, Refresh: refresh}, err
+			}
+		}
+		// Whoever vouched for this person is no longer asked to let anybody in.
+		return standing.Answer{}, identity.ErrNotAllowed
+	}
+}
