@@ -247,6 +247,40 @@ func TestRefusedResourceIsReportedAndHarmsNoOther(t *testing.T) {
 	}
 }
 
+// An Envoy that refuses everything (another version, say) costs two responses a
+// resource at most, hears of changes, and is not sent refused ones again.
+func TestAnEnvoyThatRefusesEverythingIsBounded(t *testing.T) {
+	const n = 1024
+	var nacks int
+	store := NewStore(func(Nack) { nacks++ }, typeURL)
+	var all []Resource
+	for i := range n {
+		all = append(all, scope(fmt.Sprintf("user%04d", i), 1))
+	}
+	e := &envoy{store: store, has: map[string]string{}, hates: map[string]bool{}}
+	for name, version := range update(t, store, all...) {
+		e.hates[name+version] = true
+	}
+	e.connect()
+	responses, resources := 0, 0
+	for {
+		if e.receive(); e.pending == nil {
+			break
+		}
+		responses++
+		resources += len(e.pending.GetResources())
+		e.answer()
+	}
+	if nacks != n || responses > 2*n || resources > n*11 { // log2(n) + 1 = 11 levels
+		t.Errorf("%d of %d refused after %d responses with %d resources", nacks, n, responses, resources)
+	}
+	update(t, store, scope("user0007", 2))
+	e.answer()
+	if len(e.has) != 1 || e.answer() {
+		t.Errorf("after a mended one the Envoy has %d and more is sent", len(e.has))
+	}
+}
+
 func TestChangesWhileAResponseIsUnderWayAreCoalesced(t *testing.T) {
 	store := NewStore(func(Nack) {}, typeURL)
 	e := &envoy{store: store, has: map[string]string{}}

@@ -37,9 +37,9 @@ type typeState struct {
 	refused map[string]string
 	// inflight is the response that it has not answered yet.
 	inflight *flight
-	// only, after a NACK of several, limits the next response to these names to find
-	// the bad one.
-	only []string
+	// groups, after a NACK of several, are parts of it that go one by one, the last
+	// first, to find the bad ones.
+	groups [][]string
 	// watch is open while the server waits for something to send.
 	watch *watch
 }
@@ -148,8 +148,7 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 		}
 	}
 	if len(versions) == 0 && !evenEmpty {
-		if t.only != nil { // the suspects changed meanwhile: go on with everyone
-			t.only = nil
+		if len(t.dirty) > 0 { // this group changed meanwhile: go on with the next
 			st.respond(typeURL, t, false)
 		}
 		return
@@ -167,9 +166,12 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 	w.out <- &deltaResponse{request: w.request, response: resp}
 }
 
+// due takes the next group to send, or everything.
 func (t *typeState) due() []string {
-	if t.only != nil {
-		return t.only
+	if n := len(t.groups); n > 0 {
+		next := t.groups[n-1]
+		t.groups = t.groups[:n-1]
+		return next
 	}
 	return slices.Sorted(maps.Keys(t.dirty))
 }
@@ -227,21 +229,23 @@ func (t *typeState) ack() {
 		}
 		delete(t.refused, name)
 	}
-	t.inflight, t.only = nil, nil
+	t.inflight = nil
 }
 
-// nack finds the resource that an Envoy refuses. Of one alone there is no doubt: it
-// is set aside. Of several, those that Envoy's message names are the suspects, else
-// the first half; the others are sent again.
+// nack finds the resources that an Envoy refuses. Of one alone there is no doubt: it
+// is set aside. Several are sent again in two parts: the one that Envoy's message
+// names and the others, else halves. An Envoy that refuses everything costs twice as
+// many responses as there are resources, and no more.
 func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []Nack {
 	sent := slices.Sorted(maps.Keys(t.inflight.versions))
 	versions := t.inflight.versions
-	t.inflight, t.only = nil, nil
+	t.inflight = nil
 	for _, name := range sent {
 		t.dirty[name] = struct{}{}
 	}
 	if len(sent) > 1 {
-		t.only = suspects(sent, req.GetErrorDetail().GetMessage())
+		suspects, others := split(sent, req.GetErrorDetail().GetMessage())
+		t.groups = append(t.groups, others, suspects)
 		return nil
 	}
 	var out []Nack
@@ -260,13 +264,15 @@ func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []N
 	return out
 }
 
-func suspects(names []string, message string) []string {
-	for _, name := range names {
+// split parts the names of a refused response; names are sorted, and more than one.
+func split(names []string, message string) (suspects, others []string) {
+	for i, name := range names {
 		if len(name) > 2 && strings.Contains(message, name) {
-			return []string{name}
+			return []string{name}, slices.Delete(slices.Clone(names), i, i+1)
 		}
 	}
-	return names[:len(names)/2]
+	half := len(names) / 2
+	return names[:half], names[half:]
 }
 
 // deltaResponse hands a ready response to go-control-plane's server.
