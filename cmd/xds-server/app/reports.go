@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 	"k8s.io/client-go/tools/record"
+	"k8s.io/client-go/util/flowcontrol"
 
 	"github.com/perijove/perijove/pkg/edgecert"
 	"github.com/perijove/perijove/pkg/publish"
@@ -23,6 +24,7 @@ type reports struct {
 	broadcaster record.EventBroadcaster
 	recorder    record.EventRecorder
 	nacks       *prometheus.CounterVec
+	nackLines   flowcontrol.RateLimiter
 	skips       prometheus.Counter
 }
 
@@ -33,6 +35,8 @@ func newReports(client kubernetes.Interface, log *slog.Logger, reg prometheus.Re
 		log:         log,
 		broadcaster: b,
 		recorder:    b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: "perijove-xds-server"}),
+		// An Envoy of another version may refuse all of 100 000 resources.
+		nackLines: flowcontrol.NewTokenBucketRateLimiter(1, 20),
 		nacks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_xds_nacks_total", Help: "Resources that an Envoy refused, by resource type.",
 		}, []string{"type"}),
@@ -48,6 +52,9 @@ func (r *reports) close() { r.broadcaster.Shutdown() }
 
 func (r *reports) nack(n xdsserve.Nack) {
 	r.nacks.WithLabelValues(n.TypeURL).Inc()
+	if !r.nackLines.TryAccept() {
+		return
+	}
 	r.log.Error("Envoy refuses a resource; it is set aside until it changes",
 		"node", n.Node, "type", n.TypeURL, "resource", n.Name, "version", n.Version, "error", n.Reason)
 }
