@@ -20,7 +20,7 @@ func (r *Ring) SealFor(use string, plain []byte) (string, error) {
 	if len(plain) > MaxBox {
 		return "", fmt.Errorf("seal for %s: %d bytes are too much", use, len(plain))
 	}
-	k := r.keys[0]
+	k := r.first()
 	boxKey, err := k.boxKey(use)
 	if err != nil {
 		return "", err

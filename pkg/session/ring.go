@@ -10,6 +10,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -40,9 +42,10 @@ const (
 )
 
 // Ring is an ordered set of keys. The first seals, all open: a new key goes to the end
-// on every replica before it goes to the front on any.
+// on every replica before it goes to the front on any (pkg/keyring). The keys can be
+// replaced while the ring is in use.
 type Ring struct {
-	keys []key
+	keys atomic.Pointer[[]key]
 }
 
 type key struct {
@@ -57,19 +60,28 @@ func NewRing(secrets ...[]byte) (*Ring, error) {
 	if len(secrets) == 0 {
 		return nil, errors.New("a key ring needs at least one secret")
 	}
-	ring := &Ring{}
+	var keys []key
 	for i, secret := range secrets {
 		k, err := newKey(secret)
 		if err != nil {
 			return nil, fmt.Errorf("session key %d: %w", i+1, err)
 		}
-		if _, ok := ring.find(k.id); ok {
+		if slices.ContainsFunc(keys, func(other key) bool { return other.id == k.id }) {
 			return nil, fmt.Errorf("session key %d repeats another", i+1)
 		}
-		ring.keys = append(ring.keys, k)
+		keys = append(keys, k)
 	}
+	ring := &Ring{}
+	ring.keys.Store(&keys)
 	return ring, nil
 }
+
+// Replace makes r use the keys of other from now on.
+func (r *Ring) Replace(other *Ring) { r.keys.Store(other.keys.Load()) }
+
+func (r *Ring) all() []key { return *r.keys.Load() }
+
+func (r *Ring) first() key { return r.all()[0] }
 
 // newKey derives one key for each use, so that no value made for one use says anything
 // about another (RFC 5869).
@@ -97,7 +109,7 @@ func newKey(secret []byte) (key, error) {
 }
 
 func (r *Ring) find(id string) (key, bool) {
-	for _, k := range r.keys {
+	for _, k := range r.all() {
 		if k.id == id {
 			return k, true
 		}
@@ -129,7 +141,7 @@ func (r *Ring) Seal(s Session) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encode session: %w", err)
 	}
-	sealed, err := r.keys[0].enc.Encrypt(bytes.TrimSpace(plain.Bytes()))
+	sealed, err := r.first().enc.Encrypt(bytes.TrimSpace(plain.Bytes()))
 	if err != nil {
 		return "", fmt.Errorf("seal session: %w", err)
 	}
@@ -185,7 +197,7 @@ func (s Session) live(now time.Time) bool {
 func (r *Ring) XSRF(s Session) string {
 	k, ok := r.find(s.keyID)
 	if !ok {
-		k = r.keys[0]
+		k = r.first()
 	}
 	return k.mac("xsrf", s.ID)
 }
@@ -197,13 +209,13 @@ func (r *Ring) CheckXSRF(s Session, token string) bool {
 
 // LoginToken is the token of the login form, bound to the pre-session cookie: a form
 // from another site cannot know it (S7).
-func (r *Ring) LoginToken(preSession string) string { return r.keys[0].mac("login", preSession) }
+func (r *Ring) LoginToken(preSession string) string { return r.first().mac("login", preSession) }
 
 // CheckLoginToken reports in constant time whether token was made for preSession with
 // any key of the ring.
 func (r *Ring) CheckLoginToken(preSession, token string) bool {
 	ok := false
-	for _, k := range r.keys {
+	for _, k := range r.all() {
 		if hmac.Equal([]byte(k.mac("login", preSession)), []byte(token)) {
 			ok = true
 		}

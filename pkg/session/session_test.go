@@ -119,7 +119,7 @@ func TestS3_Expiry(t *testing.T) {
 
 func TestOtherPurposesDoNotOpen(t *testing.T) {
 	r := ring(t, secret(1))
-	k := r.keys[0]
+	k := r.first()
 	for name, c := range map[string]struct {
 		typ    jose.ContentType
 		claims claims
@@ -277,4 +277,27 @@ func alterations(s string, i int) []byte {
 		some = append(some, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"...)
 	}
 	return some
+}
+
+// TestKeysAreReplacedWhileInUse: sessions and form tokens of old keys live on as long as
+// those are on the ring; a key that was taken off opens nothing.
+func TestKeysAreReplacedWhileInUse(t *testing.T) {
+	r := ring(t, secret(1))
+	cookie := seal(t, r, alice())
+	opened, err := r.Open(cookie, now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	form := r.XSRF(opened)
+	for _, keys := range [][][]byte{{secret(1), secret(2)}, {secret(2), secret(1)}} {
+		r.Replace(ring(t, keys...))
+		again, err := r.Open(cookie, now())
+		if err != nil || !r.CheckXSRF(again, form) {
+			t.Errorf("logged out by a new key: %v", err)
+		}
+	}
+	r.Replace(ring(t, secret(2)))
+	if _, err := r.Open(cookie, now()); err == nil {
+		t.Error("a key that was taken off still opens")
+	}
 }
