@@ -1,7 +1,11 @@
 package contract
 
-// Private headers. Envoy removes every client's copy before anything reads them
-// (PrivateHeaders), so whoever sees one knows that Envoy, authz or a route set it.
+// PrivatePrefix begins every private header. Envoy removes whatever a client sent under
+// it before anything reads it, so whoever sees such a header knows that Envoy, authz or
+// a route set it.
+const PrivatePrefix = "x-perijove-"
+
+// Private headers.
 const (
 	// HeaderScope is the request path without its query; the scope key is its
 	// second segment.
@@ -11,9 +15,14 @@ const (
 	// HeaderServerSecret proves to a spawned server that a request came through
 	// Envoy; each route of a spawned pod sets it.
 	HeaderServerSecret = "x-perijove-server-secret"
-	// HeaderUser is the visitor's user name, percent-encoded (EncodeHeader). Set by authz.
+	// HeaderPassOwner is whose servers the visitor's pass is for, percent-encoded. Envoy
+	// sets it from a pass that it verified, and nobody else does.
+	HeaderPassOwner = "x-perijove-pass-owner"
+	// HeaderUser is the visitor's user name, percent-encoded (EncodeHeader). Set by authz,
+	// or by Envoy from a pass.
 	HeaderUser = "x-perijove-user"
-	// HeaderDisplayName is the visitor's name for people, percent-encoded. Set by authz.
+	// HeaderDisplayName is the visitor's name for people, percent-encoded. Set as
+	// HeaderUser is.
 	HeaderDisplayName = "x-perijove-display-name"
 	// HeaderAdmin is "true" for administrators, else absent. Set by authz.
 	HeaderAdmin = "x-perijove-admin"
@@ -28,13 +37,17 @@ const (
 	HeaderRequestID = "x-request-id"
 )
 
-// PrivateHeaders lists the headers that Envoy must strip from every client request.
-func PrivateHeaders() []string {
-	return []string{
-		HeaderScope, HeaderDestination, HeaderServerSecret,
-		HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF, HeaderClientAddress,
-	}
-}
+// What Envoy reads in a pass (a JSON Web Token, RFC 7519). Claims that become headers are
+// percent-encoded in the token itself: Envoy copies them as they are.
+const (
+	PassIssuer       = "perijove"
+	ClaimUser        = "sub"   // becomes HeaderUser
+	ClaimDisplayName = "name"  // becomes HeaderDisplayName
+	ClaimOwner       = "owner" // becomes HeaderPassOwner
+	// PathPassKeys is where authz tells Envoy the public keys of passes (RFC 7517). No
+	// route leads there from outside.
+	PathPassKeys = "/internal/pass-keys"
+)
 
 // Cookies.
 const (

@@ -43,24 +43,13 @@ func All(header, name string) []string {
 	return values
 }
 
-// Forward returns the Cookie header that a pod may see: the client's without our own
-// cookies, every other one byte for byte. It is "" when nothing is left, and also when
-// what is left still contains one of our names: a header that we read differently than
-// a pod might is dropped whole rather than leaked (S4).
-func Forward(header string) string {
-	var kept []string
-	for pair := range strings.SplitSeq(header, ";") {
-		if name := cookieName(pair); name != "" && !isOurs(name) {
-			kept = append(kept, strings.Trim(pair, " \t"))
-		}
-	}
-	rest := strings.Join(kept, "; ")
-	for _, name := range ours() {
-		if strings.Contains(rest, name) {
-			return ""
-		}
-	}
-	return rest
+// OursPattern matches every one of our cookies in a Cookie header, with the separator
+// that joins it to the rest: what is left after removing all matches is the header that
+// an upstream may see (S4). It is in RE2's syntax and for Envoy. Header lines that a
+// client sent apart may be joined with commas; no value of ours has one.
+func OursPattern() string {
+	pair := "(" + strings.Join(ours(), "|") + ")[ \\t]*=[^;,]*"
+	return `^([ \t]*` + pair + `([;,][ \t]*|$))+|[;,][ \t]*` + pair
 }
 
 func cookieName(pair string) string {
@@ -70,15 +59,6 @@ func cookieName(pair string) string {
 
 func ours() []string {
 	return []string{contract.CookieSession, contract.CookiePass, contract.CookieLogin, contract.CookieDevice, contract.CookieOAuth}
-}
-
-func isOurs(name string) bool {
-	for _, n := range ours() {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // Set is the Set-Cookie value for one of our cookies: HttpOnly, SameSite=Lax, no

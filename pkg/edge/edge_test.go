@@ -44,7 +44,7 @@ func TestEdge(t *testing.T) {
 }
 
 func settings() edge.Settings {
-	return edge.Settings{Address: "0.0.0.0", Port: 8000, Hosts: []string{"h"}, Authz: "unix:/a", Login: "unix:/l", Hub: "hub:1"}
+	return edge.Settings{Address: "0.0.0.0", Port: 8000, Hosts: []string{"h"}, PassChecked: true, Authz: "unix:/a", Login: "unix:/l", Hub: "hub:1"}
 }
 
 // A listener that only looks changed would drain everyone's websockets.
@@ -64,12 +64,19 @@ func TestListenerIsTheSameBytesEveryTime(t *testing.T) {
 	}
 }
 
-// H1: whatever private header the contract gains, the edge strips it.
-func TestH1_EveryPrivateHeaderIsStrippedFirst(t *testing.T) {
+// H1: whatever private header the contract gains, the edge strips it, and what changes
+// the meaning of a request elsewhere.
+func TestH1_PrivateHeadersAreStrippedFirst(t *testing.T) {
 	text := string(golden.YAML(t, edge.Listener(settings())))
-	for _, h := range contract.PrivateHeaders() {
-		if !strings.Contains(text, "remove: "+h) {
-			t.Errorf("%s is not removed from client requests", h)
+	if !strings.Contains(text, "prefix: "+contract.PrivatePrefix) {
+		t.Error("private headers are not removed from client requests")
+	}
+	for _, h := range []string{
+		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
+		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF,
+	} {
+		if !strings.HasPrefix(h, contract.PrivatePrefix) {
+			t.Errorf("%s does not begin with %s", h, contract.PrivatePrefix)
 		}
 	}
 }

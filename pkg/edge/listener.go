@@ -4,21 +4,15 @@ import (
 	"fmt"
 	"time"
 
-	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
-	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/routes"
 )
 
 // Settings is what an installation decides about its edge.
@@ -36,6 +30,9 @@ type Settings struct {
 	TLS bool
 	// RedirectPort, unless 0, is a plain-text port that sends everybody to https.
 	RedirectPort uint32
+	// PassChecked lets Envoy judge passes by itself. Without it authz is asked about each
+	// request.
+	PassChecked bool
 	// Authz, Login and Hub are where the services answer: "unix:/path" or "host:port".
 	Authz, Login, Hub string
 }
@@ -100,17 +97,10 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 			InitialConnectionWindowSize: wrapperspb.UInt32(h2ConnectionWindow),
 		},
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopedRoutes()},
-		HttpFilters:      chain(checks()),
-		UpgradeConfigs:   websockets(checks()),
+		HttpFilters:      chain(checks(s)),
+		UpgradeConfigs:   websockets(checks(s)),
 		LocalReplyConfig: localReplies(s.Hosts),
 		AccessLog:        accessLog(),
-	}
-}
-
-// checks are the filters that every request must pass, upgrades too.
-func checks() []*hcmv3.HttpFilter {
-	return []*hcmv3.HttpFilter{
-		httpFilter(routes.ExtAuthzFilter, extAuthz()),
 	}
 }
 
@@ -132,65 +122,6 @@ func scopedRoutes() *hcmv3.ScopedRoutes {
 			}},
 		},
 		ConfigSpecifier: &hcmv3.ScopedRoutes_ScopedRds{ScopedRds: &hcmv3.ScopedRds{ScopedRdsConfigSource: ads()}},
-	}
-}
-
-// forwarded are client headers that change what some applications believe about
-// the request's host or path (CVE-2026-55430 and relatives).
-func forwarded() []string {
-	return []string{
-		"forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-uri", "x-forwarded-method",
-		"x-forwarded-port", "x-original-url", "x-rewrite-url", "x-original-uri", "x-http-method-override",
-		"x-envoy-original-path",
-	}
-}
-
-// earlyMutations runs before the scope is chosen: it removes every private header
-// that a client sent and then writes the scope header.
-func earlyMutations() *corev3.TypedExtensionConfig {
-	var list []*mutationrulesv3.HeaderMutation
-	for _, name := range append(contract.PrivateHeaders(), forwarded()...) {
-		list = append(list, &mutationrulesv3.HeaderMutation{Action: &mutationrulesv3.HeaderMutation_Remove{Remove: name}})
-	}
-	list = append(list, &mutationrulesv3.HeaderMutation{Action: &mutationrulesv3.HeaderMutation_Append{
-		Append: &corev3.HeaderValueOption{
-			Header:       &corev3.HeaderValue{Key: contract.HeaderScope, Value: "%PATH(NQ:PATH)%"},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		},
-	}})
-	return &corev3.TypedExtensionConfig{
-		Name:        "envoy.http.early_header_mutation.header_mutation",
-		TypedConfig: pack(&earlyv3.HeaderMutation{Mutations: list}),
-	}
-}
-
-func extAuthz() *authzv3.ExtAuthz {
-	exact := func(name string) *matcherv3.StringMatcher {
-		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}
-	}
-	return &authzv3.ExtAuthz{
-		TransportApiVersion: corev3.ApiVersion_V3,
-		// Fail closed, and say that it is an outage: the default 403 would hide one.
-		FailureModeAllow: false,
-		StatusOnError:    &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
-		Services: &authzv3.ExtAuthz_GrpcService{GrpcService: &corev3.GrpcService{
-			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: contract.ClusterAuthz},
-			},
-			Timeout: durationpb.New(authzTimeout),
-		}},
-		AllowedHeaders: &matcherv3.ListStringMatcher{Patterns: []*matcherv3.StringMatcher{
-			exact("cookie"), exact("authorization"), exact("accept"), exact("accept-language"),
-			exact("connection"), exact("upgrade"), exact("origin"), exact("referer"), exact("x-requested-with"),
-			exact("x-forwarded-proto"), exact(contract.HeaderRequestID),
-			{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "sec-fetch-"}},
-		}},
-		// Only what the contract names may come back from authz.
-		DecoderHeaderMutationRules: &mutationrulesv3.HeaderMutationRules{
-			DisallowIsError: wrapperspb.Bool(true),
-			DisallowAll:     wrapperspb.Bool(true),
-			AllowExpression: &matcherv3.RegexMatcher{Regex: `x-perijove-(user|display-name|admin|xsrf)|cookie`},
-		},
 	}
 }
 

@@ -52,6 +52,11 @@ func localReplies(hosts []string) *hcmv3.LocalReplyConfig {
 		},
 		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.html")},
 		{Filter: noRoute, BodyFormatOverride: jsonBody("Nothing is here.")},
+		{Filter: all(flag("UAEX"), status(accesslogv3.ComparisonFilter_LE, 499))}, // authz wrote what it refuses
+		{
+			Filter:             status(accesslogv3.ComparisonFilter_EQ, 403), // RBAC refuses a pass
+			BodyFormatOverride: jsonBody("This is somebody else's server and you may not enter it."),
+		},
 		{Filter: all(unavailable(), page), BodyFormatOverride: htmlBody("503.html"), HeadersToAdd: retryAfter()},
 		{
 			Filter:             unavailable(),
@@ -64,14 +69,17 @@ func localReplies(hosts []string) *hcmv3.LocalReplyConfig {
 // unavailable is an upstream, or authz, that does not answer. Refusals by authz
 // carry the flag UAEX too but keep the body that authz wrote: they are never 5xx.
 func unavailable() *accesslogv3.AccessLogFilter {
-	return all(flag("UF", "UC", "UH", "UT", "UAEX"), &accesslogv3.AccessLogFilter{
-		FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{StatusCodeFilter: &accesslogv3.StatusCodeFilter{
-			Comparison: &accesslogv3.ComparisonFilter{
-				Op:    accesslogv3.ComparisonFilter_GE,
-				Value: &corev3.RuntimeUInt32{DefaultValue: 500, RuntimeKey: "perijove.unavailable_from"},
-			},
+	return all(flag("UF", "UC", "UH", "UT", "UAEX"), status(accesslogv3.ComparisonFilter_GE, 500))
+}
+
+func status(op accesslogv3.ComparisonFilter_Op, code uint32) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
+			Op: op,
+			// Envoy wants a runtime key too; nobody sets it.
+			Value: &corev3.RuntimeUInt32{DefaultValue: code, RuntimeKey: "perijove.fixed"},
 		}},
-	})
+	}}
 }
 
 func retryAfter() []*corev3.HeaderValueOption {

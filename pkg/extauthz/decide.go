@@ -66,7 +66,7 @@ type Decider struct {
 	// Site is our own scheme and hosts: what an Origin header of our own pages says, and
 	// whether cookies are Secure.
 	Site origin.Site
-	// PassTTL is how long a fresh pass lives.
+	// PassTTL is how long somebody may go on after a revocation (pass.New); 0 for not at all.
 	PassTTL time.Duration
 }
 
@@ -100,7 +100,7 @@ func (d *Decider) hub(req Request, now time.Time) Verdict {
 	if policy.Decide(s.User, policy.Request{Kind: policy.Hub}) != policy.Enter {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(s.User)
 	}
-	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Set: identityHeaders(s.User), Remove: []string{"cookie"}}
+	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Set: identityHeaders(s.User)}
 	v.Set = append(v.Set, Header{contract.HeaderXSRF, d.Sessions.XSRF(s)})
 	if s.User.Admin {
 		v.Set = append(v.Set, Header{contract.HeaderAdmin, "true"})
@@ -142,11 +142,6 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 		return v
 	}
 	v.Set = identityHeaders(p.Visitor)
-	if rest := cookies.Forward(req.Cookie); rest != "" {
-		v.Set = append(v.Set, Header{"cookie", rest})
-	} else {
-		v.Remove = append(v.Remove, "cookie")
-	}
 	return v
 }
 
@@ -169,7 +164,7 @@ func (d *Decider) visitor(req Request, now time.Time) (p pass.Pass, renew bool, 
 	if state == pass.Bad || p.Owner != req.Owner || d.Revoked(p.SessionID, p.Visitor.Name, p.Since) {
 		return pass.Pass{}, false, session.ErrInvalid
 	}
-	return p, state == pass.Expired || p.Stale(now), nil
+	return p, state == pass.Expired, nil
 }
 
 // session returns the live session in the request's one session cookie.

@@ -92,10 +92,23 @@ func (p *Pages) Handler() *http.ServeMux {
 	mux.HandleFunc("GET "+contract.PathOAuthCallback+"{provider}", p.finishOAuth)
 	mux.HandleFunc(contract.PathOAuthLogout+"{provider}", p.backChannelLogout)
 	mux.Handle("GET "+contract.PathStatic, web.Static())
+	mux.HandleFunc("GET "+contract.PathPassKeys, p.passKeys)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		p.message(w, r, http.StatusNotFound, "error.not_found", "error.not_found_text", identity.User{})
 	})
 	return mux
+}
+
+// passKeys tells Envoy how to verify passes.
+func (p *Pages) passKeys(w http.ResponseWriter, r *http.Request) {
+	keys, err := p.Passes.JWKS()
+	if err != nil {
+		p.Log.ErrorContext(r.Context(), "the keys of passes cannot be told", "error", err)
+		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
+		return
+	}
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	_, _ = w.Write(keys)
 }
 
 // current returns the request's live session, if there is exactly one cookie.

@@ -16,12 +16,10 @@ import (
 	"github.com/go-jose/go-jose/v4/jwt"
 
 	"github.com/perijove/perijove/pkg/compact"
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/session"
 )
-
-// Issuer is the "iss" of every pass; Envoy's jwt_authn provider expects it.
-const Issuer = "perijove"
 
 // maxToken bounds what is parsed at all, in bytes.
 const maxToken = 2048
@@ -38,10 +36,14 @@ type Pass struct {
 	Expires        time.Time
 }
 
-// New makes the pass of session s for owner's servers. ttl is how long Envoy may rely
-// on it without asking again; the session's end comes first if it is earlier.
+// New makes the pass of session s for owner's servers. ttl is how long after a revocation
+// somebody may still go on. The pass expires for Envoy after half of that, which leaves
+// the other half for clocks that differ and for Envoy's own tolerance of a second, and is
+// when the visitor gets a fresh one. The session's end comes first if it is earlier. A
+// ttl of 0 makes a pass that has expired already: only authz takes it, as a proof of who
+// asks, and looks at the session behind it each time.
 func New(s session.Session, owner string, now time.Time, ttl time.Duration) Pass {
-	expires := now.Add(ttl)
+	expires := now.Add(ttl / 2)
 	if expires.After(s.Expires) {
 		expires = s.Expires
 	}
@@ -54,12 +56,6 @@ func New(s session.Session, owner string, now time.Time, ttl time.Duration) Pass
 // Renew makes a fresh pass from a genuine one of the same session.
 func (p Pass) Renew(now time.Time, ttl time.Duration) Pass {
 	return New(session.Session{User: p.Visitor, ID: p.SessionID, Since: p.Since, Expires: p.SessionExpires}, p.Owner, now, ttl)
-}
-
-// Stale reports whether more than half of the pass's life is over at now: time to hand
-// out a new one, so that a page that keeps asking never meets an expired one.
-func (p Pass) Stale(now time.Time) bool {
-	return now.Sub(p.Issued) > p.Expires.Sub(p.Issued)/2
 }
 
 // State is what Verify found. The zero State is Bad.
@@ -139,14 +135,16 @@ func parseKey(data []byte) (*ecdsa.PrivateKey, error) {
 	return k, nil
 }
 
-// claims is what a pass says. Since is in milliseconds, all other times in seconds.
+// claims is what a pass says. Names are percent-encoded (contract.EncodeHeader). Since is
+// in milliseconds, all other times in seconds. The keys that Envoy reads are
+// contract.Claim….
 type claims struct {
 	Issuer         string `json:"iss"`
 	Subject        string `json:"sub"`
 	Owner          string `json:"owner"`
 	SessionID      string `json:"sid"`
 	Admin          bool   `json:"admin"`
-	DisplayName    string `json:"name,omitempty"`
+	DisplayName    string `json:"name"`
 	Issued         int64  `json:"iat"`
 	Expires        int64  `json:"exp"`
 	SessionExpires int64  `json:"sxp"`
@@ -155,9 +153,13 @@ type claims struct {
 
 // Sign turns p into a token.
 func (r *Ring) Sign(p Pass) (string, error) {
+	display := p.Visitor.DisplayName
+	if display == "" {
+		display = p.Visitor.Name // Envoy would leave the header out
+	}
 	token, err := jwt.Signed(r.signer).Claims(claims{
-		Issuer: Issuer, Subject: p.Visitor.Name, Owner: p.Owner, SessionID: p.SessionID, Admin: p.Visitor.Admin,
-		DisplayName: p.Visitor.DisplayName, Issued: p.Issued.Unix(), Expires: p.Expires.Unix(),
+		Issuer: contract.PassIssuer, Subject: contract.EncodeHeader(p.Visitor.Name), Owner: contract.EncodeHeader(p.Owner),
+		SessionID: p.SessionID, Admin: p.Visitor.Admin, DisplayName: contract.EncodeHeader(display), Issued: p.Issued.Unix(), Expires: p.Expires.Unix(),
 		SessionExpires: p.SessionExpires.Unix(), SinceMillis: p.Since.UnixMilli(),
 	}).Serialize()
 	if err != nil {
@@ -193,8 +195,16 @@ func (r *Ring) genuine(token string) (Pass, bool) {
 	if err := parsed.Claims(keys[0].Key, &c); err != nil || !c.complete() {
 		return Pass{}, false
 	}
+	var names [3]string
+	for i, encoded := range []string{c.Subject, c.DisplayName, c.Owner} {
+		name, err := contract.DecodeHeader(encoded)
+		if err != nil {
+			return Pass{}, false
+		}
+		names[i] = name
+	}
 	return Pass{
-		Visitor: identity.User{Name: c.Subject, DisplayName: c.DisplayName, Admin: c.Admin}, Owner: c.Owner,
+		Visitor: identity.User{Name: names[0], DisplayName: names[1], Admin: c.Admin}, Owner: names[2],
 		SessionID: c.SessionID, Since: time.UnixMilli(c.SinceMillis), SessionExpires: time.Unix(c.SessionExpires, 0),
 		Issued: time.Unix(c.Issued, 0), Expires: time.Unix(c.Expires, 0),
 	}, true
@@ -212,7 +222,7 @@ func (p Pass) at(now time.Time) (Pass, State) {
 }
 
 func (c claims) complete() bool {
-	return c.Issuer == Issuer && c.Subject != "" && c.Owner != "" && c.SessionID != "" &&
+	return c.Issuer == contract.PassIssuer && c.Subject != "" && c.Owner != "" && c.SessionID != "" &&
 		c.Issued > 0 && c.Expires > 0 && c.SessionExpires >= c.Expires && c.SinceMillis > 0
 }
 

@@ -8,8 +8,11 @@ import (
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	rbacconfigv3 "github.com/envoyproxy/go-control-plane/envoy/config/rbac/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -19,9 +22,13 @@ import (
 	"github.com/perijove/perijove/pkg/notebook"
 )
 
-// ExtAuthzFilter is the ext_authz filter's name in the listener and in per-route
-// configuration.
-const ExtAuthzFilter = "envoy.filters.http.ext_authz"
+// Names of filters in the listener and in per-route configuration.
+const (
+	ExtAuthzFilter   = "envoy.filters.http.ext_authz"
+	JWTFilter        = "envoy.filters.http.jwt_authn"
+	RBACFilter       = "envoy.filters.http.rbac"
+	CutCookiesFilter = "envoy.filters.http.header_to_metadata"
+)
 
 // hubScope is the resource name of the scope whose key is empty (/hub/ itself). No
 // user name starts with a dot, so nobody shares it.
@@ -37,6 +44,8 @@ type Settings struct {
 	Hosts []string
 	// ServerKey derives each spawned server's secret (contract.ServerSecret).
 	ServerKey []byte
+	// PassChecked says that Envoy judges passes: each route says whose it takes.
+	PassChecked bool
 }
 
 // Scope is one resource: everything Envoy knows about one second path segment,
@@ -159,6 +168,11 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 	if page.Open {
 		check = &authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}
 	}
+	filters := map[string]*anypb.Any{ExtAuthzFilter: pack(check)}
+	if page.Upstream == contract.UpstreamLogin {
+		// authz reads the session itself here; everybody else must not see it.
+		filters[CutCookiesFilter] = pack(&routev3.FilterConfig{Disabled: true})
+	}
 	return &routev3.Route{
 		Match: match,
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
@@ -166,7 +180,7 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 			Timeout:          durationpb.New(timeout),
 		}},
 		RequestHeadersToAdd:  clientAddress(page.Upstream),
-		TypedPerFilterConfig: perFilter(check),
+		TypedPerFilterConfig: filters,
 	}
 }
 
@@ -191,9 +205,25 @@ func serverRoutes(s Settings, server notebook.Server, key string) []*routev3.Rou
 		return append(out, serverRoute(s, server, base))
 	}
 	for _, name := range notebook.Spellings(server.Name) {
-		out = append(out, serverRoute(s, server, base+"/"+name))
+		route := serverRoute(s, server, base+"/"+name)
+		if s.PassChecked {
+			out = append(out, askRoute(route, base+"/"+name))
+		}
+		out = append(out, route)
 	}
 	return out
+}
+
+// askRoute has authz asked about exactly prefix whatever the pass says: it redirects
+// /user/alice/name to /user/alice/name/, without which relative links of the page would
+// miss the server. The default server needs none: passes are not sent to /user/alice.
+func askRoute(route *routev3.Route, prefix string) *routev3.Route {
+	ask := proto.CloneOf(route)
+	ask.Match = &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: prefix}}
+	ask.TypedPerFilterConfig[JWTFilter] = pack(&jwtv3.PerRouteConfig{
+		RequirementSpecifier: &jwtv3.PerRouteConfig_Disabled{Disabled: true},
+	})
+	return ask
 }
 
 func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Route {
@@ -219,16 +249,20 @@ func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Rou
 		secret := contract.ServerSecret(s.ServerKey, server.Namespace, server.Pod, server.Nonce)
 		headers = append(headers, overwrite(contract.HeaderServerSecret, secret))
 	}
+	filters := map[string]*anypb.Any{ExtAuthzFilter: pack(checkSettings(map[string]string{
+		contract.ExtKind:   contract.KindServer,
+		contract.ExtOwner:  server.User,
+		contract.ExtServer: server.Name,
+		contract.ExtPrefix: server.Prefix(),
+	}))}
+	if s.PassChecked {
+		filters[RBACFilter] = pack(passesFor(server.User))
+	}
 	return &routev3.Route{
-		Match:               separated(prefix),
-		Action:              &routev3.Route_Route{Route: action},
-		RequestHeadersToAdd: headers,
-		TypedPerFilterConfig: perFilter(checkSettings(map[string]string{
-			contract.ExtKind:   contract.KindServer,
-			contract.ExtOwner:  server.User,
-			contract.ExtServer: server.Name,
-			contract.ExtPrefix: server.Prefix(),
-		})),
+		Match:                separated(prefix),
+		Action:               &routev3.Route_Route{Route: action},
+		RequestHeadersToAdd:  headers,
+		TypedPerFilterConfig: filters,
 	}
 }
 
@@ -239,8 +273,10 @@ func logoutRoute(base string) *routev3.Route {
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
 		}},
-		RequestHeadersToAdd:  clientAddress(contract.UpstreamLogin),
-		TypedPerFilterConfig: perFilter(checkSettings(map[string]string{contract.ExtKind: contract.KindLogout})),
+		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
+		TypedPerFilterConfig: map[string]*anypb.Any{
+			ExtAuthzFilter: pack(checkSettings(map[string]string{contract.ExtKind: contract.KindLogout})),
+		},
 	}
 }
 
@@ -263,11 +299,36 @@ func checkSettings(ext map[string]string) *authzv3.ExtAuthzPerRoute {
 	}}
 }
 
-func perFilter(m proto.Message) map[string]*anypb.Any {
+// passesFor admits passes for owner's servers, and requests without a pass: authz will
+// judge those. A pass for somebody else's server ends here, before authz and the pod.
+func passesFor(owner string) *rbacv3.RBACPerRoute {
+	header := func(m *routev3.HeaderMatcher) *rbacconfigv3.Principal {
+		m.Name = contract.HeaderPassOwner
+		return &rbacconfigv3.Principal{Identifier: &rbacconfigv3.Principal_Header{Header: m}}
+	}
+	return &rbacv3.RBACPerRoute{Rbac: &rbacv3.RBAC{Rules: &rbacconfigv3.RBAC{
+		Action: rbacconfigv3.RBAC_ALLOW,
+		Policies: map[string]*rbacconfigv3.Policy{"pass": {
+			Permissions: []*rbacconfigv3.Permission{{Rule: &rbacconfigv3.Permission_Any{Any: true}}},
+			Principals: []*rbacconfigv3.Principal{
+				header(&routev3.HeaderMatcher{HeaderMatchSpecifier: exactly(contract.EncodeHeader(owner))}),
+				header(&routev3.HeaderMatcher{HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}),
+			},
+		}},
+	}}}
+}
+
+func exactly(value string) *routev3.HeaderMatcher_StringMatch {
+	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value},
+	}}
+}
+
+func pack(m proto.Message) *anypb.Any {
 	packed := &anypb.Any{}
 	// Deterministic bytes: a map in random order would look like a change to Envoy.
 	if err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true}); err != nil {
 		panic(fmt.Sprintf("marshal %T: %v", m, err)) // only for invalid UTF-8, which notebook.Valid refuses
 	}
-	return map[string]*anypb.Any{ExtAuthzFilter: packed}
+	return packed
 }

@@ -22,8 +22,9 @@ var update = golden.Updating()
 
 func settings() routes.Settings {
 	return routes.Settings{
-		Hosts:     []string{"hub.example", "hub.example:443"},
-		ServerKey: []byte(strings.Repeat("k", 32)),
+		Hosts:       []string{"hub.example", "hub.example:443"},
+		ServerKey:   []byte(strings.Repeat("k", 32)),
+		PassChecked: true,
 	}
 }
 

@@ -53,13 +53,17 @@ func (s *stack) login(name string) *person {
 // withAlice is a stack in which alice's server runs and her browser has been there.
 func withAlice(t *testing.T, change ...func(*corev1.Pod)) (*stack, *upstream, *person) {
 	t.Helper()
-	s := newStack(t)
-	up := newUpstream(t, "10.99.0.1", "alice")
+	return withAliceOn(newStack(t), change...)
+}
+
+func withAliceOn(s *stack, change ...func(*corev1.Pod)) (*stack, *upstream, *person) {
+	s.t.Helper()
+	up := newUpstream(s.t, "10.99.0.1", "alice")
 	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr, change...)
 	s.routed("/user/alice/api", true)
 	alice := s.login("alice")
 	if r := alice.visit("/user/alice/lab"); r.code != 200 {
-		t.Fatalf("alice at her own server: %d %s", r.code, r.body)
+		s.t.Fatalf("alice at her own server: %d %s", r.code, r.body)
 	}
 	return s, up, alice
 }

@@ -44,8 +44,11 @@ func (s *stack) startAuthz() {
 		URLs: []string{s.ldap.LDAPS}, CAFile: s.ldap.CAFile, BindDN: slapd.BindDN, BindPasswordFile: s.ldap.PasswordFile,
 		UserSearch:        ldaplogin.Search{Base: "ou=people," + slapd.Base, Filter: "(uid={username})"},
 		UsernameAttribute: "uid", DisplayNameAttribute: "cn",
-		GroupSearch: ldaplogin.GroupSearch{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"},
+		GroupSearch:        ldaplogin.GroupSearch{Base: "ou=groups," + slapd.Base, Filter: "(member={dn})"},
 		GroupNameAttribute: "cn", AllowedGroups: []string{"*"}, AdminGroups: []string{"admins"},
+	}
+	if s.adjustAuthz != nil {
+		s.adjustAuthz(&cfg)
 	}
 	if err := cfg.Validate(); err != nil {
 		s.t.Fatal(err)

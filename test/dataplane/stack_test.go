@@ -25,6 +25,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	k8stesting "k8s.io/client-go/testing"
 
+	authzapp "github.com/perijove/perijove/cmd/authz/app"
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/mtls"
@@ -57,8 +58,10 @@ type stack struct {
 
 	ldap *slapd.Server
 
-	trust  *tls.Config              // what people trust when the edge speaks TLS; nil = plain text
-	adjust func(cfg *xdsapp.Config) // changes the xds-server's configuration last; may be nil
+	trust *tls.Config // what people trust when the edge speaks TLS; nil = plain text
+	// adjust and adjustAuthz change a configuration last; they may be nil.
+	adjust      func(cfg *xdsapp.Config)
+	adjustAuthz func(cfg *authzapp.Config)
 
 	logs map[string]*lockedBuffer
 
@@ -133,7 +136,7 @@ func (s *stack) xdsConfig() xdsapp.Config {
 	cfg.TLS = s.gate
 	cfg.Clients.Status = []string{contract.NameSpawner}
 	cfg.Kubernetes.Namespaces = []string{namespace}
-	cfg.Envoy = xdsapp.Envoy{Address: "127.0.0.1", Port: 8000}
+	cfg.Envoy.Address = "127.0.0.1"
 	cfg.Upstreams = xdsapp.Upstreams{
 		Authz: "unix:" + s.path("authz.sock"), Login: "unix:" + s.path("login.sock"), Hub: "127.0.0.1:8081",
 	}

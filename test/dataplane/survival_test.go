@@ -91,7 +91,7 @@ func TestR1_XDSServerDiesAndComesBack(t *testing.T) {
 
 // R2: without authz nothing is let through, and everyone is told that it is an outage.
 func TestR2_AuthzDiesClosed(t *testing.T) {
-	s, up, alice := withAlice(t)
+	s, up, alice := withAliceAsking(t)
 	before := len(up.requests())
 	s.stopAuthz()
 	if r := alice.fetch("GET", "/user/alice/api"); r.code != 503 || r.get("Retry-After") == "" {

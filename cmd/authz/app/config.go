@@ -40,8 +40,9 @@ type Config struct {
 	PassKeyFiles []string `yaml:"passKeyFiles"`
 	// SessionLifetime is how long a login lasts, from 1m to 744h; 12h by default.
 	SessionLifetime time.Duration `yaml:"sessionLifetime"`
-	// PassTTL is how long a pass is good without another look at the session, from 1s
-	// to 10m; 60s by default.
+	// PassTTL is how long somebody may go on after a revocation, because Envoy judges
+	// passes by itself: from 2s to 10m, or 0 to ask here about every request (then the
+	// xds-server's envoy.checkPasses is false). 60s by default.
 	PassTTL time.Duration `yaml:"passTTL"`
 	// Kubernetes says where ended sessions are kept.
 	Kubernetes Kubernetes `yaml:"kubernetes"`
@@ -94,7 +95,7 @@ func (c Config) Validate() error {
 		c.TLS.Validate("tls", &f)
 	}
 	f.Check(c.SessionLifetime >= time.Minute && c.SessionLifetime <= maxSessionLifetime, "sessionLifetime", "must be between 1m and 744h")
-	f.Check(c.PassTTL >= time.Second && c.PassTTL <= 10*time.Minute, "passTTL", "must be between 1s and 10m")
+	f.Check(c.PassTTL == 0 || (c.PassTTL >= 2*time.Second && c.PassTTL <= 10*time.Minute), "passTTL", "must be 0 or between 2s and 10m")
 	if len(c.SessionKeyFiles) == 0 {
 		f.Addf("sessionKeyFiles", "needs at least one file with %d random bytes", session.MinSecret)
 	} else if _, err := c.sessionRing(); err != nil {

@@ -65,6 +65,9 @@ type Envoy struct {
 	Address     string `yaml:"address"`
 	Port        uint32 `yaml:"port"`
 	TrustedHops uint32 `yaml:"trustedHops"` // proxies of ours in front of Envoy
+	// CheckPasses lets Envoy judge passes by itself, with the keys that authz tells it;
+	// on by default. Off means that authz is asked about every request (its passTTL is 0).
+	CheckPasses bool `yaml:"checkPasses"`
 	// TLS makes the listener speak TLS.
 	TLS EdgeTLS `yaml:"tls"`
 }
@@ -101,7 +104,7 @@ type Upstreams struct {
 func Defaults() Config {
 	return Config{
 		Listen: Listen{XDS: "unix:/run/perijove/xds.sock", Private: ":9101"},
-		Envoy:  Envoy{Address: "0.0.0.0", Port: 8000},
+		Envoy:  Envoy{Address: "0.0.0.0", Port: 8000, CheckPasses: true},
 	}
 }
 

@@ -30,7 +30,7 @@ func servedTypes() []string {
 
 func edgeSettings(cfg Config, hosts []string) edge.Settings {
 	return edge.Settings{
-		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: hosts, TrustedHops: cfg.Envoy.TrustedHops,
+		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: hosts, TrustedHops: cfg.Envoy.TrustedHops, PassChecked: cfg.Envoy.CheckPasses,
 		TLS: cfg.Envoy.TLS.Secret != "", RedirectPort: cfg.Envoy.TLS.RedirectPort,
 		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
 	}

@@ -51,7 +51,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	defer reports.close()
 
 	store := xdsserve.NewStore(reports.nack, servedTypes()...)
-	pub := publish.New(routes.Settings{Hosts: site.Hosts, ServerKey: key}, store, reports.skipped)
+	pub := publish.New(routes.Settings{Hosts: site.Hosts, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses}, store, reports.skipped)
 	reports.gauges(reg, store, pub)
 	if err := publishEdge(store, edgeSettings(cfg, site.Hosts)); err != nil {
 		return err
