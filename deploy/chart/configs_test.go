@@ -42,6 +42,9 @@ func testConfigs(t *testing.T, helm string) {
 		if login.PublicURL == "" || login.Kubernetes.Namespace != "perijove" || len(login.LDAP.URLs) == 0 {
 			t.Errorf("%s: authz.yaml: %+v", values, login)
 		}
+		if xds.Envoy.CheckPasses != (login.PassTTL != 0) {
+			t.Errorf("%s: Envoy checks passes is %v with a passTTL of %v", values, xds.Envoy.CheckPasses, login.PassTTL)
+		}
 		spawn := spawner.Defaults()
 		load("perijove-spawner", "spawner.yaml", &spawn)
 		spawn.ServerKeyFile = keyFile(t)

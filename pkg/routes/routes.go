@@ -38,6 +38,10 @@ const hubScope = "."
 // its client.
 const hubTimeout = 60 * time.Second
 
+// maxStream bounds a request and an open websocket. Who was shut out loses what is still
+// open after that; JupyterLab connects its kernels anew without anybody noticing.
+const maxStream = time.Hour
+
 // Settings is what all routes share.
 type Settings struct {
 	// Hosts are the Host header values that are answered, with and without port.
@@ -230,9 +234,10 @@ func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Rou
 	action := &routev3.RouteAction{
 		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: contract.ClusterPods},
 		// Kernels' websockets, long downloads and exports have no natural end.
-		Timeout:        durationpb.New(0),
-		IdleTimeout:    durationpb.New(0),
-		UpgradeConfigs: []*routev3.RouteAction_UpgradeConfig{{UpgradeType: "websocket"}},
+		Timeout:           durationpb.New(0),
+		IdleTimeout:       durationpb.New(0),
+		MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: durationpb.New(maxStream)},
+		UpgradeConfigs:    []*routev3.RouteAction_UpgradeConfig{{UpgradeType: "websocket"}},
 	}
 	switch canonical := strings.TrimSuffix(server.Prefix(), "/"); {
 	case server.StripPrefix:
