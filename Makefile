@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 TOOL := go tool -modfile=tools/go.mod
 # Modules beside the root one: they build it, they are not part of it.
-MODULES := deploy/images deploy/onenode
+MODULES := deploy/images deploy/onenode bench
 # Suites that need neither a cluster nor Envoy.
 QUICK := go list ./... | grep -v -e /test/dataplane -e /test/e2e
 
@@ -38,6 +38,15 @@ e2e: deps up ## the whole platform in a real browser
 .PHONY: node
 node: ## the one-node cluster itself: kill each part, cut the power, leave no trace (make down first)
 	go -C deploy/onenode test -tags onenode -count=1 -timeout 20m -v .
+
+.PHONY: bench bench-check
+bench: deps ## measure requests, propagation, memory and restarts beside peers; write docs/performance.md (15 min)
+	@test -n "$$(compgen -G "$${XDG_CACHE_HOME:-$$HOME/.cache}/perijove/onenode/*/bin/complete")" || go -C deploy/onenode run . build
+	go -C bench run ./load -doc
+	go -C bench run ./routes -doc
+bench-check: deps ## fail when a ratio of the benchmarks got worse (3 min)
+	go -C bench run ./load -check
+	go -C bench run ./routes -check -chp=false -samples 50 -users 1000,10000
 
 .PHONY: check
 check: ## format, vet, staticcheck, govulncheck, goldens, race tests, clean tree

@@ -13,22 +13,33 @@ import (
 )
 
 type options struct {
-	quick       bool
-	rounds      int
-	duration    time.Duration
-	connections int
-	users       int
+	quick, check bool
+	doc          bool
+	rounds       int
+	duration     time.Duration
+	connections  int
+	active       int
+	only         string
 }
 
 func main() {
 	rig.Child()
 	var o options
 	flag.BoolVar(&o.quick, "quick", false, "only plain Envoy and ours, small replies over HTTP/1.1")
+	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md and docs/performance/")
+	flag.BoolVar(&o.check, "check", false, "small replies over HTTP/1.1; exit 1 when a ratio is worse than it may be")
+	flag.StringVar(&o.only, "only", "", "only workloads and targets whose names contain this `text`, and plain Envoy")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians are reported")
-	flag.DurationVar(&o.duration, "duration", 5*time.Second, "of one measurement")
-	flag.IntVar(&o.connections, "connections", 50, "concurrent connections")
-	flag.IntVar(&o.users, "active", 500, "how many users send requests in turn, each with an own pass and pod address; 0 = all that have a route")
+	flag.DurationVar(&o.duration, "duration", 3*time.Second, "of one measurement")
+	flag.IntVar(&o.connections, "connections", 50, "concurrent connections, for HTTP/2 concurrent streams")
+	flag.IntVar(&o.active, "active", 500, "how many users send requests in turn, each with an own pass and pod address; 0 = all that have a route")
 	flag.Parse()
+	if !o.quick {
+		if err := rig.InstallCHP(); err != nil {
+			fmt.Fprintln(os.Stderr, "load:", err)
+			os.Exit(1)
+		}
+	}
 	os.Exit(netns.Main(func() int {
 		if err := run(o); err != nil {
 			fmt.Fprintln(os.Stderr, "load:", err)
@@ -36,4 +47,31 @@ func main() {
 		}
 		return 0
 	}))
+}
+
+func run(o options) error {
+	r, err := rig.New()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	begin := time.Now()
+	s, err := build(r, o)
+	if err != nil {
+		return err
+	}
+	defer s.kube.Resume()
+	fmt.Fprintf(os.Stderr, "everything runs after %s\n", time.Since(begin).Round(100*time.Millisecond))
+	if err := s.rounds(); err != nil {
+		return err
+	}
+	figures := s.figures()
+	fmt.Print(table(figures))
+	if o.check {
+		return check(figures)
+	}
+	if !o.doc {
+		return nil
+	}
+	return publish(o, figures)
 }

@@ -4,12 +4,12 @@
 package main
 
 import (
-	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/test/netns"
@@ -20,6 +20,8 @@ type options struct {
 	samples  int
 	profiles string
 	chp      bool
+	check    bool
+	doc      bool
 }
 
 func main() {
@@ -28,6 +30,8 @@ func main() {
 	sizes := flag.String("users", "100,1000,10000,100000", "numbers of users that have a route")
 	flag.IntVar(&o.samples, "samples", 200, "pods that become ready, one after the other, for each figure")
 	flag.StringVar(&o.profiles, "profiles", "", "`folder` for profiles of the xds-server's heap")
+	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md and docs/performance/")
+	flag.BoolVar(&o.check, "check", false, "exit 1 when a change costs more than it may")
 	flag.BoolVar(&o.chp, "chp", true, "measure configurable-http-proxy beside it")
 	flag.Parse()
 	for s := range strings.SplitSeq(*sizes, ",") {
@@ -61,16 +65,18 @@ func run(o options) error {
 	if err != nil {
 		return err
 	}
+	var rows []row
 	for _, n := range o.sizes {
+		begin := time.Now()
 		row, err := b.size(n)
 		if err != nil {
 			return fmt.Errorf("%d users: %w", n, err)
 		}
-		text, err := json.Marshal(row)
-		if err != nil {
-			return fmt.Errorf("encode results: %w", err)
-		}
-		fmt.Println(string(text))
+		fmt.Fprintf(os.Stderr, "%d users measured in %s\n", n, time.Since(begin).Round(time.Second))
+		rows = append(rows, row)
 	}
-	return nil
+	if o.check {
+		return check(rows)
+	}
+	return publish(o, rows)
 }

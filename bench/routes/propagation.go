@@ -51,14 +51,14 @@ func (b *bench) measurePropagation(g *rig.Gateway, out *row) error {
 		return err
 	}
 	ns := namespace(out.Users)
-	bytes := g.Tap.Up.Load() + g.Tap.Down.Load()
+	up, down := g.Tap.Up.Load(), g.Tap.Down.Load()
 	if out.Idle, out.Stored, err = b.joinAll(g, out.Users, 0); err != nil {
 		return err
 	}
 	if err := settle(g.Tap); err != nil {
 		return err
 	}
-	out.BytesPerChange = float64(g.Tap.Up.Load()+g.Tap.Down.Load()-bytes) / float64(max(1, b.samples))
+	out.BytesUp, out.BytesDown = float64(g.Tap.Up.Load()-up)/float64(max(1, b.samples)), float64(g.Tap.Down.Load()-down)/float64(max(1, b.samples))
 
 	stop := b.churn(ns, min(out.Users, 2000))
 	xds, envoy, begin := g.XDS.CPU(), g.Envoy.CPU(), time.Now()

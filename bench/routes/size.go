@@ -28,8 +28,9 @@ type row struct {
 	Busy             spread  `json:"busy"`   // under 50 other changes a second
 	CHP              spread  `json:"chp"`
 	ChangesPerSecond float64 `json:"changesPerSecond"` // of the busy part
-	// BytesPerChange to one Envoy, its acknowledgement included.
-	BytesPerChange float64 `json:"bytesPerChange"`
+	// Bytes of one change, to one Envoy and back (its acknowledgement).
+	BytesDown float64 `json:"bytesDown"`
+	BytesUp   float64 `json:"bytesUp"`
 	// CPU milliseconds per change.
 	XDSCPU   float64 `json:"xdsCPU"`
 	EnvoyCPU float64 `json:"envoyCPU"`
@@ -67,7 +68,7 @@ func prepare(r *rig.Rig, o options) (*bench, error) {
 	if _, err := r.StartUpstream(); err != nil {
 		return nil, err
 	}
-	if _, err := r.Authz(b.kube, namespace(o.sizes[0])); err != nil {
+	if _, err := r.Authz(b.kube, namespace(o.sizes[0]), true); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -75,13 +76,11 @@ func prepare(r *rig.Rig, o options) (*bench, error) {
 
 func (b *bench) size(n int) (row, error) {
 	out := row{Users: n}
-	begin := time.Now()
-	g, err := b.rig.Gateway(b.kube, namespace(n))
+	g, err := b.rig.Gateway(b.kube, namespace(n), true)
 	if err != nil {
 		return out, err
 	}
 	defer g.Stop()
-	fmt.Printf("%d users: gateway ready after %s\n", n, time.Since(begin).Round(time.Millisecond))
 	if err := b.measureMemory(g, &out); err != nil {
 		return out, err
 	}

@@ -19,6 +19,9 @@ import (
 //go:embed chp/package.json chp/package-lock.json
 var chpLock embed.FS
 
+// CHPVersion is what chp/package.json pins.
+const CHPVersion = "5.3.0"
+
 // CHP is configurable-http-proxy, JupyterHub's own proxy. It checks nobody.
 type CHP struct {
 	*Proc

@@ -53,14 +53,26 @@ func (r *Rig) service(role, name string, config options, private string) (*Servi
 	return s, s.wait("it is ready", 3*time.Minute, func() bool { return answers(http.DefaultClient, "http://"+private+"/readyz") })
 }
 
-// Authz starts authz for the namespace.
-func (r *Rig) Authz(k *Kube, namespace string) (*Service, error) {
-	private := r.addr()
-	return r.service("authz", "authz", options{
+// mode names the files of a gateway whose Envoy judges passes, or asks each time.
+func mode(passes bool) string {
+	if passes {
+		return "pass"
+	}
+	return "each"
+}
+
+// Authz starts the authz of all gateways that let Envoy judge passes, or of those that
+// do not.
+func (r *Rig) Authz(k *Kube, namespace string, passes bool) (*Service, error) {
+	private, ttl := r.addr(), PassTTL
+	if !passes {
+		ttl = 0
+	}
+	return r.service("authz", "authz-"+mode(passes), options{
 		"publicURL": "http://" + Host, "privateListen": private,
-		"listen":          options{"grpc": "unix:" + r.Path("authz.sock"), "http": "unix:" + r.Path("login.sock")},
+		"listen":          options{"grpc": r.sock("authz", passes), "http": r.sock("login", passes)},
 		"sessionKeyFiles": []string{r.Path(fileSessionKey)}, "passKeyFiles": []string{r.Path(filePassKey)},
-		"passTTL":    PassTTL.String(),
+		"passTTL":    ttl.String(),
 		"kubernetes": options{"kubeconfig": k.Kubeconfig, "namespace": namespace, "revocationSecret": revocations},
 		"ldap": options{ // nobody logs in here
 			"urls": []string{"ldaps://127.0.0.1"}, "caFile": r.Path(dirTLS + "/ca.crt"), "bindTemplate": "uid={username},ou=people,dc=bench",
@@ -72,18 +84,25 @@ func (r *Rig) Authz(k *Kube, namespace string) (*Service, error) {
 	}, private)
 }
 
+func (r *Rig) sock(service string, passes bool) string {
+	return "unix:" + r.Path(service+"-"+mode(passes)+".sock")
+}
+
 // Gateway is an xds-server and the Envoy that it configures.
 type Gateway struct {
 	XDS   *Service
 	Envoy *Envoy
 	Tap   *Wiretap
 
-	namespace, private, sock, addr string
+	passes                               bool
+	name, namespace, private, sock, addr string
 }
 
-// Gateway starts both for the pods of one namespace.
-func (r *Rig) Gateway(k *Kube, namespace string) (*Gateway, error) {
-	g := &Gateway{namespace: namespace, private: r.addr(), sock: r.Path(namespace + ".sock"), addr: r.addr()}
+// Gateway starts both for the pods of one namespace. With passes Envoy judges them by
+// itself; else it asks authz each time.
+func (r *Rig) Gateway(k *Kube, namespace string, passes bool) (*Gateway, error) {
+	g := &Gateway{passes: passes, name: namespace + "-" + mode(passes), namespace: namespace, private: r.addr(), addr: r.addr()}
+	g.sock = r.Path(g.name + ".sock")
 	if err := r.StartXDS(k, g); err != nil {
 		return nil, err
 	}
@@ -96,12 +115,16 @@ func (r *Rig) Gateway(k *Kube, namespace string) (*Gateway, error) {
 
 // StartXDS starts g's xds-server, again if it was killed, and waits until it is ready.
 func (r *Rig) StartXDS(k *Kube, g *Gateway) (err error) {
-	g.XDS, err = r.service("xds-server", "xds-"+g.namespace, options{
+	envoy := options{"address": "127.0.0.1", "port": number(g.addr)}
+	if !g.passes {
+		envoy["checkPasses"] = false
+	}
+	g.XDS, err = r.service("xds-server", "xds-"+g.name, options{
 		"publicURL":     "http://" + Host,
 		"listen":        options{"xds": "unix:" + g.sock, "private": g.private},
 		"kubernetes":    options{"kubeconfig": k.Kubeconfig, "namespaces": []string{g.namespace}},
-		"envoy":         options{"address": "127.0.0.1", "port": number(g.addr)},
-		"upstreams":     options{"authz": "unix:" + r.Path("authz.sock"), "login": "unix:" + r.Path("login.sock"), "hub": "unix:" + r.Path("hub.sock")},
+		"envoy":         envoy,
+		"upstreams":     options{"authz": r.sock("authz", g.passes), "login": r.sock("login", g.passes), "hub": "unix:" + r.Path("hub.sock")},
 		"serverKeyFile": r.Path(fileServerKey),
 	}, g.private)
 	return err
@@ -110,7 +133,7 @@ func (r *Rig) StartXDS(k *Kube, g *Gateway) (err error) {
 // StartGatewayEnvoy starts g's Envoy, again if it was killed, and waits until it has
 // every route.
 func (r *Rig) StartGatewayEnvoy(g *Gateway) (err error) {
-	g.Envoy, err = r.ourEnvoy("envoy-"+g.namespace, g.Tap.Sock, g.addr)
+	g.Envoy, err = r.ourEnvoy("envoy-"+g.name, g.Tap.Sock, g.addr)
 	return err
 }
 

@@ -1,0 +1,112 @@
+package report
+
+import (
+	"fmt"
+	"image/color"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+)
+
+// Group is one cluster of bars.
+type Group struct {
+	Name string
+	Bars []Bar
+}
+
+// Bar is one value.
+type Bar struct {
+	Name  string
+	Value float64
+}
+
+// Line is one curve over numbers of users.
+type Line struct {
+	Name   string
+	X, Y   []float64
+	Dashed bool
+}
+
+// palette is Okabe and Ito's: told apart by colour-blind people too.
+func palette(i int) color.Color {
+	all := []color.RGBA{{0x99, 0x99, 0x99, 0xff}, {0x00, 0x72, 0xb2, 0xff}, {0x56, 0xb4, 0xe9, 0xff}, {0xe6, 0x9f, 0x00, 0xff}, {0x00, 0x9e, 0x73, 0xff}, {0xd5, 0x5e, 0x00, 0xff}}
+	return all[i%len(all)]
+}
+
+// Bars draws groups of bars; a bar keeps its colour in all groups.
+func Bars(file, title string, groups []Group) error {
+	p := plot.New()
+	p.Title.Text, p.Y.Min = title, 0
+	p.Legend.Top = true
+	var names, labels []string
+	for _, g := range groups {
+		labels = append(labels, g.Name)
+		for _, b := range g.Bars {
+			if !slices.Contains(names, b.Name) {
+				names = append(names, b.Name)
+			}
+		}
+	}
+	const width = vg.Length(13)
+	for i, name := range names {
+		values := make(plotter.Values, len(groups))
+		for j, g := range groups {
+			for _, b := range g.Bars {
+				if b.Name == name {
+					values[j] = b.Value
+				}
+			}
+		}
+		chart, err := plotter.NewBarChart(values, width)
+		if err != nil {
+			return fmt.Errorf("plot %s: %w", file, err)
+		}
+		chart.Color, chart.LineStyle.Width = palette(i), 0
+		chart.Offset = width * (vg.Length(i) - vg.Length(len(names)-1)/2)
+		p.Add(chart)
+		p.Legend.Add(name, chart)
+	}
+	p.NominalX(labels...)
+	p.Y.Max *= 1.35 // room for the legend
+	return save(p, 32*vg.Centimeter, file)
+}
+
+// Lines draws curves on logarithmic axes.
+func Lines(file, title, x, y string, lines []Line) error {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
+	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
+	p.Legend.Top, p.Legend.Left = true, true
+	for i, l := range lines {
+		points := make(plotter.XYs, len(l.X))
+		for j := range l.X {
+			points[j].X, points[j].Y = l.X[j], l.Y[j]
+		}
+		curve, dots, err := plotter.NewLinePoints(points)
+		if err != nil {
+			return fmt.Errorf("plot %s: %w", file, err)
+		}
+		curve.Color, dots.Color, curve.Width = palette(i/2+1), palette(i/2+1), vg.Points(1.5)
+		if l.Dashed {
+			curve.Dashes = []vg.Length{vg.Points(5), vg.Points(3)}
+		}
+		p.Add(curve, dots)
+		p.Legend.Add(l.Name, curve, dots)
+	}
+	return save(p, 20*vg.Centimeter, file)
+}
+
+func save(p *plot.Plot, width vg.Length, file string) error {
+	if err := os.MkdirAll(folder(), 0o755); err != nil {
+		return fmt.Errorf("folder of plots: %w", err)
+	}
+	if err := p.Save(width, 11*vg.Centimeter, filepath.Join(folder(), file)); err != nil {
+		return fmt.Errorf("write %s: %w", file, err)
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/bench/internal/rig"
+)
+
+// target is one proxy with a number of routes.
+type target struct {
+	name  string
+	users int // that have a route
+	addr  string
+	proc  *rig.Proc
+	h2    bool // speaks HTTP/2
+	// scale is set where only the number of users differs from another target: measured
+	// with small replies, or the run would take an hour.
+	scale bool
+
+	seen map[string][]sample // by workload, one a round
+}
+
+const plainName = "plain Envoy, one route"
+
+// stack is all targets, what they lead to, and the passes.
+type stack struct {
+	options
+	rig      *rig.Rig
+	kube     *rig.Kube
+	upstream *rig.Upstream
+	targets  []*target
+	cookies  []string
+}
+
+const many = 10_000
+
+func (o options) sizes() []int {
+	if o.quick || o.check {
+		return []int{1, many}
+	}
+	return []int{1, 1000, many}
+}
+
+func namespace(n int) string { return fmt.Sprintf("users-%d", n) }
+
+// build starts everything and then freezes the Kubernetes API: no pod changes.
+func build(r *rig.Rig, o options) (*stack, error) {
+	s := &stack{options: o, rig: r}
+	var pods []*corev1.Pod
+	for _, n := range o.sizes() {
+		pods = append(pods, rig.Pods(namespace(n), n)...)
+	}
+	var err error
+	if s.kube, err = r.StartKube(pods); err != nil {
+		return nil, err
+	}
+	if s.upstream, err = r.StartUpstream(); err != nil {
+		return nil, err
+	}
+	plain, err := r.StartPlainEnvoy()
+	if err != nil {
+		return nil, err
+	}
+	s.add(target{name: plainName, users: 1, addr: plain.Addr, proc: plain.Proc, h2: true})
+	if err := s.ours(); err != nil {
+		return nil, err
+	}
+	if !o.quick {
+		if err := s.peers(); err != nil {
+			return nil, err
+		}
+	}
+	s.kube.Pause()
+	return s, nil
+}
+
+func (s *stack) add(t target) {
+	if s.only != "" && t.name != plainName && !strings.Contains(t.name, s.only) {
+		return
+	}
+	t.seen = map[string][]sample{}
+	s.targets = append(s.targets, &t)
+}
+
+func (s *stack) ours() error {
+	for _, n := range s.sizes() {
+		if err := s.kube.Namespace(namespace(n)); err != nil {
+			return err
+		}
+	}
+	for _, passes := range []bool{true, false} {
+		if _, err := s.rig.Authz(s.kube, namespace(many), passes); err != nil {
+			return err
+		}
+	}
+	for _, n := range s.sizes() {
+		g, err := s.rig.Gateway(s.kube, namespace(n), true)
+		if err != nil {
+			return err
+		}
+		s.add(target{name: "ours, pass", users: n, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, scale: n != slices.Max(s.sizes())})
+	}
+	if s.quick || s.check {
+		return nil
+	}
+	g, err := s.rig.Gateway(s.kube, namespace(many), false)
+	if err != nil {
+		return err
+	}
+	s.add(target{name: "ours, passTTL 0", users: many, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true})
+	return nil
+}
+
+// peers speak HTTP/1.1 and check nobody.
+func (s *stack) peers() error {
+	chp, err := s.rig.StartCHP(many)
+	if err != nil {
+		return err
+	}
+	s.add(target{name: "configurable-http-proxy, no auth", users: many, addr: chp.Addr, proc: chp.Proc})
+	if s.check {
+		return nil
+	}
+	traefik, err := s.rig.StartTraefik(many)
+	if err != nil {
+		return err
+	}
+	if traefik == nil {
+		return nil
+	}
+	s.add(target{name: "Traefik, no auth", users: many, addr: traefik.Addr, proc: traefik.Proc, h2: true})
+	return nil
+}
