@@ -1,0 +1,155 @@
+package pages
+
+import (
+	"maps"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/test/internal/repo"
+)
+
+var morning = time.Date(2026, 11, 21, 8, 30, 0, 0, time.UTC)
+
+// pages holds every page in every state that looks different, as "template: state".
+func pages() map[string]web.Page {
+	alice := web.Viewer{Name: "alice", DisplayName: "Alice Adams"}
+	keycloak := web.Provider{Name: "Keycloak", URL: "/hub/oauth_login/keycloak"}
+	all := map[string]web.Page{
+		"login":                  web.Login{Password: true, Action: contract.PathLogin, XSRF: "x"},
+		"login: wrong password":  web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Username: "alice", Error: "login.invalid"},
+		"login: throttled":       web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Username: "alice", Error: "login.throttled"},
+		"login: form and button": web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Providers: []web.Provider{keycloak, {Name: "GitLab", URL: "/hub/oauth_login/gitlab"}}},
+		"login: button":          web.Login{Providers: []web.Provider{keycloak}},
+		"logout":                 web.Logout{XSRF: "x"},
+		"logout: done":           web.Logout{Done: true},
+		"logout: goes on":        web.Logout{Done: true, Next: &keycloak},
+		"home":                   web.Home{Viewer: alice, XSRF: "x", Servers: servers()},
+		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profile: web.Profile{
+			DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
+		}},
+		"pending": web.Pending{
+			Viewer: alice, XSRF: "x", Owner: "alice", Percent: 40, Now: web.Line{ID: "progress.pulling"}, Log: []web.Line{{ID: "progress.scheduled", Detail: "on node-1"}},
+			ProgressURL: "/nothing", ReadyURL: "/user/alice/", StopAction: "/hub/stop",
+		},
+		"pending: failed": web.Pending{
+			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
+			Log: []web.Line{{ID: "progress.scheduled"}}, RetryAction: "/hub/spawn", StopAction: "/hub/stop", RequestID: "3f0c",
+		},
+		"token": web.Token{
+			Viewer: alice, XSRF: "x", Action: contract.PathToken, RevokeAction: contract.PathToken, Days: []int{1, 7, 30, 90},
+			Scopes: []web.ScopeChoice{{Value: "access:servers!user=alice", Text: "token.scope_access", Checked: true}, {Value: "read:users!user=alice", Text: "token.scope_read"}},
+			Tokens: []web.TokenLine{{ID: "1", Note: "laptop", Scopes: []string{"access:servers!user=alice"}, Created: morning, Expires: morning.AddDate(0, 0, 7), LastUsed: morning}, {ID: "2", Expires: morning}},
+		},
+		"token: made":  web.Token{Viewer: alice, XSRF: "x", Action: contract.PathToken, Days: []int{7}, Made: "hub_0123", MadeNote: "laptop"},
+		"token: error": web.Token{Viewer: alice, XSRF: "x", Action: contract.PathToken, Days: []int{7}, Error: "token.bad_scopes", Note: "x", More: "y"},
+		"sessions": web.Sessions{Viewer: alice, XSRF: "x", EndAction: contract.PathSessions, EndAllAction: contract.PathSessions, Sessions: []web.SessionLine{
+			{ID: "1", Current: true, Since: morning, LastSeen: morning, Agent: "Firefox on Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning},
+		}},
+		"sessions: none": web.Sessions{Viewer: alice, XSRF: "x"},
+	}
+	for _, id := range messages() {
+		all["message: "+id] = web.Message{
+			Status: 403, Title: "error." + id, Text: "error." + id + "_text", Data: map[string]string{"User": "alice"}, ActionURL: contract.PathHub, Action: "error.back", RequestID: "3f0c", User: "alice",
+		}
+	}
+	return all
+}
+
+func messages() []string {
+	return []string{"not_found", "method", "unauthorized", "forbidden", "xsrf", "bad_request", "not_running", "stuck", "unavailable", "internal"}
+}
+
+func servers() []web.Server {
+	var all []web.Server
+	for _, s := range []web.ServerState{web.StateStopped, web.StatePending, web.StateReady, web.StateStopping, web.StateFailed} {
+		all = append(all, web.Server{Name: string(s), State: s, Started: morning, OpenURL: "/user/alice/", PendingURL: "/hub/spawn-pending", SpawnURL: "/hub/spawn", StopURL: "/hub/stop"})
+	}
+	return append(all, web.Server{State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop"})
+}
+
+// TestEveryPageIsLookedAt: a template without a page here would escape all tests below.
+func TestEveryPageIsLookedAt(t *testing.T) {
+	files, err := filepath.Glob(filepath.Join(repo.Root(t), "pkg/web/templates/*.html"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	for _, f := range files {
+		name := strings.TrimSuffix(filepath.Base(f), ".html")
+		if !slices.ContainsFunc(slices.Collect(maps.Keys(pages())), func(p string) bool { return strings.Split(p, ":")[0] == name }) && name != "layout" {
+			t.Errorf("no page for %s", f)
+		}
+	}
+	texts, err := os.ReadFile(filepath.Join(repo.Root(t), "pkg/web/locales/active.en.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range regexp.MustCompile(`"error\.([a-z_]+)_text"`).FindAllStringSubmatch(string(texts), -1) {
+		if title := `"error.` + m[1] + `":`; strings.Contains(string(texts), title) && !slices.Contains(messages(), m[1]) {
+			t.Errorf("no page for the error %s", m[1])
+		}
+	}
+}
+
+// names returns the pages in order, Envoy's own included.
+func names(t *testing.T) []string {
+	t.Helper()
+	all := slices.Collect(maps.Keys(pages()))
+	for name := range edgePages(t) {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// edgePages are what Envoy says by itself, its placeholders filled in.
+func edgePages(t *testing.T) map[string]string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(repo.Root(t), "pkg/edge/pages/*.html"))
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	all := map[string]string{}
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all["envoy: "+filepath.Base(f)] = regexp.MustCompile(`%[A-Z_]+(\([^)]*\))?%`).ReplaceAllString(string(content), "0")
+	}
+	return all
+}
+
+// site serves the pages as the services do, by ?page=; the language is the browser's.
+func site(t *testing.T, more map[string]string) string {
+	t.Helper()
+	renderer, err := web.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, raw := pages(), edgePages(t)
+	maps.Copy(raw, more)
+	mux := http.NewServeMux()
+	mux.Handle("GET "+contract.PathStatic, web.Static())
+	mux.HandleFunc("GET /page", func(w http.ResponseWriter, r *http.Request) {
+		name := r.URL.Query().Get("page")
+		if html, ok := raw[name]; ok {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			_, _ = w.Write([]byte(html))
+			return
+		}
+		r.Header.Set("Accept-Language", r.URL.Query().Get("lang"))
+		renderer.Page(w, r, http.StatusOK, all[name])
+	})
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return server.URL
+}
