@@ -15,6 +15,7 @@ type Cache struct {
 	size int
 
 	mu         sync.Mutex
+	keys       *keySet // that judged what is remembered
 	young, old map[[sha256.Size]byte]Pass
 }
 
@@ -33,17 +34,19 @@ func (c *Cache) Verify(token string, now time.Time) (Pass, State) {
 	if p, ok := c.get(key); ok {
 		return p.at(now)
 	}
+	keys := c.ring.keys.Load()
 	p, ok := c.ring.genuine(token)
 	if !ok {
 		return Pass{}, Bad
 	}
-	c.put(key, p)
+	c.put(key, p, keys)
 	return p.at(now)
 }
 
 func (c *Cache) get(key [sha256.Size]byte) (Pass, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forgetOldKeys()
 	p, ok := c.young[key]
 	if !ok {
 		p, ok = c.old[key]
@@ -51,11 +54,23 @@ func (c *Cache) get(key [sha256.Size]byte) (Pass, bool) {
 	return p, ok
 }
 
-func (c *Cache) put(key [sha256.Size]byte, p Pass) {
+func (c *Cache) put(key [sha256.Size]byte, p Pass, judgedBy *keySet) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.forgetOldKeys()
+	if c.keys != judgedBy {
+		return // the keys changed in between
+	}
 	if len(c.young) >= c.size {
 		c.young, c.old = map[[sha256.Size]byte]Pass{}, c.young
 	}
 	c.young[key] = p
+}
+
+// forgetOldKeys must be called with mu held. What a key that was taken off the ring had
+// signed is genuine no longer.
+func (c *Cache) forgetOldKeys() {
+	if now := c.ring.keys.Load(); now != c.keys {
+		c.keys, c.young, c.old = now, map[[sha256.Size]byte]Pass{}, nil
+	}
 }

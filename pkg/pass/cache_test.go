@@ -48,6 +48,31 @@ func TestCacheAnswersLikeTheRing(t *testing.T) {
 	}
 }
 
+// TestKeysAreReplacedWhileInUse: passes of an old key live on while it is on the ring;
+// when it is taken off, what is remembered of it is worthless too.
+func TestKeysAreReplacedWhileInUse(t *testing.T) {
+	_, first := newKey(t)
+	_, second := newKey(t)
+	r := ring(t, first)
+	c := NewCache(r, 10)
+	old := sign(t, r, New(alice(), "alice", now(), time.Minute))
+	for _, keys := range [][][]byte{{first}, {first, second}, {second, first}} {
+		r.Replace(ring(t, keys...))
+		for range 2 {
+			if _, state := c.Verify(old, now()); state != Valid {
+				t.Errorf("%v with %d keys", state, len(keys))
+			}
+		}
+	}
+	if fresh := sign(t, r, New(alice(), "alice", now(), time.Minute)); state(ring(t, second), fresh) != Valid {
+		t.Error("not signed with the first key")
+	}
+	r.Replace(ring(t, second))
+	if _, state := c.Verify(old, now()); state != Bad {
+		t.Errorf("%v by a key that was taken off", state)
+	}
+}
+
 func TestCacheConcurrently(t *testing.T) {
 	_, pemKey := newKey(t)
 	r := ring(t, pemKey)

@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-jose/go-jose/v4"
@@ -71,18 +72,26 @@ const (
 	Valid
 )
 
-// Ring is an ordered set of ES256 keys: the first signs, all verify.
+// Ring is an ordered set of ES256 keys: the first signs, all verify (pkg/keyring says in
+// which order). The keys can be replaced while the ring is in use.
 type Ring struct {
+	keys atomic.Pointer[keySet]
+}
+
+type keySet struct {
 	signer jose.Signer
 	public jose.JSONWebKeySet
 }
+
+// Replace makes r use the keys of other from now on.
+func (r *Ring) Replace(other *Ring) { r.keys.Store(other.keys.Load()) }
 
 // NewRing reads P-256 private keys in PEM ("PRIVATE KEY" or "EC PRIVATE KEY"), one each.
 func NewRing(pems ...[]byte) (*Ring, error) {
 	if len(pems) == 0 {
 		return nil, errors.New("a key ring needs at least one key")
 	}
-	r := &Ring{}
+	keys := &keySet{}
 	for i, data := range pems {
 		private, err := parseKey(data)
 		if err != nil {
@@ -94,19 +103,21 @@ func NewRing(pems ...[]byte) (*Ring, error) {
 			return nil, fmt.Errorf("pass key %d: %w", i+1, err)
 		}
 		public.KeyID = base64.RawURLEncoding.EncodeToString(thumb[:9])
-		if len(r.public.Key(public.KeyID)) > 0 {
+		if len(keys.public.Key(public.KeyID)) > 0 {
 			return nil, fmt.Errorf("pass key %d repeats another", i+1)
 		}
-		r.public.Keys = append(r.public.Keys, public)
+		keys.public.Keys = append(keys.public.Keys, public)
 		if i > 0 {
 			continue
 		}
-		r.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: private, KeyID: public.KeyID}},
+		keys.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: private, KeyID: public.KeyID}},
 			(&jose.SignerOptions{}).WithType("JWT"))
 		if err != nil {
 			return nil, fmt.Errorf("make signer: %w", err)
 		}
 	}
+	r := &Ring{}
+	r.keys.Store(keys)
 	return r, nil
 }
 
@@ -157,7 +168,7 @@ func (r *Ring) Sign(p Pass) (string, error) {
 	if display == "" {
 		display = p.Visitor.Name // Envoy would leave the header out
 	}
-	token, err := jwt.Signed(r.signer).Claims(claims{
+	token, err := jwt.Signed(r.keys.Load().signer).Claims(claims{
 		Issuer: contract.PassIssuer, Subject: contract.EncodeHeader(p.Visitor.Name), Owner: contract.EncodeHeader(p.Owner),
 		SessionID: p.SessionID, Admin: p.Visitor.Admin, DisplayName: contract.EncodeHeader(display), Issued: p.Issued.Unix(), Expires: p.Expires.Unix(),
 		SessionExpires: p.SessionExpires.Unix(), SinceMillis: p.Since.UnixMilli(),
@@ -187,7 +198,7 @@ func (r *Ring) genuine(token string) (Pass, bool) {
 	if err != nil || len(parsed.Headers) != 1 || parsed.Headers[0].KeyID == "" {
 		return Pass{}, false
 	}
-	keys := r.public.Key(parsed.Headers[0].KeyID)
+	keys := r.keys.Load().public.Key(parsed.Headers[0].KeyID)
 	if len(keys) != 1 {
 		return Pass{}, false
 	}
@@ -228,7 +239,7 @@ func (c claims) complete() bool {
 
 // JWKS returns the public keys as a JSON Web Key Set (RFC 7517) for Envoy's jwt_authn.
 func (r *Ring) JWKS() ([]byte, error) {
-	b, err := json.Marshal(r.public)
+	b, err := json.Marshal(r.keys.Load().public)
 	if err != nil {
 		return nil, fmt.Errorf("encode key set: %w", err)
 	}

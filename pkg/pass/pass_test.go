@@ -138,7 +138,7 @@ func TestO5_ForgedTokensAreBad(t *testing.T) {
 	r := ring(t, pemKey)
 	good := sign(t, r, New(alice(), "alice", now(), time.Minute))
 	parts := strings.Split(good, ".")
-	kid := r.public.Keys[0].KeyID
+	kid := r.keys.Load().public.Keys[0].KeyID
 	enc := base64.RawURLEncoding.EncodeToString
 	head := func(s string) string { return enc([]byte(s)) }
 
@@ -160,7 +160,9 @@ func TestO5_ForgedTokensAreBad(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return sign(t, &Ring{signer: s}, New(alice(), "alice", now(), time.Minute))
+		forger := &Ring{}
+		forger.keys.Store(&keySet{signer: s})
+		return sign(t, forger, New(alice(), "alice", now(), time.Minute))
 	}
 	forged["right kid, other key"] = withKey(other, kid, false)
 	forged["own key in the header"] = withKey(other, kid, true)
@@ -186,7 +188,7 @@ func TestIncompleteClaimsAreBad(t *testing.T) {
 			c[k] = v
 		}
 		change(c)
-		s, err := jwt.Signed(r.signer).Claims(c).Serialize()
+		s, err := jwt.Signed(r.keys.Load().signer).Claims(c).Serialize()
 		if err != nil {
 			t.Fatal(err)
 		}
