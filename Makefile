@@ -41,7 +41,6 @@ node: ## the one-node cluster itself: kill each part, cut the power, leave no tr
 
 .PHONY: bench bench-check
 bench: deps ## measure requests, propagation, memory and restarts beside peers; write docs/performance.md (15 min)
-	@test -n "$$(compgen -G "$${XDG_CACHE_HOME:-$$HOME/.cache}/perijove/onenode/*/bin/complete")" || go -C deploy/onenode run . build
 	go -C bench run ./load -doc
 	go -C bench run ./routes -doc
 bench-check: deps ## fail when a ratio of the benchmarks got worse (3 min)

@@ -17,6 +17,7 @@ import (
 type workload struct {
 	name  string
 	h2    bool
+	ws    bool
 	small bool
 	run   func(s *stack, t *target, requests []wrk.Request, d time.Duration) (sample, error)
 }
@@ -40,13 +41,16 @@ func workloads() []workload {
 		{name: smallH2, small: true, h2: true, run: http2("")},
 		{name: "1 MB reply, HTTP/1.1", run: http1("/big", 5)},
 		{name: "1 MB reply, HTTP/2", h2: true, run: http2("/big")},
-		{name: "websocket echo, HTTP/1.1", run: websockets(false)},
-		{name: "websocket echo, HTTP/2", h2: true, run: websockets(true)},
+		{name: "websocket echo, HTTP/1.1", ws: true, run: websockets(false)},
+		{name: "websocket echo, HTTP/2", h2: true, ws: true, run: websockets(true)},
 	}
 }
 
 func (s *stack) measures(w workload, t *target) bool {
-	if !w.small && (t.scale || s.quick || s.check) || w.h2 && (!t.h2 || s.quick || s.check) {
+	switch {
+	case s.quick || s.check:
+		return w.name == small
+	case t.scale && !w.small, w.h2 && !t.h2, w.h2 && w.ws && !t.h2ws:
 		return false
 	}
 	return true

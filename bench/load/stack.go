@@ -17,6 +17,7 @@ type target struct {
 	addr  string
 	proc  *rig.Proc
 	h2    bool // speaks HTTP/2
+	h2ws  bool // and websockets over it (RFC 8441)
 	// scale is set where only the number of users differs from another target: measured
 	// with small replies, or the run would take an hour.
 	scale bool
@@ -65,7 +66,7 @@ func build(r *rig.Rig, o options) (*stack, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.add(target{name: plainName, users: 1, addr: plain.Addr, proc: plain.Proc, h2: true})
+	s.add(target{name: plainName, users: 1, addr: plain.Addr, proc: plain.Proc, h2: true, h2ws: true})
 	if err := s.ours(); err != nil {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (s *stack) ours() error {
 		if err != nil {
 			return err
 		}
-		s.add(target{name: "ours, pass", users: n, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, scale: n != slices.Max(s.sizes())})
+		s.add(target{name: "ours, pass", users: n, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, h2ws: true, scale: n != slices.Max(s.sizes())})
 	}
 	if s.quick || s.check {
 		return nil
@@ -111,7 +112,7 @@ func (s *stack) ours() error {
 	if err != nil {
 		return err
 	}
-	s.add(target{name: "ours, passTTL 0", users: many, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true})
+	s.add(target{name: "ours, passTTL 0", users: many, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, h2ws: true})
 	return nil
 }
 

@@ -169,5 +169,5 @@ func between(doc, name, text string) (string, error) {
 	if !ok {
 		return "", fmt.Errorf("has no line %q", end)
 	}
-	return before + begin + "\n" + text + "\n" + end + after, nil
+	return before + begin + "\n" + strings.TrimSpace(text) + "\n\n" + end + after, nil
 }

@@ -104,7 +104,7 @@ func (k *Kube) Resume() { k.etcd.Resume(); k.api.Resume() }
 func clusterPrograms() (string, error) {
 	found, err := filepath.Glob(Cache("onenode", "*", "bin", "complete"))
 	if err != nil || len(found) == 0 {
-		return "", errors.New("kube-apiserver and etcd are not built yet; build them with: go run ./deploy/up deps && go -C deploy/onenode run . build")
+		return "", errors.New("kube-apiserver and etcd are not built yet; make up builds them, once")
 	}
 	newest, at := "", time.Time{}
 	for _, path := range found {
