@@ -251,7 +251,7 @@ func TestEitherXDSServerMayDie(t *testing.T) {
 		before, served := guests.Load(), requests.served.Load()
 		dies.stop()
 		f.within(40*time.Second, "all Envoys went to "+stays.name, func() bool { return stays.envoysOf() == "4" })
-		f.eventually("people came meanwhile", func() bool { return guests.Load() > before+50 && requests.served.Load() > served+50 })
+		f.eventually("people came meanwhile", func() bool { return guests.Load() > before+20 && requests.served.Load() > served+20 })
 		alive(dies.name + " is dead")
 		dies.restart()
 		f.eventually(dies.name+" is back", func() bool { return ready(dies.private) })

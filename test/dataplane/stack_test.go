@@ -228,10 +228,10 @@ func (s *stack) deletePod(name string) {
 // eventually waits for a condition; what says what is waited for.
 func (s *stack) eventually(what string, ok func() bool) {
 	s.t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			s.t.Fatalf("after 10 s still not: %s", what)
+			s.t.Fatalf("after 30 s still not: %s", what)
 		}
 		time.Sleep(5 * time.Millisecond)
 	}
