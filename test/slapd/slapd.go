@@ -21,6 +21,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -129,8 +130,24 @@ func (s *Server) Stop() {
 	s.once.Do(func() { _ = s.cmd.Process.Kill() })
 }
 
-// Log returns what slapd wrote so far: one line per operation, with its connection.
-func (s *Server) Log() string { return s.log.String() }
+// Log returns what slapd wrote about everything that it was asked before: one line per
+// operation, with its connection.
+func (s *Server) Log(t testing.TB) string {
+	t.Helper()
+	// The log comes through a pipe. Once this question is in it, all earlier ones are.
+	marker := fmt.Sprintf("(description=marker-%d)", time.Now().UnixNano())
+	request := ldap.NewSearchRequest(Base, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 1, 5, false, marker, []string{"1.1"}, nil)
+	if _, err := s.Admin(t).Search(request); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
+		if log := s.log.String(); strings.Contains(log, marker) {
+			return log
+		}
+	}
+	t.Fatal("the directory's log ended")
+	return ""
+}
 
 // Admin returns a connection that may change everything, until the test ends.
 func (s *Server) Admin(t testing.TB) *ldap.Conn {

@@ -330,7 +330,10 @@ func TestL7_NoIdentityBleed(t *testing.T) {
 	}
 	wg.Wait()
 	service, people := 0, 0
-	for conn, ops := range operations(server.Log()) {
+	for conn, ops := range operations(server.Log(t)) {
+		if strings.Contains(ops[0], slapd.AdminDN) {
+			continue // the test itself
+		}
 		isService := strings.Contains(ops[0], slapd.BindDN)
 		for i, op := range ops {
 			switch {
@@ -359,14 +362,14 @@ func TestL1_OneEscapedSearch(t *testing.T) {
 	for name, want := range map[string]string{
 		"*": `\2A`, "a*": `a\2A`, "alice)(uid=*": `alice\29\28uid=\2A`, "*)(|(uid=*": `\2A\29\28|\28uid=\2A`, `\2a`: `\5C2a`,
 	} {
-		before := len(server.Log())
+		before := len(server.Log(t))
 		if _, err := login.Check(context.Background(), name, "alice-password"); !errors.Is(err, identity.ErrCredentials) {
 			t.Errorf("%q: %v", name, err)
 		}
 		var searches []string
-		for _, ops := range operations(server.Log()[before:]) {
+		for _, ops := range operations(server.Log(t)[before:]) {
 			for _, op := range ops {
-				if strings.HasPrefix(op, "SRCH") {
+				if strings.HasPrefix(op, "SRCH") && !strings.Contains(op, "marker-") {
 					searches = append(searches, op)
 				}
 			}
