@@ -112,6 +112,8 @@ func HubPages() []HubPage {
 		{Segment: "api", Upstream: UpstreamHub},
 		{Segment: "user", Upstream: UpstreamHub},
 		{Segment: "user-redirect", Upstream: UpstreamHub},
+		{Segment: "token", Upstream: UpstreamLogin},
+		{Segment: "sessions", Upstream: UpstreamLogin},
 		{Segment: "login", Upstream: UpstreamLogin, Open: true},
 		{Segment: "logout", Upstream: UpstreamLogin, Open: true},
 		{Segment: "oauth_login", Upstream: UpstreamLogin, Open: true},

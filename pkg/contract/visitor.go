@@ -10,6 +10,9 @@ const (
 	// and not a session, let the request in: no form token is needed then, since no
 	// browser adds an Authorization header by itself.
 	HeaderScopes = "x-perijove-scopes"
+	// HeaderByToken is "true" on requests to a server that an API token let in. No cookie
+	// was involved, so the server need not ask for its own form token.
+	HeaderByToken = "x-perijove-by-token"
 )
 
 // Pages where people see and end what is theirs.
@@ -17,3 +20,7 @@ const (
 	PathToken    = "/hub/token"
 	PathSessions = "/hub/sessions"
 )
+
+// PatternOwnAPI matches (RE2, the whole path) the part of the REST API that authz answers,
+// since it keeps tokens and sessions. The rest is the spawner's.
+const PatternOwnAPI = `/hub/api/users/[^/]+/(tokens(/[^/]+)?|sessions)`

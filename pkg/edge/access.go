@@ -172,7 +172,7 @@ func extAuthz() *authzv3.ExtAuthz {
 		DecoderHeaderMutationRules: &mutationrulesv3.HeaderMutationRules{
 			DisallowIsError: wrapperspb.Bool(true),
 			DisallowAll:     wrapperspb.Bool(true),
-			AllowExpression: &matcherv3.RegexMatcher{Regex: `x-perijove-(user|display-name|admin|xsrf)`},
+			AllowExpression: &matcherv3.RegexMatcher{Regex: `x-perijove-(user|display-name|admin|xsrf|session|scopes|by-token)|authorization`},
 		},
 	}
 }

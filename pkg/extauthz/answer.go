@@ -48,6 +48,9 @@ func answer(req Request, v Verdict, pages *web.Renderer) *authv3.CheckResponse {
 		add("cache-control", "no-store")
 		add("x-content-type-options", "nosniff")
 	}
+	if v.Status == http.StatusServiceUnavailable {
+		add("retry-after", "10")
+	}
 	for _, c := range v.SetCookies {
 		headers = append(headers, appended("set-cookie", c))
 	}
@@ -104,6 +107,10 @@ func page(req Request, v Verdict) web.Message {
 		m.ActionURL, m.Action = contract.PathLogin, "error.login"
 	case ReasonCrossOrigin:
 		m.Title, m.Text = "error.xsrf", "error.xsrf_text"
+	case ReasonStale:
+		m.Title, m.Text = "error.unavailable", "error.unavailable_text"
+	case ReasonBadToken, ReasonScope:
+		m.Title, m.Text = "error.forbidden", "error.token_text"
 	default:
 		m.Title, m.Text = "error.bad_request", "error.bad_request_text"
 	}
@@ -118,6 +125,9 @@ func message(v Verdict) string {
 		ReasonCrossOrigin: "The request came from another site. Requests that change something must come from this one.",
 		ReasonDuplicate:   "There are several cookies of one name. Delete the cookies of this site and log in again.",
 		ReasonMalformed:   "The request could not be understood.",
+		ReasonBadToken:    "The API token is unknown, expired or revoked.",
+		ReasonScope:       "The scopes of this API token, or its owner's rights, do not cover this request.",
+		ReasonStale:       "It is not known just now which sessions were ended. Try again in a minute.",
 	}[v.Reason]
 	if text == "" {
 		text = http.StatusText(v.Status)

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
@@ -15,6 +16,8 @@ import (
 	"github.com/perijove/perijove/pkg/policy"
 	"github.com/perijove/perijove/pkg/redirect"
 	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/tokens"
 )
 
 // Reason names what a verdict rests on: a label for metrics and the audit log.
@@ -30,6 +33,9 @@ const (
 	ReasonMalformed   Reason = "malformed"
 	ReasonLogout      Reason = "logout"
 	ReasonSlash       Reason = "missing_slash"
+	ReasonBadToken    Reason = "bad_token"
+	ReasonScope       Reason = "scope"
+	ReasonStale       Reason = "stale_revocations"
 )
 
 // Header is one header to set.
@@ -61,13 +67,31 @@ type Decider struct {
 	// same ring.
 	Passes *pass.Ring
 	Seen   *pass.Cache
-	// Revoked reports from memory whether a session is over before its time.
-	Revoked func(id, user string, since time.Time) bool
+	// Standing knows which sessions and tokens still stand.
+	Standing Standing
+	// API says which scope a path of the REST API needs.
+	API *tokens.Rules
 	// Site is our own scheme and hosts: what an Origin header of our own pages says, and
 	// whether cookies are Secure.
 	Site origin.Site
 	// PassTTL is how long somebody may go on after a revocation (pass.New); 0 for not at all.
 	PassTTL time.Duration
+}
+
+// Standing answers from memory (*standing.Keeper).
+type Standing interface {
+	// Over reports whether a session is over before its time.
+	Over(id, user string, since time.Time) bool
+	// Current is user as the directory described them last.
+	Current(user identity.User) identity.User
+	// Token returns the owner of a living API token, and the token.
+	Token(token string) (owner identity.User, t accounts.Token, ok bool)
+	// Seen and UsedToken note what was let in.
+	Seen(use standing.Use)
+	UsedToken(owner string, t accounts.Token)
+	// Stale reports whether revocations may be unknown; Refuse that nobody is let in then.
+	Stale() bool
+	Refuse() bool
 }
 
 // Decide judges one request at now.
@@ -77,10 +101,20 @@ func (d *Decider) Decide(req Request, now time.Time) Verdict {
 	if !d.Site.Answers(req.Host) {
 		return refuse(req, ReasonMalformed, http.StatusForbidden)
 	}
+	if d.unsure(req) {
+		return refuse(req, ReasonStale, http.StatusServiceUnavailable)
+	}
+	token, byToken := ownToken(req)
 	switch req.Kind {
 	case contract.KindServer:
+		if byToken {
+			return d.serverByToken(req, token)
+		}
 		return d.server(req, now)
 	case contract.KindHub:
+		if byToken {
+			return d.hubByToken(req, token)
+		}
 		return d.hub(req, now)
 	case contract.KindLogout:
 		return Verdict{Reason: ReasonLogout, Status: http.StatusFound, Location: contract.PathLogout}
@@ -100,8 +134,9 @@ func (d *Decider) hub(req Request, now time.Time) Verdict {
 	if policy.Decide(s.User, policy.Request{Kind: policy.Hub}) != policy.Enter {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(s.User)
 	}
+	d.seen(req, s)
 	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Set: identityHeaders(s.User)}
-	v.Set = append(v.Set, Header{contract.HeaderXSRF, d.Sessions.XSRF(s)})
+	v.Set = append(v.Set, Header{contract.HeaderXSRF, d.Sessions.XSRF(s)}, Header{contract.HeaderSession, s.ID})
 	if s.User.Admin {
 		v.Set = append(v.Set, Header{contract.HeaderAdmin, "true"})
 	} else {
@@ -129,6 +164,7 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 	if crossOrigin(req, d.Site) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(p.Visitor)
 	}
+	d.seen(req, session.Session{User: p.Visitor, ID: p.SessionID, Since: p.Since, Expires: p.SessionExpires})
 	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: p.Visitor}
 	if renew {
 		token, err := d.Passes.Sign(p.Renew(now, d.PassTTL))
@@ -161,9 +197,10 @@ func (d *Decider) visitor(req Request, now time.Time) (p pass.Pass, renew bool, 
 		return pass.Pass{}, false, err
 	}
 	p, state := d.Seen.Verify(token, now)
-	if state == pass.Bad || p.Owner != req.Owner || d.Revoked(p.SessionID, p.Visitor.Name, p.Since) {
+	if state == pass.Bad || p.Owner != req.Owner || d.Standing.Over(p.SessionID, p.Visitor.Name, p.Since) {
 		return pass.Pass{}, false, session.ErrInvalid
 	}
+	p.Visitor = d.Standing.Current(p.Visitor)
 	return p, state == pass.Expired, nil
 }
 
@@ -177,11 +214,34 @@ func (d *Decider) session(req Request, now time.Time) (session.Session, error) {
 	if err != nil {
 		return session.Session{}, err
 	}
-	if d.Revoked(s.ID, s.User.Name, s.Since) {
+	if d.Standing.Over(s.ID, s.User.Name, s.Since) {
 		return session.Session{}, session.ErrInvalid
 	}
+	s.User = d.Standing.Current(s.User)
 	return s, nil
 }
+
+// unsure reports whether a request must wait until it is known again who was revoked
+// (V7). What changes something at the hub never goes on blindly, whatever the mode.
+func (d *Decider) unsure(req Request) bool {
+	if req.Kind != contract.KindServer && req.Kind != contract.KindHub {
+		return false
+	}
+	return d.Standing.Refuse() || req.Kind == contract.KindHub && !safeMethod(req.Method) && d.Standing.Stale()
+}
+
+// seen notes that a session was used.
+func (d *Decider) seen(req Request, s session.Session) {
+	d.Standing.Seen(standing.Use{
+		User: s.User.Name, Active: active(req),
+		Session: accounts.Session{ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires},
+	})
+}
+
+// active reports whether a person is behind a request: they opened a page, or something
+// is to be changed. What a page of JupyterLab fetches by itself, and the websockets that
+// it opens again after each break, say nothing about anybody looking at it.
+func active(req Request) bool { return !safeMethod(req.Method) || isPage(req) }
 
 // identityHeaders say who the visitor is, percent-encoded so that no name can end a
 // header line. An empty value would not overwrite anything in Envoy, hence the name.

@@ -15,11 +15,14 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/tokens"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -29,7 +32,40 @@ const lifetime = time.Hour
 // house is a Decider with its keys, and cookies to try on it.
 type house struct {
 	*Decider
-	revoked map[string]bool
+	*people
+}
+
+// people is a Standing that tests write by hand.
+type people struct {
+	revoked       map[string]bool // by session ID or user name
+	now           map[string]identity.User
+	tokens        map[string]owned
+	uses          []standing.Use
+	used          []string // token IDs
+	stale, strict bool
+}
+
+type owned struct {
+	owner identity.User
+	token accounts.Token
+}
+
+func (p *people) Over(id, user string, _ time.Time) bool { return p.revoked[id] || p.revoked[user] }
+func (p *people) Seen(use standing.Use)                  { p.uses = append(p.uses, use) }
+func (p *people) UsedToken(_ string, t accounts.Token)   { p.used = append(p.used, t.ID) }
+func (p *people) Stale() bool                            { return p.stale }
+func (p *people) Refuse() bool                           { return p.stale && p.strict }
+
+func (p *people) Current(u identity.User) identity.User {
+	if now, ok := p.now[u.Name]; ok {
+		return now
+	}
+	return u
+}
+
+func (p *people) Token(token string) (identity.User, accounts.Token, bool) {
+	t, ok := p.tokens[token]
+	return t.owner, t.token, ok
 }
 
 func newHouse(t testing.TB) house {
@@ -54,10 +90,10 @@ func newHouse(t testing.TB) house {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := house{revoked: map[string]bool{}}
+	h := house{people: &people{revoked: map[string]bool{}, now: map[string]identity.User{}, tokens: map[string]owned{}}}
 	h.Decider = &Decider{
 		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, 100), Site: site, PassTTL: time.Minute,
-		Revoked: func(id, user string, _ time.Time) bool { return h.revoked[id] || h.revoked[user] },
+		Standing: h.people, API: tokens.NewRules(),
 	}
 	return h
 }
@@ -277,7 +313,7 @@ func TestHub(t *testing.T) {
 	}
 	want := Verdict{
 		Allow: true, Reason: ReasonAllowed, Status: 200, User: user("alice"), Remove: []string{contract.HeaderAdmin},
-		Set: []Header{{contract.HeaderUser, "alice"}, {contract.HeaderDisplayName, "ALICE"}, {contract.HeaderXSRF, h.Sessions.XSRF(opened)}},
+		Set: []Header{{contract.HeaderUser, "alice"}, {contract.HeaderDisplayName, "ALICE"}, {contract.HeaderXSRF, h.Sessions.XSRF(opened)}, {contract.HeaderSession, opened.ID}},
 	}
 	if diff := cmp.Diff(want, v, cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)

@@ -18,7 +18,7 @@ type Request struct {
 	Host string
 	// Header values as the client sent them; several of one name are joined by Envoy.
 	Cookie, Accept, AcceptLanguage, Origin, Upgrade string
-	FetchSite, FetchMode                            string
+	FetchSite, FetchMode, Authorization             string
 	RequestID                                       string
 }
 
@@ -35,7 +35,7 @@ func translate(check *authv3.CheckRequest) (Request, error) {
 	return Request{
 		Kind: ext[contract.ExtKind], Owner: ext[contract.ExtOwner], Server: ext[contract.ExtServer], Prefix: ext[contract.ExtPrefix],
 		Method: http.GetMethod(), Path: http.GetPath(), Host: http.GetHost(),
-		Cookie: h["cookie"], Accept: h["accept"], AcceptLanguage: h["accept-language"], Origin: h["origin"], Upgrade: h["upgrade"],
+		Cookie: h["cookie"], Accept: h["accept"], AcceptLanguage: h["accept-language"], Origin: h["origin"], Upgrade: h["upgrade"], Authorization: h["authorization"],
 		FetchSite: h["sec-fetch-site"], FetchMode: h["sec-fetch-mode"], RequestID: h[contract.HeaderRequestID],
 	}, nil
 }

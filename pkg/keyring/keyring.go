@@ -61,11 +61,7 @@ func Files(patterns []string, now time.Time) ([]string, error) {
 		if len(found) == 0 {
 			return nil, fmt.Errorf("key files %q: there is none", pattern)
 		}
-		for _, path := range found {
-			if !slices.Contains(all, path) {
-				all = append(all, path)
-			}
-		}
+		all = append(all, found...)
 	}
 	return Order(all, now), nil
 }

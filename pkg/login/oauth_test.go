@@ -29,11 +29,11 @@ func withProviders(t *testing.T) (s *site, one, two *hostileop.OP) {
 	client := fake.NewClientset()
 	log := slog.New(slog.NewJSONHandler(s.log, nil))
 	ended := revocation.New(client, "perijove", "revocations", now, log)
-	s.Revoked = ended
 	s.Standing = standing.New(standing.Settings{
 		Accounts: accounts.New(client, "perijove", "perijove", now, log), Revoked: ended,
 		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: now, Log: log,
 	}, prometheus.NewRegistry())
+	s.Revoked = s.Standing
 	site, err := origin.Parse("https://hub.test", []string{"other.test"})
 	if err != nil {
 		t.Fatal(err)

@@ -35,10 +35,10 @@ const (
 // Checker says who has this name and password, or fails with one of identity's errors.
 type Checker func(ctx context.Context, username, password string) (identity.User, error)
 
-// Revocations is the list of ended sessions (*revocation.Store).
+// Revocations knows which sessions are over and ends them (*standing.Keeper).
 type Revocations interface {
-	Revoked(id, user string, since time.Time) bool
-	RevokeSession(ctx context.Context, id string, until time.Time) error
+	Over(id, user string, since time.Time) bool
+	EndSession(ctx context.Context, user, id string, expires time.Time) error
 }
 
 // Settings is what the pages need.
@@ -133,8 +133,11 @@ func (p *Pages) live(r *http.Request) []session.Session {
 
 func (p *Pages) open(value string) (session.Session, bool) {
 	s, err := p.Sessions.Open(value, p.Now())
-	if err != nil || p.Revoked.Revoked(s.ID, s.User.Name, s.Since) {
+	if err != nil || p.Revoked.Over(s.ID, s.User.Name, s.Since) {
 		return session.Session{}, false
+	}
+	if p.Standing != nil {
+		s.User = p.Standing.Current(s.User)
 	}
 	return s, true
 }
@@ -147,7 +150,7 @@ func cookieHeader(r *http.Request) string { return strings.Join(r.Header.Values(
 func (p *Pages) revoke(ctx context.Context, s session.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellReplicas)
 	defer cancel()
-	if err := p.Revoked.RevokeSession(ctx, s.ID, s.Expires); err != nil {
+	if err := p.Revoked.EndSession(ctx, s.User.Name, s.ID, s.Expires); err != nil {
 		p.Log.ErrorContext(ctx, "a logout is known to this replica only, for now", "user", s.User.Name, "error", err)
 	}
 }

@@ -37,14 +37,14 @@ type revoked struct {
 	err error
 }
 
-func (r *revoked) Revoked(id, _ string, _ time.Time) bool {
+func (r *revoked) Over(id, _ string, _ time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	_, ok := r.ids[id]
 	return ok
 }
 
-func (r *revoked) RevokeSession(_ context.Context, id string, until time.Time) error {
+func (r *revoked) EndSession(_ context.Context, _, id string, until time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.ids[id] = until

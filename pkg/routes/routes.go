@@ -129,9 +129,13 @@ func scope(s Settings, key string, servers []*routev3.Route) Scope {
 	}
 	var list []*routev3.Route
 	for _, page := range contract.HubPages() {
-		if page.Segment == key {
-			list = append(list, hubRoute(page))
+		if page.Segment != key {
+			continue
 		}
+		if contract.PathHub+key == contract.PathAPI {
+			list = append(list, ownAPIRoute())
+		}
+		list = append(list, hubRoute(page))
 	}
 	// A named server's prefix is longer than its owner's: longest first.
 	slices.SortStableFunc(servers, func(a, b *routev3.Route) int {
@@ -185,6 +189,23 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 		}},
 		RequestHeadersToAdd:  clientAddress(page.Upstream),
 		TypedPerFilterConfig: filters,
+	}
+}
+
+// ownAPIRoute leads to the part of the REST API that authz answers.
+func ownAPIRoute() *routev3.Route {
+	return &routev3.Route{
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
+			SafeRegex: &matcherv3.RegexMatcher{Regex: contract.PatternOwnAPI},
+		}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
+			Timeout:          durationpb.New(hubTimeout),
+		}},
+		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
+		TypedPerFilterConfig: map[string]*anypb.Any{
+			ExtAuthzFilter: pack(checkSettings(map[string]string{contract.ExtKind: contract.KindHub})),
+		},
 	}
 }
 

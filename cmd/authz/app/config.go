@@ -2,10 +2,8 @@ package app
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
-	"os"
 	"time"
 
 	"github.com/perijove/perijove/pkg/config"
@@ -13,7 +11,6 @@ import (
 	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/mtls"
 	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/serve"
 	"github.com/perijove/perijove/pkg/service"
 	"github.com/perijove/perijove/pkg/session"
@@ -33,18 +30,29 @@ type Config struct {
 	// TLS is needed when an address of Listen is TCP; only the gateway's certificate
 	// is let in.
 	TLS mtls.Files `yaml:"tls"`
-	// SessionKeyFiles each hold a secret of at least 32 random bytes. The first seals
-	// sessions, all open them: rotate by appending everywhere, then moving to the front.
+	// SessionKeyFiles each hold a secret of at least 32 random bytes; patterns such as
+	// /keys/session*.key stand for all files that match. One seals sessions, all open them
+	// (pkg/keyring says which). The files may change while the service runs.
 	SessionKeyFiles []string `yaml:"sessionKeyFiles"`
-	// PassKeyFiles each hold a P-256 private key in PEM. The first signs, all verify.
+	// PassKeyFiles each hold a P-256 private key in PEM, named and used likewise.
 	PassKeyFiles []string `yaml:"passKeyFiles"`
 	// SessionLifetime is how long a login lasts, from 1m to 744h; 12h by default.
 	SessionLifetime time.Duration `yaml:"sessionLifetime"`
+	// SessionIdle is how long a session lives that nobody uses, from 5m; 2h by default. As
+	// long as SessionLifetime means that only that counts.
+	SessionIdle time.Duration `yaml:"sessionIdle"`
+	// Recheck is how often the directory or provider is asked again about people who are
+	// active, from 1m to 1h; 5m by default.
+	Recheck time.Duration `yaml:"recheck"`
+	// RevocationMode says what holds while it is not known which sessions were ended, since
+	// the Kubernetes API has been away for more than a minute: "best_effort" (the last known
+	// state; the default) or "strict" (nobody is let in).
+	RevocationMode string `yaml:"revocationMode"`
 	// PassTTL is how long somebody may go on after a revocation, because Envoy judges
 	// passes by itself: from 2s to 10m, or 0 to ask here about every request (then the
 	// xds-server's envoy.checkPasses is false). 60s by default.
 	PassTTL time.Duration `yaml:"passTTL"`
-	// Kubernetes says where ended sessions are kept.
+	// Kubernetes says where ended sessions and people's accounts are kept.
 	Kubernetes Kubernetes `yaml:"kubernetes"`
 	// LDAP is the directory that knows people and passwords; may be left out when there
 	// are providers.
@@ -59,14 +67,23 @@ type Listen struct {
 	HTTP string `yaml:"http"` // /hub/login, /hub/logout, /hub/static/
 }
 
-// Kubernetes names the one object that authz reads and writes.
+// Kubernetes names the objects that authz reads and writes.
 type Kubernetes struct {
 	Kubeconfig       string `yaml:"kubeconfig"` // empty = the pod's service account
 	Namespace        string `yaml:"namespace"`
 	RevocationSecret string `yaml:"revocationSecret"`
+	// AccountsNamespace is where each person's account is a Secret; empty means Namespace.
+	// Release tells the accounts of several installations apart.
+	AccountsNamespace string `yaml:"accountsNamespace"`
+	Release           string `yaml:"release"`
 }
 
-const maxSessionLifetime = 31 * 24 * time.Hour
+const (
+	maxSessionLifetime = 31 * 24 * time.Hour
+
+	strict     = "strict"
+	bestEffort = "best_effort"
+)
 
 // Defaults returns the configuration that a file is read over.
 func Defaults() Config {
@@ -74,8 +91,11 @@ func Defaults() Config {
 		Listen:          Listen{GRPC: "unix:/run/perijove/authz.sock", HTTP: "unix:/run/perijove/login.sock"},
 		PrivateListen:   ":9102",
 		SessionLifetime: 12 * time.Hour,
+		SessionIdle:     2 * time.Hour,
+		Recheck:         5 * time.Minute,
+		RevocationMode:  bestEffort,
 		PassTTL:         time.Minute,
-		Kubernetes:      Kubernetes{RevocationSecret: "perijove-revocations"},
+		Kubernetes:      Kubernetes{RevocationSecret: "perijove-revocations", Release: "perijove"},
 	}
 }
 
@@ -87,7 +107,7 @@ func (c Config) Validate() error {
 	} else if _, err := origin.Parse(c.PublicURL, c.ExtraHosts); err != nil {
 		f.Addf("extraHosts", "%v", err)
 	}
-	f.Required(map[string]string{"kubernetes.namespace": c.Kubernetes.Namespace, "kubernetes.revocationSecret": c.Kubernetes.RevocationSecret})
+	f.Required(map[string]string{"kubernetes.namespace": c.Kubernetes.Namespace, "kubernetes.revocationSecret": c.Kubernetes.RevocationSecret, "kubernetes.release": c.Kubernetes.Release})
 	listen(&f, "listen.grpc", c.Listen.GRPC, true)
 	listen(&f, "listen.http", c.Listen.HTTP, true)
 	listen(&f, "privateListen", c.PrivateListen, false)
@@ -95,6 +115,9 @@ func (c Config) Validate() error {
 		c.TLS.Validate("tls", &f)
 	}
 	f.Check(c.SessionLifetime >= time.Minute && c.SessionLifetime <= maxSessionLifetime, "sessionLifetime", "must be between 1m and 744h")
+	f.Check(c.SessionIdle >= 5*time.Minute && c.SessionIdle <= c.SessionLifetime || c.SessionIdle == c.SessionLifetime, "sessionIdle", "must be between 5m and sessionLifetime")
+	f.Check(c.Recheck >= time.Minute && c.Recheck <= time.Hour, "recheck", "must be between 1m and 1h")
+	f.Check(c.RevocationMode == strict || c.RevocationMode == bestEffort, "revocationMode", "must be strict or best_effort")
 	f.Check(c.PassTTL == 0 || (c.PassTTL >= 2*time.Second && c.PassTTL <= 10*time.Minute), "passTTL", "must be 0 or between 2s and 10m")
 	if len(c.SessionKeyFiles) == 0 {
 		f.Addf("sessionKeyFiles", "needs at least one file with %d random bytes", session.MinSecret)
@@ -123,32 +146,6 @@ func listen(f *config.Faults, key, addr string, unixToo bool) {
 	if _, _, err := net.SplitHostPort(addr); err != nil {
 		f.Addf(key, "must be host:port%s", map[bool]string{true: " or unix:/path"}[unixToo])
 	}
-}
-
-func (c Config) sessionRing() (*session.Ring, error) {
-	var secrets [][]byte
-	var all []error
-	for _, path := range c.SessionKeyFiles {
-		secret, err := config.SecretFile(path, session.MinSecret)
-		secrets, all = append(secrets, secret), append(all, err)
-	}
-	if err := errors.Join(all...); err != nil {
-		return nil, err
-	}
-	return session.NewRing(secrets...)
-}
-
-func (c Config) passRing() (*pass.Ring, error) {
-	var pems [][]byte
-	var all []error
-	for _, path := range c.PassKeyFiles {
-		pem, err := os.ReadFile(path)
-		pems, all = append(pems, pem), append(all, err)
-	}
-	if err := errors.Join(all...); err != nil {
-		return nil, err
-	}
-	return pass.NewRing(pems...)
 }
 
 // Main runs the service; see service.Main for the exit code.

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
@@ -18,12 +17,12 @@ import (
 	"github.com/perijove/perijove/pkg/extauthz"
 	"github.com/perijove/perijove/pkg/kube"
 	"github.com/perijove/perijove/pkg/login"
-	"github.com/perijove/perijove/pkg/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
-	"github.com/perijove/perijove/pkg/revocation"
+	"github.com/perijove/perijove/pkg/selfservice"
 	"github.com/perijove/perijove/pkg/serve"
 	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/tokens"
 	"github.com/perijove/perijove/pkg/web"
 )
 
@@ -63,15 +62,17 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	}
 	reg := telemetry.NewRegistry()
 	ready := telemetry.NewHealth("revocations", "listening")
-	revoked := revocation.New(client, cfg.Kubernetes.Namespace, cfg.Kubernetes.RevocationSecret, time.Now, log)
-	watchMetrics(reg, revoked)
+	directory, providers := cfg.directory(), cfg.providers(sessions)
+	everybody := newPeople(cfg, client, directory, providers, reg, log)
 	checks := extauthz.NewServer(&extauthz.Decider{
-		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, passCache), Revoked: revoked.Revoked, Site: site, PassTTL: cfg.PassTTL,
+		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, passCache), Standing: everybody.standing, API: tokens.NewRules(),
+		Site: site, PassTTL: cfg.PassTTL,
 	}, renderer, time.Now, log, reg)
 	pages := login.New(login.Settings{
-		Check: ldaplogin.New(cfg.LDAP).Check, Method: "ldap", Sessions: sessions, Passes: passes, Revoked: revoked,
-		Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Secure: site.Secure(), Now: time.Now, Log: log,
-	}, renderer, reg)
+		Check: checker(directory), Method: methodLDAP, Providers: providers, Standing: everybody.standing, Revoked: everybody.standing, Site: site,
+		Sessions: sessions, Passes: passes, Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Secure: site.Secure(), Now: time.Now, Log: log,
+	}, renderer, reg).Handler()
+	(&selfservice.Pages{Keeper: everybody.standing, Web: renderer, Now: time.Now, Log: log}).Register(pages)
 
 	g, ctx := errgroup.WithContext(ctx)
 	private, err := serve.Listen(cfg.PrivateListen)
@@ -81,13 +82,12 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	g.Go(func() error {
 		return serve.HTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg), log)
 	})
-	g.Go(func() error { return revoked.Run(ctx) })
+	everybody.run(ctx, g)
+	followKeys(ctx, g, cfg, sessions, passes, log)
 	g.Go(func() error {
 		// Nobody is let in before the list of ended sessions is known: a restart would
 		// revive them. Envoy answers 503 meanwhile, and new replicas are not ready.
-		select {
-		case <-revoked.Synced():
-		case <-ctx.Done():
+		if !everybody.known(ctx) {
 			return nil
 		}
 		ready.Set("revocations", nil)
@@ -98,7 +98,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		if err != nil {
 			return fmt.Errorf("login pages: %w", err)
 		}
-		handler := telemetry.HTTP(log, reg, "authz", pages.Handler())
+		handler := telemetry.HTTP(log, reg, "authz", pages)
 		g.Go(func() error { return serve.HTTP(ctx, "login", l, conf, handler, log) })
 		ready.Set("listening", nil)
 		return nil
@@ -122,17 +122,4 @@ func serveChecks(ctx context.Context, g *errgroup.Group, cfg Config, checks *ext
 	context.AfterFunc(ctx, status.Shutdown)
 	g.Go(func() error { return serve.GRPC(ctx, "ext_authz", l, srv, serve.Grace, log) })
 	return nil
-}
-
-func watchMetrics(reg prometheus.Registerer, revoked *revocation.Store) {
-	reg.MustRegister(
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "perijove_authz_revocation_watch_errors_total",
-			Help: "Failed attempts to follow the list of ended sessions. Rising: logouts elsewhere are not seen here.",
-		}, func() float64 { return float64(revoked.WatchErrors()) }),
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "perijove_authz_revocations_unwritten",
-			Help: "Ended sessions that only this replica knows.",
-		}, func() float64 { return float64(revoked.Unwritten()) }),
-	)
 }

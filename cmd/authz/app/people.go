@@ -1,0 +1,123 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes"
+
+	"github.com/perijove/perijove/pkg/accounts"
+	"github.com/perijove/perijove/pkg/login"
+	"github.com/perijove/perijove/pkg/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/login/oidclogin"
+	"github.com/perijove/perijove/pkg/revocation"
+	"github.com/perijove/perijove/pkg/standing"
+)
+
+// Names of ways to log in, as they are kept in sessions and accounts.
+const (
+	methodLDAP = "ldap"
+	methodOIDC = "oidc"
+)
+
+// people is what this replica knows of everybody.
+type people struct {
+	accounts *accounts.Store
+	revoked  *revocation.Store
+	standing *standing.Keeper
+}
+
+func newPeople(cfg Config, client kubernetes.Interface, directory *ldaplogin.Login, providers []*oidclogin.Provider, reg prometheus.Registerer, log *slog.Logger) people {
+	k := cfg.Kubernetes
+	namespace := k.AccountsNamespace
+	if namespace == "" {
+		namespace = k.Namespace
+	}
+	p := people{
+		accounts: accounts.New(client, namespace, k.Release, time.Now, log),
+		revoked:  revocation.New(client, k.Namespace, k.RevocationSecret, time.Now, log),
+	}
+	recheck := map[string]standing.Recheck{}
+	if directory != nil {
+		recheck[methodLDAP] = recheckIn(directory)
+	}
+	if len(providers) > 0 {
+		recheck[methodOIDC] = recheckAt(providers)
+	}
+	p.standing = standing.New(standing.Settings{
+		Accounts: p.accounts, Revoked: p.revoked, Idle: cfg.SessionIdle, Lifetime: cfg.SessionLifetime,
+		Recheck: recheck, Every: cfg.Recheck, Strict: cfg.RevocationMode == strict, Now: time.Now, Log: log,
+	}, reg)
+	watchMetrics(reg, p.revoked)
+	return p
+}
+
+// run keeps what is known up to date until ctx is done.
+func (p people) run(ctx context.Context, g *errgroup.Group) {
+	g.Go(func() error { return p.revoked.Run(ctx) })
+	g.Go(func() error { return p.accounts.Run(ctx) })
+	g.Go(func() error {
+		if !p.known(ctx) {
+			return nil
+		}
+		return p.standing.Run(ctx)
+	})
+}
+
+// known waits until all that was ever ended is known; false when ctx is done before.
+func (p people) known(ctx context.Context) bool {
+	for _, synced := range []<-chan struct{}{p.revoked.Synced(), p.accounts.Synced()} {
+		select {
+		case <-synced:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return true
+}
+
+// directory is what checks passwords; nil when there are only providers.
+func (c Config) directory() *ldaplogin.Login {
+	if !c.hasLDAP() {
+		return nil
+	}
+	return ldaplogin.New(c.LDAP)
+}
+
+func checker(directory *ldaplogin.Login) login.Checker {
+	if directory == nil {
+		return nil
+	}
+	return directory.Check
+}
+
+// recheckIn looks a person up in the directory again, by the canonical name that the
+// account is linked to.
+func recheckIn(directory *ldaplogin.Login) standing.Recheck {
+	return func(ctx context.Context, a accounts.Account, since time.Time) (standing.Answer, error) {
+		name := a.Name
+		for _, link := range a.Links {
+			if link.Issuer == accounts.LDAP {
+				name = link.Subject
+			}
+		}
+		user, err := directory.Recheck(ctx, name, since)
+		return standing.Answer{User: user}, err
+	}
+}
+
+func watchMetrics(reg prometheus.Registerer, revoked *revocation.Store) {
+	reg.MustRegister(
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "perijove_authz_revocation_watch_errors_total",
+			Help: "Failed attempts to follow the list of ended sessions. Rising: logouts elsewhere are not seen here.",
+		}, func() float64 { return float64(revoked.WatchErrors()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "perijove_authz_revocations_unwritten",
+			Help: "Ended sessions that only this replica knows.",
+		}, func() float64 { return float64(revoked.Unwritten()) }),
+	)
+}
