@@ -41,16 +41,18 @@ const (
 )
 
 // checks are the filters that every request must pass, upgrades too, in the order of
-// judgement. With a pass that Envoy can verify, the route's rule decides (RBAC) and authz
-// is skipped; everything else goes to authz.
+// judgement. With a pass that Envoy can verify authz is skipped; everything else goes to
+// authz. The route's rule (RBAC) comes last: it admits a pass for its own owner, and
+// whom authz has named. So a request that slipped past authz for whatever reason, such
+// as a delegating filter that could not make its delegate, ends there.
 func checks(s Settings) []*hcmv3.HttpFilter {
 	if !s.PassChecked {
 		return append([]*hcmv3.HttpFilter{httpFilter(routes.ExtAuthzFilter, extAuthz())}, cutCookies()...)
 	}
 	return append([]*hcmv3.HttpFilter{
 		httpFilter(routes.JWTFilter, verifyPass()),
-		httpFilter(routes.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
 		httpFilter(routes.ExtAuthzFilter, unlessPassed(extAuthz())),
+		httpFilter(routes.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
 	}, cutCookies()...)
 }
 

@@ -117,6 +117,20 @@ func all(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
 	}}
 }
 
+func anyFilter(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
+		OrFilter: &accesslogv3.OrFilter{Filters: filters},
+	}}
+}
+
+func withoutHeader(name string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
+			Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false},
+		}},
+	}}
+}
+
 func location(value string) []*corev3.HeaderValueOption {
 	return []*corev3.HeaderValueOption{{
 		Header:       &corev3.HeaderValue{Key: "location", Value: value},
@@ -152,7 +166,9 @@ func htmlBody(file string) *corev3.SubstitutionFormatString {
 }
 
 // accessLog writes one JSON line a request, never a query, cookie or header that
-// may hold a secret.
+// may hold a secret. What a pass opened and went well is left out: an open JupyterLab
+// asks several times a second, each line costs as much as a check of the pass, and its
+// visitor is seen twice a minute when authz renews the pass.
 func accessLog() []*accesslogv3.AccessLog {
 	fields := map[string]string{
 		"time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "method": "%REQ(:METHOD)%",
@@ -166,7 +182,8 @@ func accessLog() []*accesslogv3.AccessLog {
 		values[k] = structpb.NewStringValue(v)
 	}
 	return []*accesslogv3.AccessLog{{
-		Name: "envoy.access_loggers.stdout",
+		Name:   "envoy.access_loggers.stdout",
+		Filter: anyFilter(status(accesslogv3.ComparisonFilter_GE, 400), withoutHeader(contract.HeaderPassOwner)),
 		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&streamv3.StdoutAccessLog{
 			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
 				Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: values}},

@@ -282,7 +282,7 @@ func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Rou
 		contract.ExtPrefix: server.Prefix(),
 	}))}
 	if s.PassChecked {
-		filters[RBACFilter] = pack(passesFor(server.User))
+		filters[RBACFilter] = pack(admit(server.User))
 	}
 	return &routev3.Route{
 		Match:                separated(prefix),
@@ -325,20 +325,25 @@ func checkSettings(ext map[string]string) *authzv3.ExtAuthzPerRoute {
 	}}
 }
 
-// passesFor admits passes for owner's servers, and requests without a pass: authz will
-// judge those. A pass for somebody else's server ends here, before authz and the pod.
-func passesFor(owner string) *rbacv3.RBACPerRoute {
-	header := func(m *routev3.HeaderMatcher) *rbacconfigv3.Principal {
-		m.Name = contract.HeaderPassOwner
+// admit lets in a pass for owner's servers, and whom authz has named. A pass for somebody
+// else's server ends here, and so does a request that authz has not judged.
+func admit(owner string) *rbacv3.RBACPerRoute {
+	header := func(name string, m *routev3.HeaderMatcher) *rbacconfigv3.Principal {
+		m.Name = name
 		return &rbacconfigv3.Principal{Identifier: &rbacconfigv3.Principal_Header{Header: m}}
+	}
+	present := func(name string, is bool) *rbacconfigv3.Principal {
+		return header(name, &routev3.HeaderMatcher{HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: is}})
 	}
 	return &rbacv3.RBACPerRoute{Rbac: &rbacv3.RBAC{Rules: &rbacconfigv3.RBAC{
 		Action: rbacconfigv3.RBAC_ALLOW,
 		Policies: map[string]*rbacconfigv3.Policy{"pass": {
 			Permissions: []*rbacconfigv3.Permission{{Rule: &rbacconfigv3.Permission_Any{Any: true}}},
 			Principals: []*rbacconfigv3.Principal{
-				header(&routev3.HeaderMatcher{HeaderMatchSpecifier: exactly(contract.EncodeHeader(owner))}),
-				header(&routev3.HeaderMatcher{HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}}),
+				header(contract.HeaderPassOwner, &routev3.HeaderMatcher{HeaderMatchSpecifier: exactly(contract.EncodeHeader(owner))}),
+				{Identifier: &rbacconfigv3.Principal_AndIds{AndIds: &rbacconfigv3.Principal_Set{Ids: []*rbacconfigv3.Principal{
+					present(contract.HeaderPassOwner, false), present(contract.HeaderUser, true),
+				}}}},
 			},
 		}},
 	}}}
