@@ -78,7 +78,7 @@ func (s *Server) audit(ctx context.Context, req Request, v Verdict) {
 	}
 	s.log.InfoContext(telemetry.WithRequestID(ctx, telemetry.UserText(req.RequestID)), "access refused", "audit", true,
 		"reason", string(v.Reason), "user", telemetry.UserText(v.User.Name), "kind", kindLabel(req.Kind),
-		"owner", telemetry.UserText(req.Owner), "server", telemetry.UserText(req.Server), "method", telemetry.UserText(req.Method))
+		"owner", telemetry.UserText(req.Owner), "server", telemetry.UserText(req.Server), "http_method", telemetry.UserText(req.Method), "client", req.Client)
 }
 
 // kindLabel keeps a misconfigured route from making metric labels.

@@ -20,6 +20,8 @@ type Request struct {
 	Cookie, Accept, AcceptLanguage, Origin, Upgrade string
 	FetchSite, FetchMode, Authorization             string
 	RequestID                                       string
+	// Client is the visitor's address as Envoy sees it; for the audit log only.
+	Client string
 }
 
 var errMalformed = errors.New("the check request lacks its HTTP attributes")
@@ -37,5 +39,6 @@ func translate(check *authv3.CheckRequest) (Request, error) {
 		Method: http.GetMethod(), Path: http.GetPath(), Host: http.GetHost(),
 		Cookie: h["cookie"], Accept: h["accept"], AcceptLanguage: h["accept-language"], Origin: h["origin"], Upgrade: h["upgrade"], Authorization: h["authorization"],
 		FetchSite: h["sec-fetch-site"], FetchMode: h["sec-fetch-mode"], RequestID: h[contract.HeaderRequestID],
+		Client: attrs.GetSource().GetAddress().GetSocketAddress().GetAddress(),
 	}, nil
 }

@@ -166,12 +166,16 @@ func problemStatus(m spawn.Message) int {
 	return http.StatusServiceUnavailable
 }
 
-// fail answers a request with what went wrong and what to do next. Only faults of ours
-// are logged as such; the access log has the rest.
+// fail answers a request with what went wrong and what to do next. Faults of ours and
+// refusals are logged; the access log has the rest.
 func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error) {
 	a := explain(err)
 	if a.status == http.StatusInternalServerError || errors.As(err, new(*spawn.Problem)) {
 		h.Log.ErrorContext(r.Context(), "request failed", "status", a.status, "user", v.Name, "error", err)
+	}
+	if errors.Is(err, errForeign) || errors.Is(err, vis.ErrXSRF) {
+		h.Log.InfoContext(r.Context(), "access refused", "audit", true, "user", telemetry.UserText(v.Name), "reason", err.Error(),
+			"http_method", telemetry.UserText(r.Method), "path", telemetry.UserText(r.URL.EscapedPath()))
 	}
 	retryAfter(w, a.status)
 	if isAPI(r) {

@@ -169,5 +169,6 @@ func (p *Pages) audit(r *http.Request, event, username string, attrs ...any) {
 }
 
 func (p *Pages) auditAs(r *http.Request, method, event, username string, attrs ...any) {
-	p.Log.InfoContext(r.Context(), event, append([]any{"audit", true, "user", telemetry.UserText(username), "method", method}, attrs...)...)
+	p.Log.InfoContext(r.Context(), event, append([]any{"audit", true, "user", telemetry.UserText(username), "method", method,
+		"client", telemetry.UserText(r.Header.Get(contract.HeaderClientAddress))}, attrs...)...)
 }

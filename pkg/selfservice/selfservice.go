@@ -118,6 +118,9 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v visitor.Visitor, 
 		p.Log.ErrorContext(r.Context(), "request failed", "user", v.Name, "error", err)
 		err = errors.New("this could not be written; try again in a minute")
 	}
+	if status == http.StatusForbidden {
+		p.audit(r.Context(), v, "access refused", "reason", err.Error(), "path", telemetry.UserText(r.URL.EscapedPath()))
+	}
 	if strings.HasPrefix(r.URL.Path, contract.PathAPI) {
 		writeJSON(w, status, map[string]any{"status": status, "message": err.Error()})
 		return
@@ -162,7 +165,7 @@ func (p *Pages) make(ctx context.Context, v visitor.Visitor, w wanted) (string, 
 	if err := p.Keeper.AddToken(ctx, v.Name, t); err != nil {
 		return "", accounts.Token{}, err
 	}
-	p.audit(ctx, v, "API token made", "token", t.ID, "scopes", strings.Join(scopes, " "), "expires", t.Expires)
+	p.audit(ctx, v, "API token made", "token", t.ID, "scopes", telemetry.UserText(strings.Join(scopes, " ")), "expires", t.Expires)
 	return token, t, nil
 }
 
