@@ -118,28 +118,36 @@ func testSchema(t *testing.T, helm string) {
 		t.Fatalf("the values that the cases below spoil are not good: %v\n%s", err, problem)
 	}
 	for set, key := range map[string]string{
-		"gateway.replica=2":                                "'replica' not allowed",
-		"gateway.service.type=Loadbalancer":                "/gateway/service/type",
-		"gateway.tls.secretName=edge":                      "/publicURL", // of plain http
-		"gateway.tls.port=0":                               "/gateway/tls/port",
-		"gateway.hostPort=70000":                           "/gateway/hostPort",
-		"gateway.drainSeconds=0":                           "/gateway/drainSeconds",
-		"publicURL=localhost:8000":                         "/publicURL",
-		"publicURL=http://localhost:8000/hub":              "/publicURL",
-		"extraHosts={*}":                                   "/extraHosts/0",
-		"spawner.startTimeout=5 minutes":                   "/spawner/startTimeout",
-		"singleuser.memory.limit=lots":                     "/singleuser/memory/limit",
-		"singleuser.extraLabels.a=b":                       "'extraLabels' not allowed",
-		"singleuser.profile.slug=Big One":                  "/singleuser/profile/slug",
-		"auth.ldap.urls={http://ldap}":                     "/auth/ldap/urls/0",
-		"auth.ldap.userSearch.filter=uid=x":                "/auth/ldap/userSearch/filter",
-		"auth.ldap.groupSearch.nestedFilter=member":        "/auth/ldap/groupSearch/nestedFilter",
-		"devDirectory.enabled=false":                       "/auth/ldap/urls",
-		"devDirectory.enabled=false,auth.ldap.bindDN=cn=x": "/auth/ldap/bindPasswordSecret/name",
-		"networkPolicy.enabled=maybe":                      "/networkPolicy/enabled",
-		"admissionPolicy.publishers[0].kind=Everyone":      "/admissionPolicy/publishers/0",
-		"gateway.envoy.image.pullPolicy=Sometimes":         "/gateway/envoy/image/pullPolicy",
-		"nonsense=1": "'nonsense' not allowed",
+		"gateway.replica=2":                                    "'replica' not allowed",
+		"gateway.service.type=Loadbalancer":                    "/gateway/service/type",
+		"gateway.tls.secretName=edge":                          "/publicURL", // of plain http
+		"gateway.tls.port=0":                                   "/gateway/tls/port",
+		"gateway.hostPort=70000":                               "/gateway/hostPort",
+		"gateway.drainSeconds=0":                               "/gateway/drainSeconds",
+		"publicURL=localhost:8000":                             "/publicURL",
+		"publicURL=http://localhost:8000/hub":                  "/publicURL",
+		"extraHosts={*}":                                       "/extraHosts/0",
+		"spawner.startTimeout=5 minutes":                       "/spawner/startTimeout",
+		"singleuser.memory.limit=lots":                         "/singleuser/memory/limit",
+		"singleuser.extraLabels.a=b":                           "'extraLabels' not allowed",
+		"singleuser.profile.slug=Big One":                      "/singleuser/profile/slug",
+		"auth.ldap.urls={http://ldap}":                         "/auth/ldap/urls/0",
+		"auth.ldap.userSearch.filter=uid=x":                    "/auth/ldap/userSearch/filter",
+		"auth.ldap.groupSearch.nestedFilter=member":            "/auth/ldap/groupSearch/nestedFilter",
+		"devDirectory.enabled=false,devProvider.enabled=false": "/auth/ldap/urls",
+		"devDirectory.enabled=false,devProvider.enabled=false,auth.ldap.bindDN=cn=x": "/auth/ldap/bindPasswordSecret/name",
+		"auth.oidc[0].id=UP":                          "/auth/oidc/0/id",
+		"auth.oidc[0].issuer=http://op":               "/auth/oidc/0/issuer",
+		"auth.oidc[0].allowedGroup=x":                 "'allowedGroup' not allowed",
+		"auth.oidc[0].name=x":                         "'allowedGroups'", // is missing
+		"publicURL=https://hub.test":                  "/publicURL",      // the development provider is for this machine
+		"gateway.replicas=2":                          "/gateway/replicas",
+		"auth.revocations.mode=maybe":                 "/auth/revocations/mode",
+		"auth.sessionIdle=2 hours":                    "/auth/sessionIdle",
+		"networkPolicy.enabled=maybe":                 "/networkPolicy/enabled",
+		"admissionPolicy.publishers[0].kind=Everyone": "/admissionPolicy/publishers/0",
+		"gateway.envoy.image.pullPolicy=Sometimes":    "/gateway/envoy/image/pullPolicy",
+		"nonsense=1":                                  "'nonsense' not allowed",
 	} {
 		_, problem, err := render(helm, "-f", base, "--set", set)
 		if err == nil || !strings.Contains(problem, key) {

@@ -14,6 +14,7 @@ import (
 	spawner "github.com/perijove/perijove/cmd/spawner/app"
 	xdsserver "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/config"
+	"github.com/perijove/perijove/pkg/login/oidclogin"
 )
 
 // What the chart writes is what the services read: every configuration is loaded as
@@ -42,6 +43,7 @@ func testConfigs(t *testing.T, helm string) {
 		if login.PublicURL == "" || login.Kubernetes.Namespace != "perijove" || len(login.LDAP.URLs) == 0 {
 			t.Errorf("%s: authz.yaml: %+v", values, login)
 		}
+		testProviders(t, values, login.OIDC)
 		if xds.Envoy.CheckPasses != (login.PassTTL != 0) {
 			t.Errorf("%s: Envoy checks passes is %v with a passTTL of %v", values, xds.Envoy.CheckPasses, login.PassTTL)
 		}
@@ -50,6 +52,24 @@ func testConfigs(t *testing.T, helm string) {
 		spawn.ServerKeyFile = keyFile(t)
 		if err := spawn.Validate(); err != nil {
 			t.Errorf("%s: spawner.yaml: %v", values, err)
+		}
+	}
+}
+
+// testProviders: whatever is wrong with a provider is that its mounted files are not here.
+func testProviders(t *testing.T, values string, all []oidclogin.Config) {
+	t.Helper()
+	if want := map[string]int{"testdata/loadbalancer.values.yaml": 0}; len(all) != 1 && len(all) != want[values] {
+		t.Errorf("%s: %d providers", values, len(all))
+	}
+	var f config.Faults
+	oidclogin.ValidateAll(all, "oidc", &f)
+	if f.Err() == nil {
+		return
+	}
+	for _, line := range strings.Split(f.Err().Error(), "\n")[1:] {
+		if !strings.Contains(line, "/etc/perijove/oidc/") {
+			t.Errorf("%s: %s", values, line)
 		}
 	}
 }

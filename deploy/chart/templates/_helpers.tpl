@@ -55,6 +55,15 @@ topologySpreadConstraints:
         {{- include "perijove.selector" . | nindent 8 }}
 {{- end -}}
 
+{{/* Where each person's account is a Secret; different for each release of the cluster. */}}
+{{- define "perijove.accountsNamespace" -}}
+{{- $own := .Release.Namespace -}}
+{{- if ne .Release.Name .Release.Namespace -}}
+{{- $own = printf "%s-%s" .Release.Namespace .Release.Name -}}
+{{- end -}}
+{{- .Values.auth.accounts.namespace | default (printf "%s-accounts" ($own | trunc 54 | trimSuffix "-")) -}}
+{{- end -}}
+
 {{- define "perijove.secret.serverKey" -}}
 {{- .Values.secrets.existingServerKey | default (include "perijove.name" (dict "root" . "part" "server-key")) -}}
 {{- end -}}
@@ -132,4 +141,63 @@ bindPasswordFile: /etc/perijove/ldap/password
 {{- end }}
 {{- end }}
 {{- end }}
+{{- end -}}
+
+{{/* Whether there is a directory: none is needed where providers log people in. */}}
+{{- define "perijove.hasLDAP" -}}
+{{- if or .Values.devDirectory.enabled .Values.auth.ldap.urls (not (or .Values.auth.oidc .Values.devProvider.enabled)) -}}true{{- end -}}
+{{- end -}}
+
+{{/* The client's secret at the development provider. */}}
+{{- define "perijove.secret.provider" -}}
+{{- include "perijove.name" (dict "root" . "part" "provider") -}}
+{{- end -}}
+
+{{/* authz's `oidc` section: the values, then the development provider. */}}
+{{- define "perijove.oidc" -}}
+{{- $all := list -}}
+{{- range .Values.auth.oidc -}}
+{{- $one := omit . "clientSecret" "caCertificate" -}}
+{{- $_ := set $one "clientSecretFile" (printf "/etc/perijove/oidc/%s.secret" .id) -}}
+{{- if .caCertificate -}}
+{{- $_ := set $one "caFile" (printf "/etc/perijove/oidc/%s.crt" .id) -}}
+{{- end -}}
+{{- $all = append $all $one -}}
+{{- end -}}
+{{- if .Values.devProvider.enabled -}}
+{{- $all = append $all (dict
+  "id" "provider" "name" "Development provider" "issuer" "http://localhost:8001" "clientID" "perijove"
+  "clientSecretFile" "/etc/perijove/oidc/provider.secret" "scopes" (list "profile" "email" "groups")
+  "claims" (dict "username" "preferred_username" "displayName" "name" "groups" "groups")
+  "allowedGroups" (list "students" "staff") "adminGroups" (list "admins")) -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
+{{/* What authz finds in /etc/perijove/oidc: <id>.secret and <id>.crt. */}}
+{{- define "perijove.oidcSources" -}}
+{{- range .Values.auth.oidc }}
+- secret:
+    name: {{ .clientSecret.name }}
+    items: [{ key: {{ .clientSecret.key | default "secret" }}, path: {{ .id }}.secret }]
+{{- if .caCertificate }}
+- configMap:
+    name: {{ include "perijove.name" (dict "root" $ "part" "gateway") }}
+    items: [{ key: oidc-{{ .id }}.crt, path: {{ .id }}.crt }]
+{{- end }}
+{{- end }}
+{{- if .Values.devProvider.enabled }}
+- secret:
+    name: {{ include "perijove.secret.provider" . }}
+    items: [{ key: password, path: provider.secret }]
+{{- end }}
+{{- end -}}
+
+{{/* Where the development provider may send people back to: one address per host. */}}
+{{- define "perijove.providerCallbacks" -}}
+{{- $all := list (printf "%s/hub/oauth_callback/provider" (trimSuffix "/" .Values.publicURL)) -}}
+{{- range .Values.extraHosts -}}
+{{- $all = append $all (printf "%s://%s/hub/oauth_callback/provider" (urlParse $.Values.publicURL).scheme .) -}}
+{{- end -}}
+{{- join " " $all -}}
 {{- end -}}
