@@ -195,6 +195,13 @@ func (s *stack) run(name string, f func(ctx context.Context, log *slog.Logger) e
 // addPod makes a ready pod at the upstream's address.
 func (s *stack) addPod(name string, id notebook.ID, addr string, change ...func(*corev1.Pod)) {
 	s.t.Helper()
+	if _, err := s.client.CoreV1().Pods(namespace).Create(s.t.Context(), s.newPod(name, id, addr, change...), metav1.CreateOptions{}); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func (s *stack) newPod(name string, id notebook.ID, addr string, change ...func(*corev1.Pod)) *corev1.Pod {
+	s.t.Helper()
 	ip, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		s.t.Fatal(err)
@@ -213,9 +220,7 @@ func (s *stack) addPod(name string, id notebook.ID, addr string, change ...func(
 	for _, c := range change {
 		c(pod)
 	}
-	if _, err := s.client.CoreV1().Pods(namespace).Create(s.t.Context(), pod, metav1.CreateOptions{}); err != nil {
-		s.t.Fatal(err)
-	}
+	return pod
 }
 
 func (s *stack) deletePod(name string) {
