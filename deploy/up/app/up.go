@@ -114,7 +114,8 @@ Perijove is up (%s).
 
   %s
 
-Log in as alice / alice-password (or bob, carol likewise; carol is the administrator).
+Log in as alice / alice-password (or bob, carol likewise; carol is the administrator),
+or by the button as dora / dora-password (or emil, greta likewise; greta is one too).
 
   %s
 
