@@ -58,9 +58,6 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
 // claim returns the user name that belongs to this login: a directory's alice and a
 // provider's alice are two people, and the name is one's (O9).
 func (p *Pages) claim(ctx context.Context, proof Proof) (string, error) {
-	if p.Standing == nil {
-		return proof.User.Name, nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, claimWait)
 	defer cancel()
 	return p.Standing.Accounts.Claim(ctx, proof.Link, proof.User.Name)
@@ -85,9 +82,6 @@ func (p *Pages) notClaimed(w http.ResponseWriter, r *http.Request, proof Proof, 
 // record remembers the session for its owner and for the provider's logout message. A
 // login holds even when that fails: Kubernetes may be away.
 func (p *Pages) record(r *http.Request, s session.Session, proof Proof) {
-	if p.Standing == nil {
-		return
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), tellReplicas)
 	defer cancel()
 	err := p.Standing.LoggedIn(ctx, standing.Login{

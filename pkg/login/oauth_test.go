@@ -3,22 +3,15 @@ package login
 import (
 	"bytes"
 	"context"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/kubernetes/fake"
-
-	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/revocation"
-	"github.com/perijove/perijove/pkg/standing"
 	"github.com/perijove/perijove/test/hostileop"
 )
 
@@ -26,13 +19,6 @@ import (
 func withProviders(t *testing.T) (s *site, one, two *hostileop.OP) {
 	t.Helper()
 	s = newSite(t)
-	client := fake.NewClientset()
-	log := slog.New(slog.NewJSONHandler(s.log, nil))
-	ended := revocation.New(client, "perijove", "revocations", now, log)
-	s.Standing = standing.New(standing.Settings{
-		Accounts: accounts.New(client, "perijove", "perijove", now, log), Revoked: ended,
-		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: now, Log: log,
-	}, prometheus.NewRegistry())
 	s.Revoked = s.Standing
 	site, err := origin.Parse("https://hub.test", []string{"other.test"})
 	if err != nil {

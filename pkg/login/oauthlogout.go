@@ -23,7 +23,7 @@ const maxLogoutMessage = 64 << 10
 // next person is one click away from theirs. It must be asked before the sessions end.
 func (p *Pages) providerLogout(r *http.Request, sessions []session.Session) *web.Provider {
 	for _, s := range sessions {
-		if s.Method != methodOIDC || p.Standing == nil {
+		if s.Method != methodOIDC {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(r.Context(), tellReplicas)
@@ -111,9 +111,6 @@ func (p *Pages) endFor(r *http.Request, provider string, ended oidclogin.Ended) 
 }
 
 func (p *Pages) loggedOut(provider string, ended oidclogin.Ended) (accounts.Account, bool) {
-	if p.Standing == nil {
-		return accounts.Account{}, false
-	}
 	if ended.Subject != "" {
 		return p.Standing.Accounts.ByLink(accounts.Link{Issuer: ended.Issuer, Subject: ended.Subject})
 	}

@@ -20,11 +20,15 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/pass"
+	"github.com/perijove/perijove/pkg/revocation"
 	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
 	"github.com/perijove/perijove/pkg/web"
 )
 
@@ -83,11 +87,20 @@ func newSite(t *testing.T) *site {
 	}
 	s := &site{list: &revoked{ids: map[string]time.Time{}}, log: &bytes.Buffer{}}
 	s.Pages = New(Settings{
-		Check: s.check, Method: "ldap", Sessions: sessions, Passes: passes, Revoked: s.list, Lifetime: time.Hour, PassTTL: time.Minute,
+		Check: s.check, Method: "ldap", Standing: keeper(s.log), Sessions: sessions, Passes: passes, Revoked: s.list, Lifetime: time.Hour, PassTTL: time.Minute,
 		Secure: true, Now: now, Log: slog.New(slog.NewJSONHandler(s.log, nil)),
 	}, renderer, prometheus.NewRegistry())
 	s.handler = s.Handler()
 	return s
+}
+
+// keeper remembers people in a Kubernetes that is empty.
+func keeper(log *bytes.Buffer) *standing.Keeper {
+	client, logger := fake.NewClientset(), slog.New(slog.NewJSONHandler(log, nil))
+	return standing.New(standing.Settings{
+		Accounts: accounts.New(client, "perijove", "perijove", now, logger), Revoked: revocation.New(client, "perijove", "revocations", now, logger),
+		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: now, Log: logger,
+	}, prometheus.NewRegistry())
 }
 
 func (s *site) check(_ context.Context, username, password string) (identity.User, error) {
