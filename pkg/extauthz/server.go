@@ -73,7 +73,7 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (resp *a
 // browser of ours sends. Anonymous requests are the gateway's access log's business:
 // a scanner would fill ours.
 func (s *Server) audit(ctx context.Context, req Request, v Verdict) {
-	if v.Allow || v.Status < http.StatusBadRequest || v.Reason == ReasonNoSession {
+	if v.Allow || v.Status < http.StatusBadRequest || v.Reason == ReasonNoSession || v.Reason == ReasonBadToken {
 		return
 	}
 	s.log.InfoContext(telemetry.WithRequestID(ctx, telemetry.UserText(req.RequestID)), "access refused", "audit", true,

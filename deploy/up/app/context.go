@@ -70,7 +70,7 @@ func (c *contextCluster) remove() step {
 			if err != nil {
 				return "", err
 			}
-			note := "uninstalled; Secrets and home volumes are kept, and go with: kubectl --context " + c.up.context + " delete namespace " + namespace
+			note := "uninstalled; Secrets and home volumes are kept, and go with: kubectl --context " + c.up.context + " delete namespace " + namespace + " " + namespace + "-accounts"
 			return note, c.up.command(ctx, log, "", helm, "uninstall", release, "--ignore-not-found", "--wait",
 				"--kube-context", c.up.context, "--namespace", namespace).Run()
 		},
