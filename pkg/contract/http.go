@@ -81,6 +81,8 @@ const (
 	PathAPI          = "/hub/api"
 	PathStatic       = "/hub/static/"
 	PathUser         = "/user/"
+	// SegmentLogout is a server's page that leads to PathLogout (ExtLogout).
+	SegmentLogout = "logout"
 )
 
 // Upstream says which service answers a part of /hub/.

@@ -27,7 +27,7 @@ const (
 // Keys of ext_authz context_extensions, set per route. authz decides from these,
 // never from a path that it parses itself (CVE-2026-26205 and its relatives).
 const (
-	// ExtKind is KindServer, KindHub or KindLogout. A check without it is refused.
+	// ExtKind is KindServer or KindHub. A check without it is refused.
 	ExtKind = "kind"
 	// ExtOwner is the raw name of the server's owner (KindServer).
 	ExtOwner = "owner"
@@ -35,10 +35,11 @@ const (
 	ExtServer = "server"
 	// ExtPrefix is the path prefix with its trailing slash (KindServer).
 	ExtPrefix = "prefix"
+	// ExtLogout is "true" for a default server of the spawner's: its page SegmentLogout,
+	// where JupyterLab's menu sends people, is answered by authz with a redirect to
+	// PathLogout. A route of its own for that page would cost Envoy 4 kB a user.
+	ExtLogout = "logout"
 
 	KindServer = "server"
 	KindHub    = "hub"
-	// KindLogout is /user/<name>/logout, where JupyterLab's menu sends people:
-	// authz answers it with a redirect to PathLogout.
-	KindLogout = "logout"
 )

@@ -90,6 +90,9 @@ func verifyPass() *jwtv3.JwtAuthentication {
 					{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
 					{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
 					{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
+					{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+						MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
+					}}},
 				},
 			},
 			// In this order: the second requirement alone would not use the cache.

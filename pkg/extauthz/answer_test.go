@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -106,8 +107,8 @@ func TestPagesOfRefusals(t *testing.T) {
 
 func checkRequest(req Request) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: req.Client}}}},
-		ContextExtensions: map[string]string{contract.ExtKind: req.Kind, contract.ExtOwner: req.Owner, contract.ExtPrefix: req.Prefix, contract.ExtServer: req.Server},
+		Source:            &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: req.Client}}}},
+		ContextExtensions: map[string]string{contract.ExtKind: req.Kind, contract.ExtOwner: req.Owner, contract.ExtPrefix: req.Prefix, contract.ExtServer: req.Server, contract.ExtLogout: strconv.FormatBool(req.Logout)},
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Method: req.Method, Path: req.Path, Host: req.Host, Headers: map[string]string{
 				"cookie": req.Cookie, "accept": req.Accept, "accept-language": req.AcceptLanguage, "origin": req.Origin, "upgrade": req.Upgrade,
@@ -118,7 +119,7 @@ func checkRequest(req Request) *authv3.CheckRequest {
 }
 
 func TestTranslateKeepsEverything(t *testing.T) {
-	want := Request{"k", "o", "s", "p", "GET", "/x?y", "h", "c", "a", "al", "or", "up", "fs", "fm", "au", "id", "192.0.2.1"}
+	want := Request{"k", "o", "s", "p", true, "GET", "/x?y", "h", "c", "a", "al", "or", "up", "fs", "fm", "au", "id", "192.0.2.1"}
 	got, err := translate(checkRequest(want))
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -104,6 +105,9 @@ func (d *Decider) Decide(req Request, now time.Time) Verdict {
 	if d.unsure(req) {
 		return refuse(req, ReasonStale, http.StatusServiceUnavailable)
 	}
+	if leadsToLogout(req) {
+		return Verdict{Reason: ReasonLogout, Status: http.StatusFound, Location: contract.PathLogout}
+	}
 	token, byToken := ownToken(req)
 	switch req.Kind {
 	case contract.KindServer:
@@ -116,10 +120,16 @@ func (d *Decider) Decide(req Request, now time.Time) Verdict {
 			return d.hubByToken(req, token)
 		}
 		return d.hub(req, now)
-	case contract.KindLogout:
-		return Verdict{Reason: ReasonLogout, Status: http.StatusFound, Location: contract.PathLogout}
 	}
 	return refuse(req, ReasonMalformed, http.StatusForbidden)
+}
+
+// leadsToLogout is about JupyterLab's menu. The path decides here, as nowhere else: the
+// answer is the same redirect for everybody and lets nobody in.
+func leadsToLogout(req Request) bool {
+	path, _, _ := strings.Cut(req.Path, "?")
+	base, ok := strings.CutSuffix(path, contract.SegmentLogout)
+	return ok && req.Logout && slices.Contains(pass.Paths(req.Owner), base)
 }
 
 // hub lets people with a session reach the platform's own pages and API.

@@ -407,13 +407,32 @@ func TestMissingSlash(t *testing.T) {
 	}
 }
 
-func TestLogoutRoute(t *testing.T) {
+func TestLogoutOfASpawnedServerIsOurs(t *testing.T) {
 	h := newHouse(t)
 	_, aliceCookie := h.session(t, "alice")
+	at := func(path string, ours bool, cookie string) Verdict {
+		return h.Decide(Request{
+			Kind: contract.KindServer, Owner: "a+b", Prefix: "/user/a%2Bb/", Logout: ours,
+			Method: "GET", Path: path, Host: "hub.test", Cookie: cookie,
+		}, now())
+	}
 	for _, cookie := range []string{"", aliceCookie} {
-		v := h.Decide(Request{Kind: contract.KindLogout, Method: "GET", Path: "/user/alice/logout", Host: "hub.test", Cookie: cookie}, now())
-		if v.Allow || v.Status != 302 || v.Location != "/hub/logout" || len(v.SetCookies) > 0 {
-			t.Errorf("%+v", v)
+		for _, path := range []string{"/user/a%2Bb/logout", "/user/a+b/logout", "/user/a%2Bb/logout?next=//evil"} {
+			if v := at(path, true, cookie); v.Allow || v.Status != 302 || v.Location != "/hub/logout" || len(v.SetCookies) > 0 {
+				t.Errorf("%s: %+v", path, v)
+			}
+		}
+	}
+	for path, ours := range map[string]bool{
+		"/user/a%2Bb/logout":     false, // an application of its own
+		"/user/a%2Bb/x/logout":   true,
+		"/user/a%2Bb/logout/":    true,
+		"/user/a%2Bblogout":      true,
+		"/user/alice/logout":     true, // another route's path
+		"/user/a%2Bb/?x=/logout": true,
+	} {
+		if v := at(path, ours, ""); v.Location == "/hub/logout" {
+			t.Errorf("%s leads to the logout", path)
 		}
 	}
 }

@@ -12,7 +12,9 @@ import (
 type Request struct {
 	// Kind, Owner, Server and Prefix come from the route (contract.Ext…).
 	Kind, Owner, Server, Prefix string
-	Method                      string
+	// Logout says that the server's page logout is ours (contract.ExtLogout).
+	Logout bool
+	Method string
 	// Path is the request target with its query, as Envoy normalized it.
 	Path string
 	Host string
@@ -36,6 +38,7 @@ func translate(check *authv3.CheckRequest) (Request, error) {
 	ext, h := attrs.GetContextExtensions(), http.GetHeaders()
 	return Request{
 		Kind: ext[contract.ExtKind], Owner: ext[contract.ExtOwner], Server: ext[contract.ExtServer], Prefix: ext[contract.ExtPrefix],
+		Logout: ext[contract.ExtLogout] == "true",
 		Method: http.GetMethod(), Path: http.GetPath(), Host: http.GetHost(),
 		Cookie: h["cookie"], Accept: h["accept"], AcceptLanguage: h["accept-language"], Origin: h["origin"], Upgrade: h["upgrade"], Authorization: h["authorization"],
 		FetchSite: h["sec-fetch-site"], FetchMode: h["sec-fetch-mode"], RequestID: h[contract.HeaderRequestID],

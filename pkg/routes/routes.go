@@ -22,11 +22,12 @@ import (
 	"github.com/perijove/perijove/pkg/notebook"
 )
 
-// Names of filters in the listener and in per-route configuration.
+// Names of filters in the listener and in per-route configuration. Those that every
+// user's route repeats are short.
 const (
-	ExtAuthzFilter   = "envoy.filters.http.ext_authz"
+	ExtAuthzFilter   = "authz"
 	JWTFilter        = "envoy.filters.http.jwt_authn"
-	RBACFilter       = "envoy.filters.http.rbac"
+	RBACFilter       = "rule"
 	CutCookiesFilter = "envoy.filters.http.header_to_metadata"
 )
 
@@ -224,9 +225,6 @@ func serverRoutes(s Settings, server notebook.Server, key string) []*routev3.Rou
 	var out []*routev3.Route
 	base := contract.PathUser + key
 	if server.Name == "" {
-		if server.Nonce != "" {
-			out = append(out, logoutRoute(base))
-		}
 		return append(out, serverRoute(s, server, base))
 	}
 	for _, name := range notebook.Spellings(server.Name) {
@@ -275,12 +273,7 @@ func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Rou
 		secret := contract.ServerSecret(s.ServerKey, server.Namespace, server.Pod, server.Nonce)
 		headers = append(headers, overwrite(contract.HeaderServerSecret, secret))
 	}
-	filters := map[string]*anypb.Any{ExtAuthzFilter: pack(checkSettings(map[string]string{
-		contract.ExtKind:   contract.KindServer,
-		contract.ExtOwner:  server.User,
-		contract.ExtServer: server.Name,
-		contract.ExtPrefix: server.Prefix(),
-	}))}
+	filters := map[string]*anypb.Any{ExtAuthzFilter: pack(checkSettings(about(server)))}
 	if s.PassChecked {
 		filters[RBACFilter] = pack(admit(server.User))
 	}
@@ -292,18 +285,20 @@ func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Rou
 	}
 }
 
-// logoutRoute takes /user/<name>/logout, where JupyterLab's menu leads, to authz.
-func logoutRoute(base string) *routev3.Route {
-	return &routev3.Route{
-		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: base + "/logout"}},
-		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
-			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
-		}},
-		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
-		TypedPerFilterConfig: map[string]*anypb.Any{
-			ExtAuthzFilter: pack(checkSettings(map[string]string{contract.ExtKind: contract.KindLogout})),
-		},
+// about tells authz which server a request is for. Absent keys are empty: every byte here
+// is sent to, and kept by, every Envoy for every user.
+func about(server notebook.Server) map[string]string {
+	ext := map[string]string{
+		contract.ExtKind:   contract.KindServer,
+		contract.ExtOwner:  server.User,
+		contract.ExtPrefix: server.Prefix(),
 	}
+	if server.Name != "" {
+		ext[contract.ExtServer] = server.Name
+	} else if server.Nonce != "" {
+		ext[contract.ExtLogout] = "true"
+	}
+	return ext
 }
 
 func separated(prefix string) *routev3.RouteMatch {
