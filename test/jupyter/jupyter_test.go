@@ -193,6 +193,10 @@ func TestOnlyTheGatewayGetsIn(t *testing.T) {
 		{"page through the gateway", "GET", "lab", gateway(), 200},
 		{"no display name", "GET", "api/me", without(contract.HeaderDisplayName), 200},
 		{"POST without _xsrf", "POST", "api/kernels", gateway(), 403},
+		{"POST of a script with a token", "POST", "api/contents", gateway(contract.HeaderByToken, "true"), 201},
+		{"a script that says so itself", "POST", "api/contents", map[string]string{contract.HeaderByToken: "true"}, 403},
+		{"with the wrong secret", "POST", "api/contents", gateway(contract.HeaderByToken, "true", contract.HeaderServerSecret, strings.Repeat("x", len(secret))), 403},
+		{"something else than true", "POST", "api/contents", gateway(contract.HeaderByToken, "false"), 403},
 		{"POST with _xsrf", "POST", "api/sessions", gateway("Cookie", "_xsrf=2|a|b|1", "X-XSRFToken", "2|c|d|1"), 403},
 	} {
 		t.Run(c.name, func(t *testing.T) {

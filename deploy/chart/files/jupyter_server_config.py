@@ -4,8 +4,9 @@ The chart mounts this file into every notebook pod, in the folder that
 JUPYTER_CONFIG_PATH names. The gateway sends two private headers with each
 request that it has let in: this server's secret, and who the visitor is. A
 request without the right secret has not come through the gateway, so it has no
-identity, whatever else it says. Jupyter's own XSRF and Origin checks stay on:
-no token is involved, and a token is what would switch them off.
+identity, whatever else it says. Jupyter's own XSRF and Origin checks stay on,
+except for requests that the gateway let in by an API token of the platform:
+those come from scripts, and no cookie had a part in them.
 
 Standard library and Jupyter only, so that it works in any image with
 jupyter_server 2.
@@ -20,6 +21,7 @@ from jupyter_server.auth.identity import IdentityProvider, User
 SECRET_HEADER = "x-perijove-server-secret"
 USER_HEADER = "x-perijove-user"
 DISPLAY_NAME_HEADER = "x-perijove-display-name"
+BY_TOKEN_HEADER = "x-perijove-by-token"
 
 SECRET_VARIABLE = "PERIJOVE_SERVER_SECRET"
 SHORTEST_SECRET = 32
@@ -71,6 +73,10 @@ class PerijoveIdentityProvider(IdentityProvider):
             return None
         name = unquote(only(handler, DISPLAY_NAME_HEADER) or "") or username
         return User(username=username, name=name, display_name=name)
+
+    def is_token_authenticated(self, handler):
+        """Say whether a script sent the request: then no XSRF token is asked for."""
+        return only(handler, BY_TOKEN_HEADER) == "true" and self.get_user(handler) is not None
 
 
 c = get_config()  # noqa: F821 (Jupyter puts it there)
