@@ -134,14 +134,20 @@ func TestO1_StateIsBound(t *testing.T) {
 		return func(a url.Values, _ *string) { a.Set(name, value) }
 	}
 	for name, change := range map[string]func(answer url.Values, sealed *string){
-		"no state":             func(a url.Values, _ *string) { a.Del("state") },
-		"an empty state":       set("state", ""),
-		"another state":        set("state", session.RandomID()),
-		"two states":           func(a url.Values, _ *string) { a.Add("state", a.Get("state")) },
-		"no cookie":            func(_ url.Values, s *string) { *s = "" },
-		"a changed cookie":     func(_ url.Values, s *string) { *s = (*s)[:len(*s)-4] + "AAAA" },
-		"another login's":      func(_ url.Values, s *string) { _, *s = begin(t, p, op) },
-		"another provider's":   func(_ url.Values, s *string) { _, *s = begin(t, other, op) },
+		"no state":           func(a url.Values, _ *string) { a.Del("state") },
+		"an empty state":     set("state", ""),
+		"another state":      set("state", session.RandomID()),
+		"two states":         func(a url.Values, _ *string) { a.Add("state", a.Get("state")) },
+		"no cookie":          func(_ url.Values, s *string) { *s = "" },
+		"a changed cookie":   func(_ url.Values, s *string) { *s = (*s)[:len(*s)-4] + "AAAA" },
+		"another login's":    func(_ url.Values, s *string) { _, *s = begin(t, p, op) },
+		"another provider's": func(_ url.Values, s *string) { _, *s = begin(t, other, op) },
+		"another provider's, whole": func(a url.Values, s *string) {
+			var theirs url.Values
+			theirs, *s = begin(t, other, op)
+			a.Set("state", theirs.Get("state"))
+			a.Set("code", theirs.Get("code"))
+		},
 		"no code":              func(a url.Values, _ *string) { a.Del("code") },
 		"a code without end":   set("code", strings.Repeat("x", maxCode+1)),
 		"two codes":            func(a url.Values, _ *string) { a.Add("code", "x") },
