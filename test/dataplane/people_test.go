@@ -97,6 +97,7 @@ func (p *person) request(method, path string, form url.Values, follow bool, head
 		k, v, _ := strings.Cut(h, ": ")
 		req.Header.Set(k, v)
 	}
+	p.s.secrets.sent(form, req.Header)
 	client := *p.http
 	if !follow {
 		client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -110,6 +111,7 @@ func (p *person) request(method, path string, form url.Values, follow bool, head
 	if err != nil {
 		p.s.t.Fatal(err)
 	}
+	p.s.secrets.got(p.s.t, path, resp, string(content))
 	return reply{code: resp.StatusCode, header: resp.Header, body: string(content)}
 }
 

@@ -63,7 +63,8 @@ type stack struct {
 	adjust      func(cfg *xdsapp.Config)
 	adjustAuthz func(cfg *authzapp.Config)
 
-	logs map[string]*lockedBuffer
+	logs    map[string]*lockedBuffer
+	secrets secrets // that nothing may tell
 
 	stopXDS, stopAuthz, stopSpawner func()
 	pods                            int
@@ -87,6 +88,7 @@ func newStackWith(t *testing.T, change func(*stack)) *stack {
 	s.startAuthz()
 	s.startSpawner()
 	s.envoy = envoyproc.Start(t, envoyproc.Options{Node: "envoy-1", XDSSock: s.path("xds.sock"), TLS: s.gate})
+	t.Cleanup(s.sweep)
 	s.envoy.Ready(t)
 	for _, private := range []string{"127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9103"} {
 		s.eventually(private+" says that its service is ready", func() bool { return ready(private) })
