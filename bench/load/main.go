@@ -32,7 +32,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds; medians are reported")
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "of one measurement")
 	flag.IntVar(&o.connections, "connections", 50, "concurrent connections, for HTTP/2 concurrent streams")
-	flag.IntVar(&o.active, "active", 500, "how many users send requests in turn, each with an own pass and pod address; 0 = all that have a route")
+	flag.IntVar(&o.active, "active", 500, "how many users send requests in turn, each with an own pass and pod address")
 	flag.Parse()
 	if !o.quick {
 		if err := rig.InstallCHP(); err != nil {
@@ -68,7 +68,7 @@ func run(o options) error {
 	figures := s.figures()
 	fmt.Print(table(figures))
 	if o.check {
-		return check(figures)
+		return check(o, figures)
 	}
 	if !o.doc {
 		return nil

@@ -61,24 +61,33 @@ func (s *stack) measures(w workload, t *target) bool {
 func (s *stack) rounds() error {
 	for round := range s.options.rounds {
 		var err error
-		if s.cookies, err = s.rig.Passes(0, many); err != nil { // anew: a pass must not age during the run
+		if s.cookies, err = s.rig.Passes(0, s.active); err != nil { // anew: a pass must not age during the run
 			return err
 		}
 		for _, w := range workloads() {
-			line := fmt.Sprintf("round %d, %s:", round+1, w.name)
-			for _, t := range s.targets {
-				if !s.measures(w, t) {
-					continue
-				}
-				got, err := s.measure(w, t)
-				if err != nil {
-					return fmt.Errorf("%s, %s, %d users: %w", w.name, t.name, t.users, err)
-				}
-				t.seen[w.name] = append(t.seen[w.name], got)
-				line += fmt.Sprintf("  %.0f", got.perSecond)
+			if err := s.round(w); err != nil {
+				return fmt.Errorf("round %d, %s: %w", round+1, w.name, err)
 			}
-			fmt.Fprintln(os.Stderr, line)
 		}
+	}
+	return nil
+}
+
+func (s *stack) round(w workload) error {
+	line := ""
+	for _, t := range s.targets {
+		if !s.measures(w, t) {
+			continue
+		}
+		got, err := s.measure(w, t)
+		if err != nil {
+			return fmt.Errorf("%s, %d users: %w", t.name, t.users, err)
+		}
+		t.seen[w.name] = append(t.seen[w.name], got)
+		line += fmt.Sprintf("  %.0f", got.perSecond)
+	}
+	if line != "" {
+		fmt.Fprintf(os.Stderr, "%s:%s\n", w.name, line)
 	}
 	return nil
 }
@@ -86,14 +95,7 @@ func (s *stack) rounds() error {
 // measure does one round of one target. Replies that the upstream did not make are
 // errors: a refusal or a redirect is cheap and would look like a fast proxy.
 func (s *stack) measure(w workload, t *target) (sample, error) {
-	active := t.users
-	if t.name == plainName {
-		active = many // its one route takes everybody
-	}
-	if s.active > 0 {
-		active = min(active, s.active)
-	}
-	requests := make([]wrk.Request, active)
+	requests := make([]wrk.Request, t.active)
 	for i := range requests {
 		requests[i] = wrk.Request{Path: rig.Path(i), Cookie: s.cookies[i]}
 	}

@@ -12,12 +12,13 @@ import (
 
 // target is one proxy with a number of routes.
 type target struct {
-	name  string
-	users int // that have a route
-	addr  string
-	proc  *rig.Proc
-	h2    bool // speaks HTTP/2
-	h2ws  bool // and websockets over it (RFC 8441)
+	name   string
+	users  int // that have a route
+	active int // of them send requests
+	addr   string
+	proc   *rig.Proc
+	h2     bool // speaks HTTP/2
+	h2ws   bool // and websockets over it (RFC 8441)
 	// scale is set where only the number of users differs from another target: measured
 	// with small replies, or the run would take an hour.
 	scale bool
@@ -62,11 +63,9 @@ func build(r *rig.Rig, o options) (*stack, error) {
 	if s.upstream, err = r.StartUpstream(); err != nil {
 		return nil, err
 	}
-	plain, err := r.StartPlainEnvoy()
-	if err != nil {
+	if err := s.plain(); err != nil {
 		return nil, err
 	}
-	s.add(target{name: plainName, users: 1, addr: plain.Addr, proc: plain.Proc, h2: true, h2ws: true})
 	if err := s.ours(); err != nil {
 		return nil, err
 	}
@@ -83,8 +82,24 @@ func (s *stack) add(t target) {
 	if s.only != "" && t.name != plainName && !strings.Contains(t.name, s.only) {
 		return
 	}
+	if t.active == 0 {
+		t.active = min(t.users, s.active)
+	}
 	t.seen = map[string][]sample{}
 	s.targets = append(s.targets, &t)
+}
+
+// plain is one Envoy for each number of people at work: so many connections to so many
+// pods cost every proxy the same, and are no user's route.
+func (s *stack) plain() error {
+	for _, active := range []int{1, s.active} {
+		plain, err := s.rig.StartPlainEnvoy(active)
+		if err != nil {
+			return err
+		}
+		s.add(target{name: plainName, users: many, active: active, addr: plain.Addr, proc: plain.Proc, h2: true, h2ws: true, scale: active == 1})
+	}
+	return nil
 }
 
 func (s *stack) ours() error {
@@ -102,6 +117,9 @@ func (s *stack) ours() error {
 		g, err := s.rig.Gateway(s.kube, namespace(n), true)
 		if err != nil {
 			return err
+		}
+		if n == many {
+			s.add(target{name: "ours, pass", users: n, active: 1, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, h2ws: true, scale: true})
 		}
 		s.add(target{name: "ours, pass", users: n, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, h2ws: true, scale: n != slices.Max(s.sizes())})
 	}

@@ -97,6 +97,9 @@ func (b *bench) size(n int) (row, error) {
 
 // measureMemory comes before any change.
 func (b *bench) measureMemory(g *rig.Gateway, out *row) (err error) {
+	if err := settle(g.Tap); err != nil {
+		return err
+	}
 	if out.XDSHeap, err = g.XDS.Heap(); err != nil {
 		return err
 	}

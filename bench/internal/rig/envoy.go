@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/perijove/perijove/test/bootstrap"
@@ -51,11 +52,15 @@ func (r *Rig) ourEnvoy(name, xds, addr string) (*Envoy, error) {
 	return r.startEnvoy(name, config, addr, admin, 3*time.Minute)
 }
 
-// StartPlainEnvoy runs an Envoy that has one route to one pod and nothing else: what any
-// design on top of Envoy is measured against.
-func (r *Rig) StartPlainEnvoy() (*Envoy, error) {
+// StartPlainEnvoy runs an Envoy that has one route to the first so many pods in turn and
+// nothing else: what any design on top of Envoy is measured against.
+func (r *Rig) StartPlainEnvoy(pods int) (*Envoy, error) {
 	addr, admin := r.addr(), r.addr()
-	return r.startEnvoy("plain-envoy", fmt.Sprintf(plainConfig, port(admin), port(addr), PodIP(0), UpstreamPort), addr, admin, 20*time.Second)
+	var endpoints strings.Builder
+	for i := range pods {
+		fmt.Fprintf(&endpoints, "        - {endpoint: {address: {socket_address: {address: %s, port_value: %d}}}}\n", PodIP(i), UpstreamPort)
+	}
+	return r.startEnvoy(fmt.Sprint("plain-envoy-", pods), fmt.Sprintf(plainConfig, port(admin), port(addr), endpoints.String()), addr, admin, 20*time.Second)
 }
 
 const plainConfig = `
@@ -86,5 +91,6 @@ static_resources:
     circuit_breakers: {thresholds: [{max_connections: 100000, max_requests: 100000, max_pending_requests: 100000}]}
     load_assignment:
       cluster_name: pod
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %d}}}}]}]
-`
+      endpoints:
+      - lb_endpoints:
+%s`
