@@ -334,3 +334,45 @@ func httpGet(t *testing.T, url string) string {
 	}
 	return string(body)
 }
+
+// S10, S11, H8: over HTTP/2 a websocket passes the same checks, and CONNECT leads
+// nowhere else.
+func TestS11_WebsocketsOverHTTP2AreChecked(t *testing.T) {
+	s, alice := withAliceOverTLS(t)
+	h2 := alice.overH2()
+	dialEcho(t, h2, "HTTP/2") // negative control
+	for _, bad := range []string{"https://evil.test", "null", "http://" + publicHost, ""} {
+		if _, code, err := h2.dial("/user/alice/ws", bad); err == nil || code != 403 {
+			t.Errorf("Origin %q: %d, want 403", bad, code)
+		}
+	}
+	if _, code, err := s.newPerson().overH2().dial("/user/alice/ws", s.base()); err == nil || code != 401 {
+		t.Errorf("no session: %d, want 401", code)
+	}
+	bob := s.login("bob").overH2()
+	if _, code, err := bob.dial("/user/alice/ws", s.base()); err == nil || code != 403 && code != 401 {
+		t.Errorf("bob: %d, want 403 or 401", code)
+	}
+	if _, code, err := h2.dial("/hub/home", s.base()); err == nil || code != 403 {
+		t.Errorf("a websocket to a page: %d, want 403", code)
+	}
+	for _, protocol := range []string{"", "connect-udp", "connect-ip", "foo"} {
+		req, err := http.NewRequest(http.MethodConnect, s.base()+"/user/alice/ws", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Cookie", alice.cookies("/user/alice/"))
+		req.Header.Set("Origin", s.base())
+		if protocol != "" {
+			req.Header[":protocol"] = []string{protocol}
+		}
+		resp, err := h2.http.Transport.(overH2).transport.RoundTrip(req)
+		if err != nil {
+			continue // the stream was reset
+		}
+		_ = resp.Body.Close()
+		if resp.StatusCode < 400 {
+			t.Errorf("CONNECT with the protocol %q: %d", protocol, resp.StatusCode)
+		}
+	}
+}
