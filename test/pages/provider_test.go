@@ -1,0 +1,128 @@
+package pages
+
+import (
+	"bytes"
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+	"github.com/prometheus/client_golang/prometheus"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/perijove/perijove/pkg/accounts"
+	"github.com/perijove/perijove/pkg/login"
+	"github.com/perijove/perijove/pkg/login/oidclogin"
+	"github.com/perijove/perijove/pkg/origin"
+	"github.com/perijove/perijove/pkg/pass"
+	"github.com/perijove/perijove/pkg/revocation"
+	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/test/provider"
+)
+
+// loginSite serves the real login pages at localhost, with a provider that is another
+// site to a browser (127.0.0.1).
+func loginSite(t *testing.T) (base string) {
+	t.Helper()
+	var handler http.Handler
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
+	t.Cleanup(server.Close)
+	base = strings.Replace(server.URL, "127.0.0.1", "localhost", 1)
+	op := provider.Start(t, provider.Options{Callback: base + "/hub/oauth_callback/op"})
+
+	at, err := origin.Parse(base, nil)
+	check(t, err)
+	sessions, err := session.NewRing(bytes.Repeat([]byte{1}, session.MinSecret))
+	check(t, err)
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	check(t, err)
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	check(t, err)
+	passes, err := pass.NewRing(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	check(t, err)
+	renderer, err := web.New()
+	check(t, err)
+	client, log := fake.NewClientset(), slog.New(slog.NewJSONHandler(io.Discard, nil))
+	keeper := standing.New(standing.Settings{
+		Accounts: accounts.New(client, "perijove", "perijove", time.Now, log), Revoked: revocation.New(client, "perijove", "revocations", time.Now, log),
+		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: time.Now, Log: log,
+	}, prometheus.NewRegistry())
+	handler = login.New(login.Settings{
+		Providers: []*oidclogin.Provider{oidclogin.New(oidclogin.Config{
+			ID: "op", Name: "Provider", Issuer: op.Issuer, ClientID: provider.ClientID, ClientSecretFile: op.SecretFile, Scopes: []string{"profile", "groups"},
+			Claims: oidclogin.Claims{Username: "preferred_username", DisplayName: "name", Groups: "groups"}, AllowedGroups: []string{"students"},
+		}, sessions, time.Now)},
+		Standing: keeper, Revoked: keeper, Site: at, Sessions: sessions, Passes: passes, Lifetime: time.Hour, PassTTL: time.Minute, Now: time.Now, Log: log,
+	}, renderer, prometheus.NewRegistry()).Handler()
+	return base
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestProviderInABrowser: cookies, content security policy and the ways from site to site
+// work in a real browser, in and out, twice.
+func TestProviderInABrowser(t *testing.T) {
+	base, ctx := loginSite(t), browser(t)
+	enter := func(password bool) {
+		do(t, ctx, chromedp.Navigate(base+"/hub/login?next=%2Fhub%2Fhome"), chromedp.WaitVisible(`a[href^="/hub/oauth_login/op"]`), chromedp.Click(`a[href^="/hub/oauth_login/op"]`))
+		if password {
+			do(t, ctx, chromedp.WaitVisible(`#login`), chromedp.SendKeys(`#login`, "dora"), chromedp.SendKeys(`#password`, "dora-password"), chromedp.Submit(`#password`))
+		}
+		arrives(t, ctx, base+"/hub/home")
+	}
+	loggedIn := func() bool {
+		do(t, ctx, chromedp.Navigate(base+"/hub/login"))
+		return !evaluate[bool](t, ctx, `location.pathname === "/hub/login"`) // somebody known is led on
+	}
+	enter(true)
+	if !loggedIn() {
+		t.Fatal("not logged in")
+	}
+	// Out by the address bar: the provider asks, and sends back here.
+	do(t, ctx, chromedp.Navigate(base+"/hub/logout"), chromedp.WaitVisible(`button[name=logout]`), chromedp.Click(`button[name=logout]`))
+	arrives(t, ctx, base+"/hub/logout")
+	if loggedIn() {
+		t.Error("still logged in")
+	}
+	enter(true) // the provider has forgotten her too
+	// Out by another site's link: a page with a button, and the form leads on as well.
+	do(t, ctx, chromedp.Navigate("data:text/html,<a id=out href='"+base+"/hub/logout'>out</a>"), chromedp.Click(`#out`), chromedp.WaitVisible(`form[action="/hub/logout"] button`))
+	if !evaluate[bool](t, ctx, `location.href === "`+base+`/hub/logout"`) {
+		t.Error("another site's link logs out without being asked")
+	}
+	do(t, ctx, chromedp.Click(`form[action="/hub/logout"] button`), chromedp.WaitVisible(`button[name=logout]`))
+	// Without pressing it the provider still knows her, and the button here needs no password.
+	enter(false)
+}
+
+// arrives waits until the browser is at address.
+func arrives(t *testing.T, ctx context.Context, address string) {
+	t.Helper()
+	var at string
+	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		limited, cancel := context.WithTimeout(ctx, limit)
+		at, _ = chromedp.Run(limited, chromedp.Location())
+		cancel()
+		if at == address {
+			return
+		}
+	}
+	t.Fatalf("the browser is at %s, not at %s", at, address)
+}
