@@ -15,8 +15,6 @@ import (
 	"github.com/perijove/perijove/deploy/up/port"
 )
 
-const publicPort = 8000
-
 // onenode is the real Kubernetes node that deploy/onenode runs on this machine.
 type onenode struct {
 	up      *up
@@ -29,17 +27,23 @@ func (o *onenode) check() error {
 	if err := needRoot(); err != nil {
 		return err
 	}
-	return portFree()
+	return portsFree()
 }
 
-// portFree fails when a program of this machine listens where Envoy shall be reached. A
-// node that is up already does not count: it forwards the port without listening.
-func portFree() error {
-	holder, err := port.Find("/proc", publicPort)
-	if err != nil || holder == nil {
-		return err
+// portsFree fails when a program of this machine listens where the platform shall be
+// reached: Envoy, and the development provider. A node that is up already does not count:
+// it forwards the ports without listening.
+func portsFree() error {
+	for _, number := range []int{8000, 8001} {
+		holder, err := port.Find("/proc", number)
+		if err != nil {
+			return err
+		}
+		if holder != nil {
+			return fmt.Errorf("port %d is taken by %s. Stop it, then run make up again", number, holder)
+		}
 	}
-	return fmt.Errorf("port %d is taken by %s. Stop it, then run make up again", publicPort, holder)
+	return nil
 }
 
 // build compiles the program.
