@@ -131,9 +131,15 @@ func TestR7_RollingUpdateFailsNoRequest(t *testing.T) {
 	}
 }
 
-// startSecondGateway runs another Envoy with an xds-server of its own and returns
-// where it answers.
+// startSecondGateway runs another gateway and returns where it answers.
 func (s *stack) startSecondGateway() string {
+	s.t.Helper()
+	s.launchSecondGateway().Ready(s.t)
+	return "127.0.0.1:8001"
+}
+
+// launchSecondGateway runs another Envoy with an xds-server of its own.
+func (s *stack) launchSecondGateway() *envoyproc.Envoy {
 	s.t.Helper()
 	cfg := s.xdsConfig()
 	cfg.Listen = xdsapp.Listen{XDS: "unix:" + s.path("xds2.sock"), Private: "127.0.0.1:9121"}
@@ -141,8 +147,7 @@ func (s *stack) startSecondGateway() string {
 	s.run("second xds-server", func(ctx context.Context, log *slog.Logger) error {
 		return xdsapp.RunWith(ctx, cfg, s.client, log)
 	})
-	envoyproc.Start(s.t, envoyproc.Options{Node: "envoy-2", XDSSock: s.path("xds2.sock"), TLS: s.gate}).Ready(s.t)
-	return "127.0.0.1:8001"
+	return envoyproc.Start(s.t, envoyproc.Options{Node: "envoy-2", XDSSock: s.path("xds2.sock"), TLS: s.gate})
 }
 
 // clientAt is a person's browser at one gateway.

@@ -153,6 +153,9 @@ func TestCertificateRotation(t *testing.T) {
 	if log := s.logs["xds-server"].String(); strings.Count(log, "does not match") != 1 {
 		t.Errorf("the bad Secret is not in the log once:\n%s", log)
 	}
+	if metrics := httpGet(t, "http://127.0.0.1:9101/metrics"); !strings.Contains(metrics, "\nperijove_edge_certificate_faults_total 1\n") {
+		t.Error("the bad Secret is not counted once")
+	}
 	if s.shown() != second {
 		t.Error("a bad Secret replaced the certificate")
 	}
@@ -226,6 +229,34 @@ func (s *stack) events(reason string) (n int) {
 		}
 	}
 	return n
+}
+
+// Without a certificate a new gateway waits and is not ready: it never falls back to
+// plain text. When the certificate comes it serves.
+func TestGatewayWaitsForItsCertificate(t *testing.T) {
+	s := newTLSStack(t)
+	if err := s.client.CoreV1().Secrets(namespace).Delete(t.Context(), edgeSecret, metav1.DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	late := s.launchSecondGateway()
+	s.eventually("Envoy runs", late.Alive)
+	s.eventually("the xds-server says what is missing", func() bool {
+		return strings.Contains(s.logs["second xds-server"].String(), "does not exist")
+	})
+	s.eventually("Envoy has the listener and waits", func() bool {
+		return strings.Contains(late.AdminGet(t, "/config_dump?resource=dynamic_listeners"), `"warming_state"`)
+	})
+	if late.IsReady() {
+		t.Error("a gateway without a certificate is ready")
+	}
+	if conn, err := net.Dial("tcp", "127.0.0.1:8001"); err == nil {
+		_ = conn.Close()
+		t.Error("a gateway without a certificate listens")
+	}
+	if _, err := s.client.CoreV1().Secrets(namespace).Create(t.Context(), s.newEdgeSecret(), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	late.Ready(t)
 }
 
 // The edge takes TLS 1.2 with forward secrecy and AEAD, and TLS 1.3, and offers h2.
