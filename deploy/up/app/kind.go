@@ -21,7 +21,7 @@ func (k *kindCluster) check() error {
 	if there, err := k.exists(context.Background()); err != nil || there {
 		return err // its own port forwarder listens
 	}
-	return portFree()
+	return portsFree()
 }
 
 func (k *kindCluster) exists(ctx context.Context) (bool, error) {
