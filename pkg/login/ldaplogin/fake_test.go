@@ -252,6 +252,42 @@ func TestFaultsAreUnavailableAndRefusalsAreNot(t *testing.T) {
 	}
 }
 
+// TestL10_ControlsOfASuccessfulBind: the directory takes the password and says that it
+// must be changed first.
+func TestL10_ControlsOfASuccessfulBind(t *testing.T) {
+	for _, c := range []struct {
+		fault int8
+		want  error
+	}{{-1, nil}, {ldap.BeheraChangeAfterReset, identity.ErrCredentials}, {ldap.BeheraPasswordExpired, identity.ErrCredentials}} {
+		control := ldap.NewControlBeheraPasswordPolicy()
+		control.Error = c.fault
+		s := &script{users: []*ldap.Entry{aliceEntry()}, groups: students(), controls: []ldap.Control{control}}
+		if _, err := scripted(t, s, nil).Check(context.Background(), "alice", "pw"); !errors.Is(err, c.want) {
+			t.Errorf("%d: %v", c.fault, err)
+		}
+	}
+}
+
+// TestL9_TemplateLeadsElsewhere: the DN from the template and the owner of the name are
+// two entries.
+func TestL9_TemplateLeadsElsewhere(t *testing.T) {
+	for dn, want := range map[string]error{"uid=alice,ou=people": nil, "uid=alice,ou=other": identity.ErrNotAllowed} {
+		s := &script{answer: func(r *ldap.SearchRequest) ([]*ldap.Entry, error) {
+			switch {
+			case r.BaseDN == "ou=groups":
+				return students(), nil
+			case r.Scope == ldap.ScopeBaseObject:
+				return []*ldap.Entry{entry(dn, map[string][]string{"uid": {"alice"}})}, nil
+			}
+			return []*ldap.Entry{aliceEntry()}, nil
+		}}
+		login := scripted(t, s, func(c *Config) { c.BindTemplate = "uid={username},ou=other" })
+		if _, err := login.Check(context.Background(), "alice", "pw"); !errors.Is(err, want) {
+			t.Errorf("%s: %v", dn, err)
+		}
+	}
+}
+
 // TestL11_HostileDirectory speaks to real sockets: silence, garbage, too much.
 func TestL11_HostileDirectory(t *testing.T) {
 	for name, speak := range map[string]func(net.Conn){

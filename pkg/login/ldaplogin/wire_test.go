@@ -322,7 +322,9 @@ func TestL11_Faults(t *testing.T) {
 		"the wrong id":    func(r request) []byte { return result(r.id+1000, ldap.ApplicationBindResponse, 0) },
 		"busy":            func(r request) []byte { return result(r.id, ldap.ApplicationBindResponse, ldap.LDAPResultBusy) },
 		"50 MB entry": func(r request) []byte {
-			return photo
+			photo := bytes.Clone(photo)
+			photo[8] = byte(r.id) // after 30 84 and four bytes of length, 02 01
+			return append(photo, result(r.id, ldap.ApplicationSearchResultDone, 0)...)
 		},
 	}
 	for step, when := range steps {
