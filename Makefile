@@ -66,7 +66,7 @@ vuln: ## known vulnerabilities in what the services call
 
 .PHONY: race
 race: ## quick suites under the race detector
-	go test -race $$($(QUICK) | grep -v /deploy/chart)
+	go test -race $$($(QUICK) | grep -v -e /deploy/chart -e /test/pages)
 
 .PHONY: golden
 golden: ## write the golden files anew

@@ -38,7 +38,7 @@ func pages() map[string]web.Page {
 		}},
 		"pending": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Percent: 40, Now: web.Line{ID: "progress.pulling"}, Log: []web.Line{{ID: "progress.scheduled", Detail: "on node-1"}},
-			ProgressURL: "/nothing", ReadyURL: "/user/alice/", StopAction: "/hub/stop",
+			ProgressURL: "/progress", ReadyURL: "/user/alice/", StopAction: "/hub/stop",
 		},
 		"pending: failed": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
@@ -139,6 +139,12 @@ func site(t *testing.T, more map[string]string) string {
 	maps.Copy(raw, more)
 	mux := http.NewServeMux()
 	mux.Handle("GET "+contract.PathStatic, web.Static())
+	// A stream that says nothing: its page must stay as it is while it is looked at.
+	mux.HandleFunc("GET /progress", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
 	mux.HandleFunc("GET /page", func(w http.ResponseWriter, r *http.Request) {
 		name := r.URL.Query().Get("page")
 		if html, ok := raw[name]; ok {
@@ -150,6 +156,6 @@ func site(t *testing.T, more map[string]string) string {
 		renderer.Page(w, r, http.StatusOK, all[name])
 	})
 	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	return server.URL
 }
