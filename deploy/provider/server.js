@@ -84,8 +84,8 @@ const configuration = {
     },
   },
   // The one address that it ever asks, for logout messages, is on this machine, where
-  // the library's own fetch refuses to go.
-  fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
+  // the library's own fetch refuses to go. A busy machine may take its time.
+  fetch: (url, { dispatcher: _, ...options }) => fetch(url, { ...options, signal: AbortSignal.timeout(10_000) }),
   ttl: { AccessToken: 300, AuthorizationCode: 60, IdToken: 300, Interaction: 600, Session: 43200, Grant: 43200, RefreshToken: 43200 },
   renderError: (ctx, out) => {
     ctx.type = 'html'

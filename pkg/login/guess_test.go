@@ -75,7 +75,7 @@ func TestL12_KnownBrowser(t *testing.T) {
 		t.Fatalf("%+v", cookie)
 	}
 	forged := s.browser(t)
-	for _, value := range []string{"", "x", cookie.Value[:len(cookie.Value)-2] + "AA", strings.Repeat("a", 5000)} {
+	for _, value := range []string{"", "x", cookie.Value[:len(cookie.Value)-8] + "AAAAAAAA", strings.Repeat("a", 5000)} {
 		copied := *cookie
 		copied.Value = value
 		forged.cookies[contract.CookieDevice+contract.PathLogin] = &copied

@@ -128,5 +128,6 @@ func logoutAnswer(w http.ResponseWriter, status int, code string) {
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": code}) // the provider went away
 }
 
-// claimWait bounds what a login or a logout message waits for Kubernetes.
-const claimWait = 5 * time.Second
+// claimWait bounds what a login or a logout message waits for Kubernetes to say whose a
+// name is, or to write that sessions are over.
+const claimWait = 2 * time.Second

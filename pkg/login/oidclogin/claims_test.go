@@ -211,3 +211,25 @@ func FuzzPerson(f *testing.F) {
 		}
 	})
 }
+
+// FuzzIDToken: whatever claims a signed token has, what is accepted lives now, is about
+// somebody and was made for this login.
+func FuzzIDToken(f *testing.F) {
+	now := newClock().now()
+	f.Add(fmt.Sprintf(`{"sub":"s","nonce":"n","aud":"us","exp":%d,"iat":%d}`, now.Unix()+60, now.Unix()))
+	f.Add(`{"sub":"s","nonce":"n","aud":["us","x"],"azp":"us","exp":1e300,"iat":-1,"nbf":[]}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		var c claims
+		if json.Unmarshal([]byte(text), &c) != nil || (expected{clientID: "us", nonce: "n"}).check(c, now) != nil {
+			return
+		}
+		exp, iat := c["exp"].(float64), c["iat"].(float64)
+		at := float64(now.UnixMilli()) / 1000
+		if c["nonce"] != "n" || c["sub"] == "" || exp <= at-60.001 || iat > at+60.001 {
+			t.Fatalf("accepted %s", text)
+		}
+		if aud, ok := c["aud"].([]any); ok && len(aud) > 1 && c["azp"] != "us" {
+			t.Fatalf("accepted %s", text)
+		}
+	})
+}

@@ -14,9 +14,10 @@ import (
 
 const (
 	// callTimeout bounds one request to a provider, and wholeTimeout all requests of
-	// one login: a person waits at most that long (O14).
+	// one login. With what pkg/login waits for Kubernetes a person waits at most ten
+	// seconds (O14).
 	callTimeout  = 4 * time.Second
-	wholeTimeout = 8 * time.Second
+	wholeTimeout = 6 * time.Second
 	// maxAnswer bounds what a provider may answer, in bytes after decompression.
 	maxAnswer = 512 << 10
 )
