@@ -605,3 +605,21 @@ func TestO15_Refresh(t *testing.T) {
 		}
 	}
 }
+
+// TestO5_Algorithms: a provider's list makes ours shorter and never longer.
+func TestO5_Algorithms(t *testing.T) {
+	for _, theirs := range [][]string{nil, {"none"}, {"HS256", "none"}, {"ES256", "HS256"}, {"RS256", "ES256", "none"}} {
+		both := signatures(theirs)
+		if len(both) == 0 {
+			t.Errorf("%v: nothing, which the library reads as its default", theirs)
+		}
+		for _, alg := range both {
+			if alg == "none" || strings.HasPrefix(alg, "HS") {
+				t.Errorf("%v: %s", theirs, alg)
+			}
+		}
+	}
+	if got := signatures([]string{"ES256", "HS256"}); len(got) != 1 || got[0] != "ES256" {
+		t.Errorf("%v", got)
+	}
+}
