@@ -71,7 +71,9 @@ func Bars(file, title string, groups []Group) error {
 		p.Legend.Add(name, chart)
 	}
 	p.NominalX(labels...)
-	p.Y.Max *= 1.35 // room for the legend
+	p.X.Min, p.X.Max = -0.6, float64(len(groups))-0.3
+	p.Y.Max *= 1.5 // room for the legend
+	p.Legend.Left, p.Legend.XOffs = true, vg.Centimeter
 	return save(p, 32*vg.Centimeter, file)
 }
 
@@ -81,7 +83,7 @@ func Lines(file, title, x, y string, lines []Line) error {
 	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
 	p.X.Scale, p.Y.Scale = plot.LogScale{}, plot.LogScale{}
 	p.X.Tick.Marker, p.Y.Tick.Marker = plot.LogTicks{Prec: -1}, plot.LogTicks{Prec: -1}
-	p.Legend.Top, p.Legend.Left = true, true
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, vg.Centimeter
 	for i, l := range lines {
 		points := make(plotter.XYs, len(l.X))
 		for j := range l.X {
@@ -98,6 +100,8 @@ func Lines(file, title, x, y string, lines []Line) error {
 		p.Add(curve, dots)
 		p.Legend.Add(l.Name, curve, dots)
 	}
+	p.X.Max *= 1.5 // else its label is cut
+	p.Y.Min, p.Y.Max = 1, 20*p.Y.Max // room for the legend
 	return save(p, 20*vg.Centimeter, file)
 }
 
