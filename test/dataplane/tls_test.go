@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -16,7 +15,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"golang.org/x/net/http2"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -94,19 +92,6 @@ func (s *stack) shown() string {
 		s.t.Fatalf("handshake: %v", err)
 	}
 	return state.PeerCertificates[0].SerialNumber.String()
-}
-
-// overH2 returns a client of the same person that speaks HTTP/2 on one connection,
-// websockets included.
-func (p *person) overH2() *person {
-	transport := &http2.Transport{
-		TLSClientConfig: p.s.trust.Clone(),
-		DialTLSContext: func(ctx context.Context, network, _ string, conf *tls.Config) (net.Conn, error) {
-			return (&tls.Dialer{Config: conf}).DialContext(ctx, network, publicAddr)
-		},
-	}
-	p.s.t.Cleanup(transport.CloseIdleConnections)
-	return &person{s: p.s, http: &http.Client{Jar: p.http.Jar, Transport: overH2{transport}}}
 }
 
 // withAliceOverTLS is a stack with TLS in which alice's server runs and her browser
@@ -397,7 +382,7 @@ func TestS11_WebsocketsOverHTTP2AreChecked(t *testing.T) {
 		if protocol != "" {
 			req.Header[":protocol"] = []string{protocol}
 		}
-		resp, err := h2.http.Transport.(overH2).transport.RoundTrip(req)
+		resp, err := h2.http.Transport.(overH2).send(req)
 		if err != nil {
 			continue // the stream was reset
 		}
