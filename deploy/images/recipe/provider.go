@@ -2,7 +2,6 @@ package recipe
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -23,8 +22,13 @@ func nodePackage(goarch string) string {
 // Provider is the development OpenID Connect provider: the program in the folder files,
 // the npm packages installed in modules, and the Node among them.
 func Provider(suite, goarch, files, modules string) Recipe {
+	// By name: whoever tries the provider out has node_modules there too.
+	var program []string
+	for _, name := range []string{"server.js", "people.json", "package.json", "package-lock.json"} {
+		program = append(program, filepath.Join(files, name))
+	}
 	return Recipe{
-		Name: "perijove/provider", Words: []string{suite, goarch}, Files: []string{files},
+		Name: "perijove/provider", Words: []string{suite, goarch}, Files: program,
 		Make: func(ctx context.Context, kitchen Kitchen) (Image, error) {
 			root := filepath.Join(kitchen.Work, "root")
 			if err := rootfs.Unpack(ctx, kitchen.Log, suite, root, []string{"libc6", "libstdc++6"}); err != nil {
@@ -35,18 +39,17 @@ func Provider(suite, goarch, files, modules string) Recipe {
 				return Image{}, fmt.Errorf("find Node among the npm packages: %w", err)
 			}
 			content := filepath.Join(kitchen.Work, "content")
-			app := filepath.Join(content, "provider")
-			err := errors.Join(
-				os.CopyFS(app, os.DirFS(files)),
-				os.CopyFS(filepath.Join(app, "node_modules"), os.DirFS(filepath.Join(modules, "node_modules"))),
-			)
-			if err != nil {
-				return Image{}, fmt.Errorf("copy the provider's files: %w", err)
+			if err := os.CopyFS(filepath.Join(content, "provider/node_modules"), os.DirFS(filepath.Join(modules, "node_modules"))); err != nil {
+				return Image{}, fmt.Errorf("copy the provider's packages: %w", err)
+			}
+			entries := []layer.Entry{{Path: "usr/local/bin/node", Source: node, Mode: 0o755}}
+			for _, path := range program {
+				entries = append(entries, layer.Entry{Path: "provider/" + filepath.Base(path), Source: path, Mode: 0o644})
 			}
 			return Image{
 				Layers: []layer.Pack{
 					layer.Tree(root, skipDebian),
-					layer.Entries([]layer.Entry{{Path: "usr/local/bin/node", Source: node, Mode: 0o755}}),
+					layer.Entries(entries),
 					layer.Tree(content, func(name string) bool { return strings.HasPrefix(name, "provider/node_modules/node-linux-") }),
 				},
 				Config: v1.Config{
