@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,6 +42,25 @@ type platform struct {
 	client *fake.Clientset
 	origin string
 	served atomic.Bool // what the gateway says about routes
+	log    lockedLog
+}
+
+// lockedLog is what the hub logged; a test reads while requests may write.
+type lockedLog struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (l *lockedLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.Write(p)
+}
+
+func (l *lockedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.buf.String()
 }
 
 func newPlatform(t *testing.T) *platform {
@@ -78,7 +98,7 @@ func newPlatform(t *testing.T) *platform {
 		t.Fatal(err)
 	}
 	h := &Hub{
-		Cluster: cluster, Web: pages, Log: slog.New(slog.DiscardHandler), Done: t.Context().Done(),
+		Cluster: cluster, Web: pages, Log: slog.New(slog.NewTextHandler(&p.log, nil)), Done: t.Context().Done(),
 		Served: func(ctx context.Context, _ notebook.ID, uid string) error {
 			for !p.served.Load() || uid == "" {
 				select {

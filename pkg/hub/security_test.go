@@ -95,6 +95,10 @@ func TestForeignServersAreRefused(t *testing.T) {
 			t.Errorf("progress of %s: %d", owner, code)
 		}
 	}
+	// One audit line for each: 4 pages, 3 forms, 3 calls, of 2 people.
+	if n := strings.Count(p.log.String(), `msg="access refused" audit=true user=bob`); n != 20 {
+		t.Errorf("%d audit lines", n)
+	}
 	carol := []string{contract.HeaderUser, "-", contract.HeaderUser, "carol", contract.HeaderAdmin, "true"}
 	if code, _, _ := p.api("DELETE", "/hub/api/users/alice/server", "", carol...); code != 204 {
 		t.Errorf("an administrator's stop: %d", code)

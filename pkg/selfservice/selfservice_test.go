@@ -246,8 +246,12 @@ func TestS13_RESTRefusals(t *testing.T) {
 		{"an administrator ends sessions", root, "DELETE", "/hub/api/users/alice/sessions", nil, 204},
 		{"of nobody", root, "DELETE", "/hub/api/users/nobody/sessions", nil, 404},
 	} {
+		before := s.log.Len()
 		if w := s.do(c.who, c.method, c.path, c.body); w.Code != c.want {
 			t.Errorf("%s: %d %s", c.name, w.Code, w.Body)
+		}
+		if audited := strings.Contains(s.log.String()[before:], `msg="access refused" audit=true user=`+c.who.user); audited != (c.want == 403) {
+			t.Errorf("%s: audited %v", c.name, audited)
 		}
 	}
 	if !s.Keeper.Over("s", "alice", now()) || s.Keeper.Over("r", "root", now()) {
