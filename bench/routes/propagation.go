@@ -159,7 +159,7 @@ func settle(tap *rig.Wiretap) error {
 			return nil
 		}
 	}
-	return errors.New("Envoy and the xds-server do not come to rest")
+	return errors.New("bytes still pass between Envoy and the xds-server after 2 minutes")
 }
 
 // await waits until ok; what says for what.

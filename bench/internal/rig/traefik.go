@@ -34,7 +34,7 @@ func (r *Rig) StartTraefik(n int) (*Traefik, error) {
 	}
 	file := r.Path("traefik-routes.yaml")
 	if err := os.WriteFile(file, []byte("http:\n  routers:\n"+routers.String()+"  services:\n"+services.String()), 0o600); err != nil {
-		return nil, fmt.Errorf("Traefik's routes: %w", err)
+		return nil, fmt.Errorf("routes of Traefik: %w", err)
 	}
 	t := &Traefik{Addr: r.addr()}
 	var err error

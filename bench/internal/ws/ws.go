@@ -130,6 +130,7 @@ func dial2(addr, host string, l Load) (io.ReadWriteCloser, error) {
 	if err != nil {
 		return nil, err
 	}
+	//lint:ignore SA1019 net/http's own transport refuses the header ":protocol"
 	client, err := (&http2.Transport{AllowHTTP: true}).NewClientConn(conn)
 	if err != nil {
 		return nil, err
