@@ -22,7 +22,7 @@ func main() {
 }
 
 func build() error {
-	if _, err := os.Stat(rig.TraefikPath()); err == nil {
+	if rig.HasTraefik() {
 		return nil
 	}
 	out, err := exec.Command("go", "mod", "download", "-json", "github.com/traefik/traefik/v3@"+rig.TraefikVersion).Output()

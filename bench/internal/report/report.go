@@ -94,9 +94,13 @@ func Machine() string {
 	_ = syscall.Uname(&u)
 	envoy, _ := rig.Version("ENVOY_VERSION")
 	commit, _ := exec.Command("git", "-C", rig.Root(), "describe", "--always", "--dirty", "--exclude=*").Output()
-	return fmt.Sprintf("%s, commit %s: %d cores (%s), Linux %s, %s, Envoy %s, Kubernetes v1.36, configurable-http-proxy %s on Node.js %s, Traefik %s.\n",
+	line := fmt.Sprintf("%s, commit %s: %d cores (%s), Linux %s, %s, Envoy %s, %s, configurable-http-proxy %s on Node.js %s",
 		time.Now().UTC().Format("2006-01-02 15:04"), strings.TrimSpace(string(commit)), runtime.NumCPU(), processor(), text(u.Release[:]), runtime.Version(),
-		envoy, rig.CHPVersion, output("node", "--version"), rig.TraefikVersion)
+		envoy, rig.KubernetesVersion(), rig.CHPVersion, output("node", "--version"))
+	if rig.HasTraefik() {
+		line += ", Traefik " + rig.TraefikVersion
+	}
+	return line + ".\n"
 }
 
 func processor() string {

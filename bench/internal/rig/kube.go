@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -113,6 +115,19 @@ func clusterPrograms() (string, error) {
 		}
 	}
 	return newest, nil
+}
+
+// KubernetesVersion is what kube-apiserver says of itself.
+func KubernetesVersion() string {
+	bin, err := clusterPrograms()
+	if err != nil {
+		return "no Kubernetes"
+	}
+	out, err := exec.Command(filepath.Join(bin, "kube-apiserver"), "--version").Output()
+	if err != nil {
+		return "unknown Kubernetes"
+	}
+	return strings.TrimSpace(string(out))
 }
 
 // seed writes objects as kube-apiserver itself stores them.

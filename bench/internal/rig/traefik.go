@@ -14,6 +14,12 @@ const TraefikVersion = "v3.6.7"
 // TraefikPath is where the built program lies.
 func TraefikPath() string { return Cache("bench", "traefik-"+TraefikVersion) }
 
+// HasTraefik reports whether it was built.
+func HasTraefik() bool {
+	_, err := os.Stat(TraefikPath())
+	return err == nil
+}
+
 // Traefik is another proxy for Kubernetes, here without any middleware.
 type Traefik struct {
 	*Proc
@@ -23,7 +29,7 @@ type Traefik struct {
 // StartTraefik runs it with a route for each of the first n users. It returns nil when
 // the program was never built.
 func (r *Rig) StartTraefik(n int) (*Traefik, error) {
-	if _, err := os.Stat(TraefikPath()); err != nil {
+	if !HasTraefik() {
 		fmt.Fprintln(os.Stderr, "Traefik is left out; build it with: go -C bench run ./traefik")
 		return nil, nil
 	}
