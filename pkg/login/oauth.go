@@ -57,12 +57,6 @@ func (p *Pages) startOAuth(w http.ResponseWriter, r *http.Request) {
 		p.redirect(w, r, contract.PathLogin+query(next))
 		return
 	}
-	release, err := p.enough()
-	if err != nil {
-		p.oauthFailed(w, r, provider, next, err)
-		return
-	}
-	defer release()
 	location, sealed, err := provider.Begin(r.Context(), p.ownOrigin(r)+contract.PathOAuthCallback+provider.ID(), next)
 	if err != nil {
 		p.oauthFailed(w, r, provider, next, err)
@@ -94,12 +88,6 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieOAuth, planted, p.Secure))
 		}
 	}
-	release, err := p.enough()
-	if err != nil {
-		p.oauthFailed(w, r, provider, "", err)
-		return
-	}
-	defer release()
 	login, next, err := provider.Finish(r.Context(), r.URL.Query(), sealed)
 	if err != nil {
 		p.oauthFailed(w, r, provider, next, err)
@@ -109,17 +97,6 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 		User: login.User, Method: methodOIDC, Next: next, Link: accounts.Link{Issuer: login.Issuer, Subject: login.Subject},
 		Provider: provider.ID(), ProviderSID: login.SID, IDTokenHint: login.Hint, Refresh: login.Refresh,
 	})
-}
-
-// enough takes one of the places for logins that are being checked; a provider that is
-// slow ties up a bounded number of connections (R13).
-func (p *Pages) enough() (release func(), err error) {
-	select {
-	case p.checking <- struct{}{}:
-		return func() { <-p.checking }, nil
-	default:
-		return nil, errBusy
-	}
 }
 
 // oauthFailed says what happened and leads back to the login.
@@ -134,7 +111,7 @@ func (p *Pages) oauthFailed(w http.ResponseWriter, r *http.Request, provider *oi
 		status, result, text = http.StatusForbidden, "declined", "oauth.declined"
 	case errors.Is(err, identity.ErrNotAllowed):
 		status, result, text = http.StatusForbidden, "not_allowed", "oauth.not_allowed"
-	case errors.Is(err, errBusy):
+	case errors.Is(err, oidclogin.ErrBusy):
 		status, result, text = http.StatusTooManyRequests, "throttled", "oauth.unavailable"
 	}
 	if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {

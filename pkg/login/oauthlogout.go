@@ -64,12 +64,6 @@ func (p *Pages) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 		logoutAnswer(w, http.StatusBadRequest, "invalid_request")
 		return
 	}
-	release, err := p.enough()
-	if err != nil {
-		logoutAnswer(w, http.StatusTooManyRequests, "temporarily_unavailable")
-		return
-	}
-	defer release()
 	ended, err := provider.VerifyLogout(r.Context(), r.PostForm.Get("logout_token"))
 	switch {
 	case errors.Is(err, oidclogin.ErrToken):

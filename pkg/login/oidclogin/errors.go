@@ -19,6 +19,8 @@ var (
 	ErrState = errors.New("the answer belongs to no login of this browser")
 	// ErrDeclined: the person or the provider said no.
 	ErrDeclined = errors.New("the provider did not log the person in")
+	// ErrBusy: too many logins wait for this provider.
+	ErrBusy = errors.New("too many logins wait for the provider")
 	// ErrToken: what the provider gave proves nothing.
 	ErrToken = errors.New("the provider's token is refused")
 )

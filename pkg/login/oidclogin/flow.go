@@ -25,6 +25,9 @@ const (
 	maxNext = 1500
 	// maxCode bounds the code, in bytes; large providers' have about 1.5 KB.
 	maxCode = 8 << 10
+	// maxHint bounds the ID token that is kept for the logout, in bytes: it travels in an
+	// address, of which servers take about 8 KB.
+	maxHint = 6 << 10
 
 	useState   = "oidc login state"
 	useRefresh = "oidc refresh token"
@@ -88,7 +91,7 @@ func (p *Provider) Begin(ctx context.Context, redirect, next string) (location, 
 }
 
 // Finish judges the provider's answer, the query of the request to our callback address.
-// Errors: ErrState, ErrDeclined, ErrToken, identity.ErrNotAllowed,
+// Errors: ErrState, ErrDeclined, ErrToken, ErrBusy, identity.ErrNotAllowed,
 // identity.ErrUnavailable; next is where to try again for.
 func (p *Provider) Finish(ctx context.Context, answer url.Values, sealed string) (login Login, next string, err error) {
 	began, err := p.open(sealed)
@@ -152,6 +155,12 @@ func (p *Provider) judge(began pending, answer url.Values) (string, error) {
 // redeem exchanges the code and makes the login of what comes back. A provider that
 // promises to name itself in the answer and did not is not who answered (RFC 9207 §2.4).
 func (p *Provider) redeem(ctx context.Context, began pending, code string, named bool) (Login, error) {
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	default:
+		return Login{}, ErrBusy
+	}
 	ctx, cancel := context.WithTimeout(ctx, wholeTimeout)
 	defer cancel()
 	k, err := p.discover(ctx)
@@ -182,8 +191,10 @@ func (p *Provider) redeem(ctx context.Context, began pending, code string, named
 		return Login{}, err
 	}
 	login := Login{User: user, Issuer: p.cfg.Issuer, Subject: id.text("sub"), SID: id.text("sid")}
-	if login.Hint, err = p.boxes.SealFor(useHint, []byte(raw)); err != nil {
-		login.Hint = "" // too long to be kept: the provider will ask whether to log out
+	if len(raw) <= maxHint { // else the provider asks whether to log out
+		if login.Hint, err = p.boxes.SealFor(useHint, []byte(raw)); err != nil {
+			return Login{}, err
+		}
 	}
 	login.Refresh, err = p.sealRefresh(token.RefreshToken)
 	return login, err

@@ -623,3 +623,17 @@ func TestO5_Algorithms(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// TestR13_SlowProvider: logins that wait for it are bounded, and the next one is told.
+func TestR13_SlowProvider(t *testing.T) {
+	p, op, _ := newPair(t)
+	for range maxAtOnce {
+		p.slots <- struct{}{}
+	}
+	if _, err := login(t, p, op); !errors.Is(err, ErrBusy) || op.Asked("/token") != 0 {
+		t.Errorf("%v", err)
+	}
+	<-p.slots
+	honest(t, p, op)
+	honest(t, p, op) // and the place is given back
+}

@@ -23,6 +23,9 @@ const (
 	// the old one is kept and asked for again after retryAfter.
 	knownFor   = time.Hour
 	retryAfter = time.Minute
+	// maxAtOnce bounds the logins that wait for one provider, so that a slow one ties up a
+	// bounded number of connections, and none of another's (R13).
+	maxAtOnce = 32
 )
 
 // Provider logs people in with one provider. It is safe for concurrent use. Nothing is
@@ -32,6 +35,7 @@ type Provider struct {
 	boxes *session.Ring
 	now   func() time.Time
 	used  *once // states of logins and ids of logout tokens
+	slots chan struct{}
 
 	flight singleflight.Group
 	mu     sync.Mutex
@@ -63,7 +67,7 @@ type metadata struct {
 // New returns a Provider; cfg has passed Validate. boxes seals what the browser carries
 // and what is stored, now is the clock.
 func New(cfg Config, boxes *session.Ring, now func() time.Time) *Provider {
-	return &Provider{cfg: cfg, boxes: boxes, now: now, used: newOnce(now)}
+	return &Provider{cfg: cfg, boxes: boxes, now: now, used: newOnce(now), slots: make(chan struct{}, maxAtOnce)}
 }
 
 // ID is the provider's id, Name the name on its button, Issuer its address.
