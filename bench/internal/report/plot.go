@@ -100,7 +100,7 @@ func Lines(file, title, x, y string, lines []Line) error {
 		p.Add(curve, dots)
 		p.Legend.Add(l.Name, curve, dots)
 	}
-	p.X.Max *= 1.5 // else its label is cut
+	p.X.Max *= 1.5                   // else its label is cut
 	p.Y.Min, p.Y.Max = 1, 20*p.Y.Max // room for the legend
 	return save(p, 20*vg.Centimeter, file)
 }
