@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/perijove/perijove/pkg/accounts"
+	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/test/slapd"
+)
+
+// TestL10_LiveSessionsFollowTheDirectory: people who are logged in are disabled, thrown
+// out of their group, deleted or made administrators in a real directory. What it says
+// holds from the next check on; a directory that is gone says nothing.
+func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
+	server := slapd.Start(t)
+	sessionKey, passKey := keys(t)
+	cfg := newConfig(t, sessionKey, passKey, directory(server))
+	cfg.Recheck = time.Nanosecond // every check asks
+	people := newPeople(cfg, fake.NewClientset(), cfg.directory(), nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	g, ctx := errgroup.WithContext(ctx)
+	t.Cleanup(func() { cancel(); _ = g.Wait() })
+	g.Go(func() error { return people.accounts.Run(ctx) })
+	g.Go(func() error { return people.revoked.Run(ctx) })
+	if !people.known(ctx) {
+		t.Fatal("nothing is known")
+	}
+	const alice, students = "uid=alice,ou=people," + slapd.Base, "cn=students,ou=groups," + slapd.Base
+	login := func(name string) session.Session {
+		t.Helper()
+		user, err := cfg.directory().Check(ctx, name, name+"-password")
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := session.New(user, methodLDAP, time.Now(), time.Hour)
+		if err := people.standing.LoggedIn(ctx, standing.Login{User: user, Link: accounts.Link{Issuer: accounts.LDAP, Subject: user.Name},
+			Session: recorded(s)}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	over := func(s session.Session) bool {
+		t.Helper()
+		people.standing.Seen(standing.Use{User: s.User.Name, Session: recorded(s), Active: true})
+		people.standing.Ask(ctx)
+		return people.standing.Over(s.ID, s.User.Name, s.Since)
+	}
+	for _, c := range []struct {
+		what       string
+		harm, heal func()
+	}{
+		{"disabled", func() { server.Set(t, alice, "pwdEndTime", "20200101000000Z") }, func() { server.Set(t, alice, "pwdEndTime") }},
+		{"left the group", func() { server.Set(t, students, "member", "cn=Twin,ou=people,"+slapd.Base) }, func() { server.Set(t, students, "member", alice) }},
+	} {
+		s := login("alice")
+		if over(s) {
+			t.Errorf("before: %s", c.what)
+		}
+		c.harm()
+		if !over(s) {
+			t.Errorf("%s, and still in", c.what)
+		}
+		c.heal()
+	}
+	s := login("alice")
+	server.Set(t, "cn=admins,ou=groups,"+slapd.Base, "member", alice)
+	if over(s) || !people.standing.Current(s.User).Admin {
+		t.Error("made administrator, and nobody noticed")
+	}
+	bobs := login("bob")
+	if err := server.Admin(t).Del(ldap.NewDelRequest("uid=bob,ou=people,"+slapd.Base, nil)); err != nil {
+		t.Fatal(err)
+	}
+	if !over(bobs) {
+		t.Error("deleted, and still in")
+	}
+	server.Stop()
+	if over(s) {
+		t.Error("a directory that is gone ends sessions")
+	}
+}
+
+func recorded(s session.Session) accounts.Session {
+	return accounts.Session{ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since}
+}
