@@ -49,7 +49,11 @@ const (
 	PathPassKeys = "/internal/pass-keys"
 )
 
-// Cookies.
+// MetadataOurs marks, in ext_authz's dynamic metadata, an answer that authz wrote.
+const MetadataOurs = "perijove"
+
+// Cookies. All begin with "perijove-": pkg/edge/cookies.lua keeps these from servers, and
+// servers from setting them.
 const (
 	// CookieSession holds the sealed session, path PathHub: no pod ever receives it.
 	CookieSession = "perijove-session"

@@ -5,8 +5,6 @@ import (
 	"net/http"
 	"strings"
 	"time"
-
-	"github.com/perijove/perijove/pkg/contract"
 )
 
 // How reading a cookie fails.
@@ -43,23 +41,9 @@ func All(header, name string) []string {
 	return values
 }
 
-// OursPattern matches every one of our cookies in a Cookie header, with the separator
-// that joins it to the rest: what is left after removing all matches is the header that
-// an upstream may see (S4). It is in RE2's syntax and for Envoy, which refuses patterns
-// much larger than this: hence the prefix and no list. Header lines that a client sent
-// apart may be joined with commas; no value of ours has one.
-func OursPattern() string {
-	const pair = `perijove-[a-z]+[ \t]*=[^;,]*`
-	return `^([ \t]*` + pair + `([;,][ \t]*|$))+|[;,][ \t]*` + pair
-}
-
 func cookieName(pair string) string {
 	name, _, _ := strings.Cut(pair, "=")
 	return strings.Trim(name, " \t")
-}
-
-func ours() []string {
-	return []string{contract.CookieSession, contract.CookiePass, contract.CookieLogin, contract.CookieDevice, contract.CookieOAuth}
 }
 
 // Set is the Set-Cookie value for one of our cookies: HttpOnly, SameSite=Lax, no

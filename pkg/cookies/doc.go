@@ -1,6 +1,7 @@
 // Package cookies owns how our cookies are read from and written to headers: exactly
-// one cookie of a name or none at all, our own never passed on to a pod, and one set
-// of attributes for setting and for deleting.
+// one cookie of a name or none at all, and one set of attributes for setting and for
+// deleting.
 //
-// It never looks into a value: pkg/session and pkg/pass do.
+// It never looks into a value: pkg/session and pkg/pass do. Envoy keeps our cookies from
+// pods (pkg/edge).
 package cookies

@@ -47,18 +47,20 @@ const (
 // as a delegating filter that could not make its delegate, ends there.
 func checks(s Settings) []*hcmv3.HttpFilter {
 	if !s.PassChecked {
-		return append([]*hcmv3.HttpFilter{httpFilter(routes.ExtAuthzFilter, extAuthz())}, cutCookies()...)
+		return []*hcmv3.HttpFilter{httpFilter(routes.ExtAuthzFilter, extAuthz()), filterCookies()}
 	}
-	return append([]*hcmv3.HttpFilter{
+	return []*hcmv3.HttpFilter{
 		httpFilter(routes.JWTFilter, verifyPass()),
 		httpFilter(routes.ExtAuthzFilter, unlessPassed(extAuthz())),
 		httpFilter(routes.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
-	}, cutCookies()...)
+		filterCookies(),
+	}
 }
 
 // verifyPass verifies the pass of requests that only read and writes down what it says in
 // headers. Anything that changes something or opens a websocket is left to authz, which
-// judges its origin (S9, S10), and so is a request with a token of its own.
+// judges its origin (S9, S10), and so are a request with a token of its own and the link
+// behind JupyterLab's logout, which is ours.
 func verifyPass() *jwtv3.JwtAuthentication {
 	const provider = "pass"
 	return &jwtv3.JwtAuthentication{
@@ -88,6 +90,7 @@ func verifyPass() *jwtv3.JwtAuthentication {
 				PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: contract.PathUser},
 				Headers: []*routev3.HeaderMatcher{
 					{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
+					{Name: contract.HeaderScope, InvertMatch: true, HeaderMatchSpecifier: endsWith("/" + contract.SegmentLogout)},
 					{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
 					{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
 					{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
@@ -113,6 +116,12 @@ func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {
 func exactly(value string) *routev3.HeaderMatcher_StringMatch {
 	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value},
+	}}
+}
+
+func endsWith(suffix string) *routev3.HeaderMatcher_StringMatch {
+	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+		MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: suffix},
 	}}
 }
 
@@ -177,7 +186,7 @@ func extAuthz() *authzv3.ExtAuthz {
 		DecoderHeaderMutationRules: &mutationrulesv3.HeaderMutationRules{
 			DisallowIsError: wrapperspb.Bool(true),
 			DisallowAll:     wrapperspb.Bool(true),
-			AllowExpression: &matcherv3.RegexMatcher{Regex: `x-perijove-(user|display-name|admin|xsrf|session|scopes|by-token)|authorization`},
+			AllowExpression: &matcherv3.RegexMatcher{Regex: `cookie|x-perijove-(user|display-name|admin|xsrf|session|scopes|by-token)|authorization`},
 		},
 	}
 }

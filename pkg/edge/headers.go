@@ -1,16 +1,16 @@
 package edge
 
 import (
+	_ "embed"
+
 	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
-	filterv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_mutation/v3"
-	metadatav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/header_to_metadata/v3"
+	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/routes"
 )
 
@@ -47,30 +47,15 @@ func earlyMutations() *corev3.TypedExtensionConfig {
 	}
 }
 
-// restOfCookies is the metadata that carries the cookies that are not ours from the
-// filter that cuts to the filter that writes.
-const restOfCookies = "perijove.cookies"
+//go:embed cookies.lua
+var cookiesLua string
 
-// cutCookies takes our cookies out of the request that the upstream gets (S4): a notebook
-// that kept its visitor's pass could use the server as that visitor from elsewhere. It
-// comes after authz, which reads them.
-func cutCookies() []*hcmv3.HttpFilter {
-	cut := &metadatav3.Config{RequestRules: []*metadatav3.Config_Rule{{
-		Header: "cookie",
-		Remove: true,
-		OnHeaderPresent: &metadatav3.Config_KeyValuePair{
-			MetadataNamespace: restOfCookies, Key: "rest", Type: metadatav3.Config_STRING,
-			RegexValueRewrite: &matcherv3.RegexMatchAndSubstitute{Pattern: &matcherv3.RegexMatcher{Regex: cookies.OursPattern()}},
-		},
-	}}}
-	write := &filterv3.HeaderMutation{Mutations: &filterv3.Mutations{RequestMutations: []*mutationrulesv3.HeaderMutation{{
-		Action: &mutationrulesv3.HeaderMutation_Append{Append: &corev3.HeaderValueOption{
-			Header:       &corev3.HeaderValue{Key: "cookie", Value: "%DYNAMIC_METADATA(" + restOfCookies + ":rest)%"},
-			AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-		}},
-	}}}}
-	return []*hcmv3.HttpFilter{
-		httpFilter(routes.CutCookiesFilter, cut),
-		httpFilter("envoy.filters.http.header_mutation", write),
-	}
+// filterCookies keeps our cookies from servers, after authz has read them, and servers
+// from setting cookies that are not theirs. Lua, because no filter of Envoy's rewrites a
+// Set-Cookie; cutting the Cookie header with Envoy's own filters (header_to_metadata with
+// a regular expression, header_mutation) takes half as many instructions again.
+func filterCookies() *hcmv3.HttpFilter {
+	return httpFilter(routes.CookiesFilter, &luav3.Lua{DefaultSourceCode: &corev3.DataSource{
+		Specifier: &corev3.DataSource_InlineString{InlineString: cookiesLua},
+	}})
 }

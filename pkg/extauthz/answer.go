@@ -10,6 +10,7 @@ import (
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/genproto/googleapis/rpc/status"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/protobuf/types/known/structpb"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/web"
@@ -71,9 +72,14 @@ func allow(v Verdict) *authv3.CheckResponse {
 	}
 }
 
+// deny is a refusal or redirect. The metadata tells Envoy's cookie filter that the answer
+// is ours and not a server's.
 func deny(code int, headers []*corev3.HeaderValueOption, body string) *authv3.CheckResponse {
 	return &authv3.CheckResponse{
 		Status: &status.Status{Code: int32(codes.PermissionDenied)},
+		DynamicMetadata: &structpb.Struct{Fields: map[string]*structpb.Value{
+			contract.MetadataOurs: structpb.NewBoolValue(true),
+		}},
 		HttpResponse: &authv3.CheckResponse_DeniedResponse{DeniedResponse: &authv3.DeniedHttpResponse{
 			Status: &typev3.HttpStatus{Code: typev3.StatusCode(code)}, Headers: headers, Body: body, //nolint:gosec // a constant HTTP status
 		}},

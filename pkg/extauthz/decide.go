@@ -145,7 +145,7 @@ func (d *Decider) hub(req Request, now time.Time) Verdict {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(s.User)
 	}
 	d.seen(req, s)
-	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Set: identityHeaders(s.User)}
+	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Set: identityHeaders(s.User), Remove: []string{"cookie"}}
 	v.Set = append(v.Set, Header{contract.HeaderXSRF, d.Sessions.XSRF(s)}, Header{contract.HeaderSession, s.ID})
 	if s.User.Admin {
 		v.Set = append(v.Set, Header{contract.HeaderAdmin, "true"})

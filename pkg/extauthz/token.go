@@ -65,7 +65,7 @@ func (d *Decider) hubByToken(req Request, token string) Verdict {
 	d.Standing.UsedToken(owner.Name, t)
 	v := Verdict{
 		Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: owner, Set: identityHeaders(owner),
-		Remove: []string{"authorization", contract.HeaderXSRF, contract.HeaderSession},
+		Remove: []string{"authorization", "cookie", contract.HeaderXSRF, contract.HeaderSession},
 	}
 	scopes := slices.Clone(t.Scopes)
 	for i, scope := range scopes {

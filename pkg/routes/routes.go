@@ -25,10 +25,10 @@ import (
 // Names of filters in the listener and in per-route configuration. Those that every
 // user's route repeats are short.
 const (
-	ExtAuthzFilter   = "authz"
-	JWTFilter        = "envoy.filters.http.jwt_authn"
-	RBACFilter       = "rule"
-	CutCookiesFilter = "envoy.filters.http.header_to_metadata"
+	ExtAuthzFilter = "authz"
+	JWTFilter      = "envoy.filters.http.jwt_authn"
+	RBACFilter     = "rule"
+	CookiesFilter  = "envoy.filters.http.lua"
 )
 
 // hubScope is the resource name of the scope whose key is empty (/hub/ itself). No
@@ -177,11 +177,6 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 	if page.Open {
 		check = &authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}
 	}
-	filters := map[string]*anypb.Any{ExtAuthzFilter: pack(check)}
-	if page.Upstream == contract.UpstreamLogin {
-		// authz reads the session itself here; everybody else must not see it.
-		filters[CutCookiesFilter] = pack(&routev3.FilterConfig{Disabled: true})
-	}
 	return &routev3.Route{
 		Match: match,
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
@@ -189,7 +184,7 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 			Timeout:          durationpb.New(timeout),
 		}},
 		RequestHeadersToAdd:  clientAddress(page.Upstream),
-		TypedPerFilterConfig: filters,
+		TypedPerFilterConfig: ours(check),
 	}
 }
 
@@ -203,10 +198,17 @@ func ownAPIRoute() *routev3.Route {
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
 			Timeout:          durationpb.New(hubTimeout),
 		}},
-		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
-		TypedPerFilterConfig: map[string]*anypb.Any{
-			ExtAuthzFilter: pack(checkSettings(map[string]string{contract.ExtKind: contract.KindHub})),
-		},
+		RequestHeadersToAdd:  clientAddress(contract.UpstreamLogin),
+		TypedPerFilterConfig: ours(checkSettings(map[string]string{contract.ExtKind: contract.KindHub})),
+	}
+}
+
+// ours is how requests for our own services are treated: they may read and set our
+// cookies. Where authz is asked it takes the cookies away.
+func ours(check *authzv3.ExtAuthzPerRoute) map[string]*anypb.Any {
+	return map[string]*anypb.Any{
+		ExtAuthzFilter: pack(check),
+		CookiesFilter:  pack(&routev3.FilterConfig{Disabled: true}),
 	}
 }
 
@@ -278,6 +280,7 @@ func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Rou
 		filters[RBACFilter] = pack(admit(server.User))
 	}
 	return &routev3.Route{
+		Name:                 server.Prefix(), // where its cookies may go (pkg/edge/cookies.lua)
 		Match:                separated(prefix),
 		Action:               &routev3.Route_Route{Route: action},
 		RequestHeadersToAdd:  headers,

@@ -76,6 +76,7 @@ func TestPassIsJudgedByEnvoy(t *testing.T) {
 		"H1 nobody who claims a pass":   {"GET", "/user/alice/api", []string{contract.HeaderPassOwner + ": alice", contract.HeaderUser + ": alice"}, 503},
 		"S2 an altered pass":            {"GET", "/user/alice/api", []string{own[:len(own)-2] + "AA"}, 503},
 		"O5 an unsigned pass":           {"GET", "/user/alice/api", []string{"Cookie: " + contract.CookiePass + "=eyJhbGciOiJub25lIn0.eyJpc3MiOiJwZXJpam92ZSIsInN1YiI6ImFsaWNlIiwib3duZXIiOiJhbGljZSJ9."}, 503},
+		"V1 JupyterLab's logout":        {"GET", "/user/alice/logout?x", []string{own}, 503},
 		"the hub":                       {"GET", "/hub/home", []string{own}, 503},
 	} {
 		if r := s.raw(c.method, c.path, c.headers...); r.code != c.want {

@@ -52,6 +52,11 @@ func newUpstream(t *testing.T, ip, marker string) *upstream {
 			echo(w, r)
 			return
 		}
+		for _, name := range []string{"Set-Cookie", "Service-Worker-Allowed"} {
+			for _, value := range r.URL.Query()[name] {
+				w.Header().Add(name, value)
+			}
+		}
 		w.Header().Set("Content-Type", "application/json")
 		_ = json.NewEncoder(w).Encode(s)
 	})}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"time"
+
+	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/perijove/perijove/pkg/edge"
+	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/pass"
+	"github.com/perijove/perijove/pkg/routes"
+	"github.com/perijove/perijove/pkg/session"
+)
+
+// part is one line of the table: our listener with only these filters.
+type part struct {
+	name    string
+	plain   bool
+	filters []string
+}
+
+func parts() []part {
+	jwt := []string{routes.JWTFilter}
+	asked := append(slices.Clone(jwt), routes.ExtAuthzFilter)
+	ruled := append(slices.Clone(asked), routes.RBACFilter)
+	tamed := append(slices.Clone(ruled), routes.CookiesFilter)
+	return []part{
+		{name: "plain Envoy, one route", plain: true},
+		{name: "a scope a user, the hardened edge, ORIGINAL_DST"},
+		{name: "+ the pass verified (jwt_authn)", filters: jwt},
+		{name: "+ authz skipped (composite)", filters: asked},
+		{name: "+ the route's rule (RBAC)", filters: ruled},
+		{name: "+ our cookies cut out, servers' cookies filtered (Lua)", filters: tamed},
+	}
+}
+
+// house is what all parts share: alice's pod, route and pass.
+type house struct {
+	pod   netip.AddrPort
+	route []*routev3.ScopedRouteConfiguration
+	keys  []byte
+	pass  string
+}
+
+func newHouse(pod netip.AddrPort) (*house, error) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return nil, fmt.Errorf("make key: %w", err)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		return nil, fmt.Errorf("encode key: %w", err)
+	}
+	ring, err := pass.NewRing(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+	if err != nil {
+		return nil, err
+	}
+	h := &house{pod: pod}
+	if h.keys, err = ring.JWKS(); err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	s := session.New(identity.User{Name: "alice", DisplayName: "Alice Liddell"}, "ldap", now, 12*time.Hour)
+	if h.pass, err = ring.Sign(pass.New(s, "alice", now, 2*time.Hour)); err != nil {
+		return nil, err
+	}
+	settings := routes.Settings{Hosts: []string{"*"}, ServerKey: make([]byte, 32), PassChecked: true}
+	scopes, _, _ := routes.ForUser(settings, "alice", []notebook.Server{{
+		ID: notebook.ID{User: "alice"}, Namespace: "perijove", Pod: "jupyter-alice", Addr: pod, Nonce: "nonce", Created: now,
+	}})
+	for _, scope := range scopes {
+		h.route = append(h.route, scope.Route)
+	}
+	return h, nil
+}
+
+// bootstrap is a static configuration: the same listener as the xds-server's, its routes
+// and keys inline, no access log.
+func (h *house) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
+	settings := edge.Settings{
+		Address: "127.0.0.1", Port: port, Hosts: []string{"hub.example"}, PassChecked: true,
+		Authz: "unix:/nowhere/authz", Login: "unix:/nowhere/login", Hub: "unix:/nowhere/hub",
+	}
+	listener := edge.Listener(settings)
+	clusters := edge.Clusters(settings)
+	manager := &hcmv3.HttpConnectionManager{}
+	filter := listener.GetFilterChains()[0].GetFilters()[0]
+	must(filter.GetTypedConfig().UnmarshalTo(manager))
+	manager.AccessLog, manager.UpgradeConfigs = nil, nil
+	if p.plain {
+		manager = plain(manager)
+		clusters = append(clusters, h.oneCluster())
+	} else {
+		h.keep(manager, p.filters)
+	}
+	filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: pack(manager)}
+	return &bootstrapv3.Bootstrap{
+		Admin:           &bootstrapv3.Admin{Address: address("127.0.0.1", admin)},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Listeners: []*listenerv3.Listener{listener}, Clusters: clusters},
+	}
+}
+
+func (h *house) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
+	last := len(manager.HttpFilters) - 1
+	manager.HttpFilters = slices.DeleteFunc(slices.Clone(manager.GetHttpFilters()), func(f *hcmv3.HttpFilter) bool {
+		return f.GetName() != manager.HttpFilters[last].GetName() && !slices.Contains(filters, f.GetName())
+	})
+	for _, f := range manager.GetHttpFilters() {
+		if f.GetName() != routes.JWTFilter {
+			continue
+		}
+		config := &jwtv3.JwtAuthentication{}
+		must(f.GetTypedConfig().UnmarshalTo(config))
+		for _, provider := range config.GetProviders() {
+			provider.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{
+				Specifier: &corev3.DataSource_InlineBytes{InlineBytes: h.keys},
+			}}
+		}
+		f.ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(config)}
+	}
+	scopes := make([]*routev3.ScopedRouteConfiguration, len(h.route))
+	for i, scope := range h.route {
+		scopes[i] = proto.CloneOf(scope)
+		for _, r := range scopes[i].GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes() {
+			for name := range r.GetTypedPerFilterConfig() {
+				if !slices.Contains(filters, name) {
+					delete(r.TypedPerFilterConfig, name)
+				}
+			}
+		}
+	}
+	manager.GetScopedRoutes().ConfigSpecifier = &hcmv3.ScopedRoutes_ScopedRouteConfigurationsList{
+		ScopedRouteConfigurationsList: &hcmv3.ScopedRouteConfigurationsList{ScopedRouteConfigurations: scopes},
+	}
+}
+
+// plain is what any design on top of Envoy is measured against: one route, the router.
+func plain(ours *hcmv3.HttpConnectionManager) *hcmv3.HttpConnectionManager {
+	return &hcmv3.HttpConnectionManager{
+		StatPrefix:  "plain",
+		HttpFilters: ours.GetHttpFilters()[len(ours.GetHttpFilters())-1:],
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
+			VirtualHosts: []*routev3.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: []*routev3.Route{{
+				Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+				Action: &routev3.Route_Route{Route: &routev3.RouteAction{ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: "pod"}}},
+			}}}},
+		}},
+	}
+}
+
+func (h *house) oneCluster() *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name: "pod", ConnectTimeout: durationpb.New(time.Second),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		LoadAssignment: &endpointv3.ClusterLoadAssignment{ClusterName: "pod", Endpoints: []*endpointv3.LocalityLbEndpoints{{
+			LbEndpoints: []*endpointv3.LbEndpoint{{HostIdentifier: &endpointv3.LbEndpoint_Endpoint{
+				Endpoint: &endpointv3.Endpoint{Address: address(h.pod.Addr().String(), uint32(h.pod.Port()))},
+			}}},
+		}}},
+	}
+}
+
+func address(host string, port uint32) *corev3.Address {
+	return &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+		Address: host, PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: port},
+	}}}
+}
+
+func pack(m proto.Message) *anypb.Any {
+	packed, err := anypb.New(m)
+	must(err)
+	return packed
+}
+
+// must ends the program: our own configuration cannot be taken apart.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// freePorts returns two ports that nobody listens on.
+func freePorts() (a, b uint32, err error) {
+	var ports [2]uint32
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return 0, 0, fmt.Errorf("find a port: %w", err)
+		}
+		defer func() { _ = l.Close() }()
+		ports[i] = uint32(netip.MustParseAddrPort(l.Addr().String()).Port())
+	}
+	return ports[0], ports[1], nil
+}

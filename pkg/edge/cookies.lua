@@ -1,0 +1,96 @@
+-- Keeps our cookies from servers, and servers from our cookies and each other's.
+-- It runs on every request to a server: no patterns where a plain search will do.
+
+local OURS = "perijove-"
+local HOST = "__Host-"
+
+local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
+
+-- cut returns the Cookie header without our cookies (S4): a server that kept its
+-- visitor's pass could be used as that visitor from elsewhere. Header lines that a
+-- client sent apart may be joined by commas.
+local function cut(header)
+  local at = 1
+  while true do
+    local name = find(header, OURS, at, true)
+    if not name then return header end
+    local before = name - 1
+    if before >= #HOST and sub(header, before - #HOST + 1, before) == HOST then before = before - #HOST end
+    while before > 0 and (byte(header, before) == 32 or byte(header, before) == 9) do before = before - 1 end
+    local separator = before > 0 and byte(header, before) or nil
+    if separator and separator ~= 59 and separator ~= 44 then -- neither ; nor , : inside another's name or value
+      at = name + #OURS
+    else
+      local stop = find(header, ";", name, true)
+      if separator then
+        header = sub(header, 1, before - 1) .. (stop and sub(header, stop) or "")
+        at = before
+      else
+        header = stop and match(sub(header, stop + 1), "^[ \t]*(.*)$") or ""
+        at = 1
+      end
+    end
+  end
+end
+
+-- tame returns one Set-Cookie value as a server below prefix may send it, or nil (S5):
+-- none of our names, no Domain, and no Path outside its own. An application that knows no
+-- base URL says Path=/ and means itself, so its path is corrected.
+local function tame(value, prefix)
+  local parts, named, inside = {}, false, false
+  for part in string.gmatch(value, "[^;]+") do
+    if not named then
+      named = true
+      -- A browser sends back a cookie without a name as its bare value: "=a=b" is "a=b".
+      local name = lower(match(part, "^[%s=]*([^=]*)"))
+      if sub(name, 1, #OURS) == OURS or sub(name, 1, #HOST + #OURS) == lower(HOST .. OURS) then return nil end
+      parts[1] = part
+    else
+      local key, path = match(part, "^%s*([^=]-)%s*=%s*(.-)%s*$")
+      key = lower(key or part)
+      if key == "path" then
+        -- Of several paths browsers take the last: each must be inside.
+        if path .. "/" == prefix or sub(path, 1, #prefix) == prefix then
+          inside = true
+          parts[#parts + 1] = part
+        end
+      elseif key ~= "domain" then
+        parts[#parts + 1] = part
+      end
+    end
+  end
+  if not named then return nil end
+  if not inside then parts[#parts + 1] = " Path=" .. prefix end
+  return table.concat(parts, ";")
+end
+
+function envoy_on_request(handle)
+  local headers = handle:headers()
+  local cookie = headers:get("cookie")
+  if not cookie then return end
+  local rest = cut(cookie)
+  if rest == "" then
+    headers:remove("cookie")
+  elseif rest ~= cookie then
+    headers:replace("cookie", rest)
+  end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  -- A service worker's reach is its own folder unless this header widens it (S6).
+  headers:remove("service-worker-allowed")
+  local count = headers:getNumValues("set-cookie")
+  if count == 0 then return end
+  local info = handle:streamInfo()
+  local authz = info:dynamicMetadata():get("envoy.filters.http.ext_authz")
+  if authz and authz["perijove"] then return end -- authz answered, not the server
+  local prefix, kept = info:routeName(), {}
+  if prefix ~= "" then
+    for i = 0, count - 1 do
+      kept[#kept + 1] = tame(headers:getAtIndex("set-cookie", i), prefix)
+    end
+  end
+  headers:remove("set-cookie")
+  for _, value in ipairs(kept) do headers:add("set-cookie", value) end
+end
