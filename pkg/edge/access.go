@@ -90,7 +90,6 @@ func verifyPass() *jwtv3.JwtAuthentication {
 				PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: contract.PathUser},
 				Headers: []*routev3.HeaderMatcher{
 					{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
-					{Name: contract.HeaderScope, InvertMatch: true, HeaderMatchSpecifier: endsWith("/" + contract.SegmentLogout)},
 					{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
 					{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
 					{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
@@ -116,12 +115,6 @@ func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {
 func exactly(value string) *routev3.HeaderMatcher_StringMatch {
 	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value},
-	}}
-}
-
-func endsWith(suffix string) *routev3.HeaderMatcher_StringMatch {
-	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-		MatchPattern: &matcherv3.StringMatcher_Suffix{Suffix: suffix},
 	}}
 }
 
