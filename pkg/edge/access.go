@@ -92,6 +92,9 @@ func verifyPass() *jwtv3.JwtAuthentication {
 					{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
 					{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
 					{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
+					// Opening a page is what authz counts as somebody being there; the rest of the
+					// page comes by the pass.
+					{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: exactly("navigate")},
 					{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 						MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
 					}}},

@@ -64,6 +64,8 @@ func TestPassIsJudgedByEnvoy(t *testing.T) {
 		want         int
 	}{
 		"alice reads":                   {"GET", "/user/alice/api", []string{own}, 200},
+		"a page of alice's reads":       {"GET", "/user/alice/api", []string{own, "Sec-Fetch-Mode: cors"}, 200},
+		"alice opens a page":            {"GET", "/user/alice/api", []string{own, "Sec-Fetch-Mode: navigate"}, 503}, // counted as activity
 		"an administrator reads":        {"GET", "/user/alice/api", []string{admins}, 200},
 		"alice at bob's":                {"GET", "/user/bob/api", []string{own}, 403},
 		"an administrator's other pass": {"GET", "/user/bob/api", []string{admins}, 403},
@@ -86,8 +88,8 @@ func TestPassIsJudgedByEnvoy(t *testing.T) {
 		}
 	}
 	got := up.requests()[before:]
-	if len(got) != 2 {
-		t.Fatalf("the pod received %d requests, want 2", len(got))
+	if len(got) != 3 {
+		t.Fatalf("the pod received %d requests, want 3", len(got))
 	}
 	for _, r := range got {
 		if c := r.Header.Get("Cookie"); strings.Contains(c, "perijove") {
