@@ -157,7 +157,8 @@ func (s *Store) Claim(ctx context.Context, link Link, wanted string) (string, er
 			return ErrTaken
 		}
 		if !a.LinkedTo(link) {
-			a.Links = append(slices.Clone(a.Links), link)
+			// What was recorded before the name was anybody's is not this person's.
+			a.Links, a.Sessions, a.Tokens, a.Refresh = []Link{link}, nil, nil, ""
 		}
 		return nil
 	})

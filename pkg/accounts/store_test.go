@@ -176,6 +176,28 @@ func TestO9_FirstComeFirstServed(t *testing.T) {
 	}
 }
 
+// TestO9_AClaimInheritsNothing: an account that nobody is linked to may hold what somebody
+// else left there.
+func TestO9_AClaimInheritsNothing(t *testing.T) {
+	s := replica(t, locking.NewClientset())
+	update(t, s, "alice", func(a *Account) {
+		a.Refresh = "sealed"
+		a.AddSession(open("s", 0), now(), idle)
+		if err := a.AddToken(Token{ID: "t", Hash: "h", Expires: now().Add(time.Hour)}, now()); err != nil {
+			t.Fatal(err)
+		}
+	})
+	for range 2 { // the second login keeps what is its own
+		if _, err := s.Claim(t.Context(), Link{LDAP, "alice"}, "alice"); err != nil {
+			t.Fatal(err)
+		}
+		a, _, err := s.Load(t.Context(), "alice")
+		if err != nil || len(a.Sessions)+len(a.Tokens) != 0 || a.Refresh != "" {
+			t.Errorf("%+v %v", a, err)
+		}
+	}
+}
+
 func TestO9_ManyAtOnceOneWins(t *testing.T) {
 	client := locking.NewClientset()
 	stores := []*Store{replica(t, client), replica(t, client)}

@@ -25,13 +25,16 @@ func (k *Keeper) LoggedIn(ctx context.Context, l Login) error {
 	now := k.Now()
 	var evicted []accounts.Session
 	err := k.Accounts.Update(ctx, l.User.Name, func(a *accounts.Account) error {
+		if len(a.Links) > 0 && l.Link != (accounts.Link{}) && !a.LinkedTo(l.Link) {
+			return accounts.ErrTaken // by somebody else since this login claimed it
+		}
 		a.Disabled, a.Checked, a.Method = false, now, l.Session.Method
 		a.DisplayName, a.Groups, a.Admin = l.User.DisplayName, l.User.Groups, l.User.Admin
 		if l.Refresh != "" {
 			a.Refresh = l.Refresh
 		}
-		if l.Link != (accounts.Link{}) && !a.LinkedTo(l.Link) {
-			a.Links = append(slices.Clone(a.Links), l.Link)
+		if l.Link != (accounts.Link{}) && len(a.Links) == 0 {
+			a.Links = []accounts.Link{l.Link}
 		}
 		evicted = a.AddSession(l.Session, now, k.Idle)
 		return nil
