@@ -14,6 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/session"
 	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/test/slapd"
 )
 
@@ -31,7 +32,7 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 	t.Cleanup(func() { cancel(); _ = g.Wait() })
 	g.Go(func() error { return people.accounts.Run(ctx) })
 	g.Go(func() error { return people.revoked.Run(ctx) })
-	if !people.known(ctx) {
+	if !people.known(ctx, telemetry.NewHealth(checkRevocations, checkAccounts)) {
 		t.Fatal("nothing is known")
 	}
 	const alice, students = "uid=alice,ou=people," + slapd.Base, "cn=students,ou=groups," + slapd.Base

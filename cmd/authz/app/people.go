@@ -15,6 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/revocation"
 	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/telemetry"
 )
 
 // Names of ways to log in, as they are kept in sessions and accounts.
@@ -56,22 +57,32 @@ func newPeople(cfg Config, client kubernetes.Interface, directory *ldaplogin.Log
 }
 
 // run keeps what is known up to date until ctx is done.
-func (p people) run(ctx context.Context, g *errgroup.Group) {
+func (p people) run(ctx context.Context, g *errgroup.Group, ready *telemetry.Health) {
 	g.Go(func() error { return p.revoked.Run(ctx) })
 	g.Go(func() error { return p.accounts.Run(ctx) })
 	g.Go(func() error {
-		if !p.known(ctx) {
+		if !p.known(ctx, ready) {
 			return nil
 		}
 		return p.standing.Run(ctx)
 	})
 }
 
+// Checks that must hold before anybody is let in.
+const (
+	checkRevocations = "revocations"
+	checkAccounts    = "accounts"
+)
+
 // known waits until all that was ever ended is known; false when ctx is done before.
-func (p people) known(ctx context.Context) bool {
-	for _, synced := range []<-chan struct{}{p.revoked.Synced(), p.accounts.Synced()} {
+func (p people) known(ctx context.Context, ready *telemetry.Health) bool {
+	for _, part := range []struct {
+		check  string
+		synced <-chan struct{}
+	}{{checkRevocations, p.revoked.Synced()}, {checkAccounts, p.accounts.Synced()}} {
 		select {
-		case <-synced:
+		case <-part.synced:
+			ready.Set(part.check, nil)
 		case <-ctx.Done():
 			return false
 		}

@@ -61,7 +61,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		return err
 	}
 	reg := telemetry.NewRegistry()
-	ready := telemetry.NewHealth("revocations", "listening")
+	ready := telemetry.NewHealth(checkRevocations, checkAccounts, "listening")
 	directory, providers := cfg.directory(), cfg.providers(sessions)
 	everybody := newPeople(cfg, client, directory, providers, reg, log)
 	checks := extauthz.NewServer(&extauthz.Decider{
@@ -82,15 +82,14 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	g.Go(func() error {
 		return serve.HTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg), log)
 	})
-	everybody.run(ctx, g)
+	everybody.run(ctx, g, ready)
 	followKeys(ctx, g, cfg, sessions, passes, log)
 	g.Go(func() error {
 		// Nobody is let in before the list of ended sessions is known: a restart would
 		// revive them. Envoy answers 503 meanwhile, and new replicas are not ready.
-		if !everybody.known(ctx) {
+		if !everybody.known(ctx, ready) {
 			return nil
 		}
-		ready.Set("revocations", nil)
 		if err := serveChecks(ctx, g, cfg, checks, log); err != nil {
 			return err
 		}

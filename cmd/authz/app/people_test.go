@@ -1,0 +1,147 @@
+package app
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/test/locking"
+	"github.com/perijove/perijove/test/slapd"
+)
+
+// own asks one of authz's own pages as Envoy passes a request on.
+func (r *replica) own(t *testing.T, method, path, user, body string) (int, string) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, "http://hub.test"+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, value := range map[string]string{contract.HeaderUser: user, contract.HeaderXSRF: "x", contract.XSRFHeader: "x", "Content-Type": "application/json"} {
+		req.Header.Set(key, value)
+	}
+	res, err := r.pages.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close() //nolint:errcheck // read only
+	var out bytes.Buffer
+	if _, err := out.ReadFrom(res.Body); err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, out.String()
+}
+
+// byToken asks whether a script may enter alice's server.
+func (r *replica) byToken(t *testing.T, token string) int {
+	t.Helper()
+	res, err := r.checks.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
+		ContextExtensions: server("alice"),
+		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
+			Method: "GET", Path: "/user/alice/api", Host: "hub.test", Headers: map[string]string{"authorization": "token " + token},
+		}},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.GetOkResponse() != nil {
+		return http.StatusOK
+	}
+	return int(res.GetDeniedResponse().GetStatus().GetCode())
+}
+
+func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %s: %s", limit, what)
+		}
+	}
+}
+
+// TestReplicasAgreeOnPeople: what one replica of the whole service learns of a person, the
+// other knows within five seconds: a token made and revoked (S12), sessions ended (V3), an
+// account that the directory locked (V4), and all of it after a restart.
+func TestReplicasAgreeOnPeople(t *testing.T) {
+	ldap := slapd.Start(t)
+	sessionKey, passKey := keys(t)
+	api := locking.NewClientset()
+	a := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
+	b := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
+	alice := jar{}
+	if page, text := a.login(t, alice, "alice", "alice-password", "/user/alice/lab"); page.StatusCode != 303 {
+		t.Fatalf("login: %d %s", page.StatusCode, text)
+	}
+	status, text := a.own(t, "POST", "/hub/api/users/alice/tokens", "alice", `{"note":"ci","scopes":["self"]}`)
+	var made struct{ ID, Token string }
+	if err := json.Unmarshal([]byte(text), &made); err != nil || status != http.StatusCreated {
+		t.Fatalf("%d %s", status, text)
+	}
+	if a.byToken(t, made.Token) != 200 || a.byToken(t, made.Token[:46]+"_") != 401 {
+		t.Error("the replica that made the token does not know it, or takes any")
+	}
+	within(t, 5*time.Second, "the other replica takes the token", func() bool { return b.byToken(t, made.Token) == 200 })
+	c := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
+	if c.byToken(t, made.Token) != 200 {
+		t.Error("a replica that starts later does not know the token")
+	}
+	if status, text := b.own(t, "DELETE", "/hub/api/users/alice/tokens/"+made.ID, "alice", ""); status != http.StatusNoContent {
+		t.Fatalf("%d %s", status, text)
+	}
+	within(t, 5*time.Second, "all replicas refuse the token", func() bool {
+		return a.byToken(t, made.Token) == 401 && b.byToken(t, made.Token) == 401 && c.byToken(t, made.Token) == 401
+	})
+
+	entered := func(r *replica) int {
+		status, _, _ := r.check(t, alice.header("/user/alice/x"), "", "/user/alice/x", server("alice"))
+		return status
+	}
+	if entered(a) != 200 || entered(b) != 200 || entered(c) != 200 {
+		t.Error("negative control: alice may enter")
+	}
+	if status, text := c.own(t, "DELETE", "/hub/api/users/alice/sessions", "alice", ""); status != http.StatusNoContent {
+		t.Fatalf("%d %s", status, text)
+	}
+	within(t, 5*time.Second, "the session is over on all replicas", func() bool {
+		return entered(a) == 401 && entered(b) == 401 && entered(c) == 401
+	})
+}
+
+// TestNewKeysReachTheService: a key that is put beside the others opens sessions without a
+// restart; what only it sealed was refused before.
+func TestNewKeysReachTheService(t *testing.T) {
+	t.Parallel()
+	sessionKey, passKey := keys(t)
+	fresh := bytes.Repeat([]byte{7}, session.MinSecret)
+	ring, err := session.NewRing(fresh)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed, err := ring.Seal(session.New(identity.User{Name: "alice"}, "ldap", time.Now(), time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := newConfig(t, sessionKey, passKey, directory(slapd.Start(t)))
+	cfg.SessionKeyFiles = []string{sessionKey + "*"}
+	r := start(t, cfg, locking.NewClientset()).ready(t)
+	status := func() int {
+		status, _, _ := r.check(t, contract.CookieSession+"="+sealed, "", "/user/alice/x", server("alice"))
+		return status
+	}
+	if status() != 401 {
+		t.Fatal("negative control: nobody knows the key yet")
+	}
+	if err := os.WriteFile(filepath.Join(filepath.Dir(sessionKey), "session-20260101T0000Z.key"), fresh, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	within(t, 3*keysEvery, "the new key opens sessions", func() bool { return status() == 200 })
+}
