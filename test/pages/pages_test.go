@@ -189,6 +189,38 @@ func TestSkipLink(t *testing.T) {
 	}
 }
 
+// TestWithoutScripts: every page says and offers the same when scripts are off.
+func TestWithoutScripts(t *testing.T) {
+	ctx := browser(t)
+	base := site(t, map[string]string{"scripted": `<!doctype html><body><script>document.body.append("x")</script>`})
+	shown := func(page string) string {
+		do(t, ctx, chromedp.Navigate(address(base, page, "en")))
+		// A script writes times as the reader's clock has them.
+		return evaluate[string](t, ctx, `document.querySelectorAll('time').forEach(e => e.remove()), document.body.innerText + document.querySelectorAll('a[href],button,input,select,textarea').length`)
+	}
+	scripts := func(off bool) {
+		do(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+			_, err := cdp.Call(ctx, tab, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: off})
+			return err
+		}))
+	}
+	differ := func(page string) bool {
+		scripts(false)
+		with := shown(page)
+		scripts(true)
+		return with != shown(page)
+	}
+	for _, page := range names(t) {
+		// The progress page reloads itself without scripts, and says so.
+		if page != "pending" && !strings.HasPrefix(page, "message:") && differ(page) {
+			t.Errorf("%s needs scripts", page)
+		}
+	}
+	if !differ("scripted") {
+		t.Error("negative control: a page of scripts is not noticed")
+	}
+}
+
 // TestErrorsSayWhatToDo: an error page in words, with a way on.
 func TestErrorsSayWhatToDo(t *testing.T) {
 	ctx := browser(t)
