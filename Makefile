@@ -29,7 +29,7 @@ unit: deps ## pure packages, services in process, chart
 	go test $$($(QUICK))
 	for module in $(MODULES); do go -C $$module test ./...; done
 dataplane: deps ## the real Envoy with the three services, no cluster
-	go test -count=1 ./test/dataplane/...
+	go test -count=1 -timeout 20m ./test/dataplane/...
 e2e: deps up ## the whole platform in a real browser
 	export KUBECONFIG=$$(go run ./deploy/up kubeconfig); \
 	go test -count=1 -tags cluster -run Cluster ./deploy/chart; \

@@ -27,6 +27,10 @@ var forbidden = []struct {
 	{"./cmd/spawner", "github.com/coreos/go-oidc", "the spawner logs nobody in"},
 	{"./cmd/spawner", "github.com/perijove/perijove/pkg/session", "the spawner opens no session; it believes Envoy's headers over mutual TLS"},
 
+	{"./envoy/drain", "k8s.io", "what runs beside Envoy has no business with the cluster"},
+	{"./envoy/drain", "github.com/envoyproxy/go-control-plane", "it asks the admin port, and weighs 6 MB in Envoy's image"},
+	{"./pkg/edge", "k8s.io", "a certificate is two texts, wherever they come from"},
+
 	{"./pkg/contract", "k8s.io", "names that processes share need the standard library only"},
 	{"./pkg/notebook", "k8s.io", "what a server is does not depend on where it runs"},
 	{"./pkg/notebook/podform", "k8s.io/client-go", "reading a pod needs no client"},
