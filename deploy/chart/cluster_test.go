@@ -143,5 +143,12 @@ func TestClusterServicesReadNoSecrets(t *testing.T) {
 		if _, err := secrets.List(ctx, metav1.ListOptions{}); !apierrors.IsForbidden(err) {
 			t.Errorf("%s lists Secrets: %v", account, err)
 		}
+		accounts := as(t, "system:serviceaccount:"+namespace+":"+account).CoreV1().Secrets(namespace + "-accounts")
+		if _, err := accounts.List(ctx, metav1.ListOptions{}); (err == nil) != (account == "perijove-gateway") {
+			t.Errorf("%s lists accounts: %v", account, err)
+		}
+		if err := accounts.Delete(ctx, "nobody", metav1.DeleteOptions{}); !apierrors.IsForbidden(err) {
+			t.Errorf("%s deletes accounts: %v", account, err)
+		}
 	}
 }
