@@ -414,3 +414,13 @@ func TestV6_BackChannelLogout(t *testing.T) {
 		t.Error("no audit line")
 	}
 }
+
+// TestO14_TenSeconds: the longest waits of one login, one after the other.
+func TestO14_TenSeconds(t *testing.T) {
+	if all := oidclogin.WholeTimeout + claimWait + tellReplicas; all > 10*time.Second {
+		t.Errorf("a login may take %v", all)
+	}
+	if oidclogin.CallTimeout >= oidclogin.WholeTimeout {
+		t.Error("one slow answer takes the time of all")
+	}
+}

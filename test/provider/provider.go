@@ -126,7 +126,7 @@ func sources(tb testing.TB) (source, modules string) {
 
 func (p *Provider) wait() {
 	p.tb.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
 		res, err := http.Get(p.Issuer + "/healthz")
 		if err == nil {
 			_ = res.Body.Close()

@@ -13,11 +13,11 @@ import (
 )
 
 const (
-	// callTimeout bounds one request to a provider, and wholeTimeout all requests of
+	// CallTimeout bounds one request to a provider, and WholeTimeout all requests of
 	// one login. With what pkg/login waits for Kubernetes a person waits at most ten
 	// seconds (O14).
-	callTimeout  = 4 * time.Second
-	wholeTimeout = 6 * time.Second
+	CallTimeout  = 4 * time.Second
+	WholeTimeout = 6 * time.Second
 	// maxAnswer bounds what a provider may answer, in bytes after decompression.
 	maxAnswer = 512 << 10
 )
@@ -37,12 +37,12 @@ func (p *Provider) newClient() (*http.Client, error) {
 		}
 	}
 	transport := &http.Transport{
-		Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true, TLSHandshakeTimeout: callTimeout,
+		Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true, TLSHandshakeTimeout: p.callTimeout,
 		IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 4, MaxResponseHeaderBytes: 64 << 10,
 	}
 	return &http.Client{
 		Transport: guard{next: transport, allowed: p.allowed},
-		Timeout:   callTimeout,
+		Timeout:   p.callTimeout,
 		// No standard lets a provider redirect these requests, and a redirect could
 		// lead anywhere (O14).
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

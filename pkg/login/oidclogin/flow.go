@@ -63,7 +63,7 @@ type Login struct {
 // together with the provider's answer to redirect, our callback address. The login may
 // take ten minutes. Errors wrap identity.ErrUnavailable.
 func (p *Provider) Begin(ctx context.Context, redirect, next string) (location, sealed string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, wholeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.wholeTimeout)
 	defer cancel()
 	k, err := p.discover(ctx)
 	if err != nil {
@@ -161,7 +161,7 @@ func (p *Provider) redeem(ctx context.Context, began pending, code string, named
 	default:
 		return Login{}, ErrBusy
 	}
-	ctx, cancel := context.WithTimeout(ctx, wholeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.wholeTimeout)
 	defer cancel()
 	k, err := p.discover(ctx)
 	if err != nil {

@@ -2,7 +2,7 @@ package oidclogin
 
 import (
 	"bytes"
-	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -63,7 +63,13 @@ func newProvider(t *testing.T, op *hostileop.OP, id string, c *clock) *Provider 
 	if err := f.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return New(cfg, ring(t), c.now)
+	return patient(New(cfg, ring(t), c.now))
+}
+
+// patient takes time out of the tests: a busy machine is not a slow provider.
+func patient(p *Provider) *Provider {
+	p.callTimeout, p.wholeTimeout = time.Minute, 2*time.Minute
+	return p
 }
 
 // approve goes to the provider as the browser does and returns what it brings back.
@@ -483,20 +489,18 @@ func TestO14_ProviderDownSlowOrLying(t *testing.T) {
 		for name, instead := range map[string]http.HandlerFunc{"10 MB": big, "redirect loop": loop, "502": broken, "garbage": garbage, "hang": hang} {
 			t.Run(name+" at "+path, func(t *testing.T) {
 				t.Parallel()
-				p, op, _ := newPair(t)
+				p, op, c := newPair(t)
+				if name == "hang" {
+					p.callTimeout, p.wholeTimeout = time.Second, 2*time.Second
+				}
 				lie := hostileop.Switches{
 					Claims:  func(c map[string]any) { delete(c, "groups") },
 					Instead: instead, InsteadOf: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, path) },
 				}
 				op.Lie(lie)
-				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-				defer cancel()
-				location, sealed, err := p.Begin(ctx, callback, "")
+				location, sealed, err := p.Begin(t.Context(), callback, "")
 				if err == nil {
-					_, _, err = p.Finish(ctx, approve(t, op, location), sealed)
-				}
-				if err == nil || ctx.Err() != nil {
-					t.Fatalf("after at most 10 s: %v (%v)", err, ctx.Err())
+					_, _, err = p.Finish(t.Context(), approve(t, op, location), sealed)
 				}
 				if !errors.Is(err, identity.ErrUnavailable) {
 					t.Errorf("%v", err)
@@ -504,7 +508,7 @@ func TestO14_ProviderDownSlowOrLying(t *testing.T) {
 				if op.Asked("/again"+path) != 0 {
 					t.Error("a redirect was followed")
 				}
-				honest(t, p, op)
+				honest(t, newProvider(t, op, "op", c), op)
 			})
 		}
 	}
@@ -550,11 +554,7 @@ func TestO16_TokensAreBounded(t *testing.T) {
 		refused(t, p, op, name, say(raw), ErrToken)
 	}
 	refused(t, p, op, "1 MB", say(strings.Repeat(".", 1<<20)), identity.ErrUnavailable)
-	deep := map[string]any{}
-	for at, i := deep, 0; i < 9000; i++ {
-		next := map[string]any{}
-		at["a"], at = next, next
-	}
+	deep := json.RawMessage(strings.Repeat(`{"a":`, 9000) + "1" + strings.Repeat("}", 9000))
 	refused(t, p, op, "deep JSON", hostileop.Switches{Claims: func(c map[string]any) { c["deep"] = deep }}, ErrToken)
 }
 

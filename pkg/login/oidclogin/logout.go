@@ -35,7 +35,7 @@ type Ended struct {
 // VerifyLogout judges a logout token (OpenID Connect Back-Channel Logout 1.0 §2.6).
 // Errors: ErrToken, identity.ErrUnavailable.
 func (p *Provider) VerifyLogout(ctx context.Context, raw string) (Ended, error) {
-	ctx, cancel := context.WithTimeout(ctx, wholeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.wholeTimeout)
 	defer cancel()
 	typ, err := checkForm(raw)
 	if err != nil {

@@ -37,6 +37,8 @@ type Provider struct {
 	used  *once // states of logins and ids of logout tokens
 	slots chan struct{}
 
+	callTimeout, wholeTimeout time.Duration
+
 	flight singleflight.Group
 	mu     sync.Mutex
 	known  *known
@@ -67,7 +69,10 @@ type metadata struct {
 // New returns a Provider; cfg has passed Validate. boxes seals what the browser carries
 // and what is stored, now is the clock.
 func New(cfg Config, boxes *session.Ring, now func() time.Time) *Provider {
-	return &Provider{cfg: cfg, boxes: boxes, now: now, used: newOnce(now), slots: make(chan struct{}, maxAtOnce)}
+	return &Provider{
+		cfg: cfg, boxes: boxes, now: now, used: newOnce(now), slots: make(chan struct{}, maxAtOnce),
+		callTimeout: CallTimeout, wholeTimeout: WholeTimeout,
+	}
 }
 
 // ID is the provider's id, Name the name on its button, Issuer its address.
@@ -86,7 +91,7 @@ func (p *Provider) discover(ctx context.Context) (*known, error) {
 	}
 	done := p.flight.DoChan("", func() (any, error) {
 		// Its own time: who gives up waiting must not fail the others.
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.callTimeout)
 		defer cancel()
 		found, err := p.ask(ctx)
 		p.mu.Lock()

@@ -30,7 +30,7 @@ func TestRealProvider(t *testing.T) {
 	if err := f.Err(); err != nil {
 		t.Fatal(err)
 	}
-	p := New(cfg, ring(t), time.Now)
+	p := patient(New(cfg, ring(t), time.Now))
 	browser := op.Browser()
 	enter := func(browser *http.Client, name string) (Login, error) {
 		location, sealed, err := p.Begin(t.Context(), "http://hub.test/hub/oauth_callback/op", "")

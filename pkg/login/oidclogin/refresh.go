@@ -40,7 +40,7 @@ func (p *Provider) sealRefresh(token string) (string, error) {
 // token once. Errors: ErrNoRefresh, identity.ErrNotAllowed when the provider or the
 // rules say no, identity.ErrUnavailable and ErrToken when nothing is known.
 func (p *Provider) Refresh(ctx context.Context, sealed, subject string) (user identity.User, next string, err error) {
-	ctx, cancel := context.WithTimeout(ctx, wholeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, p.wholeTimeout)
 	defer cancel()
 	var old kept
 	plain, err := p.boxes.OpenFor(useRefresh, sealed)
