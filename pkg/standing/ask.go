@@ -27,7 +27,7 @@ func (k *Keeper) Ask(ctx context.Context) {
 		if !ok || a.Disabled || !dueToAsk(a, seen, k.Now(), k.Every) || k.Recheck[a.Method] == nil {
 			continue
 		}
-		g.Go(func() error { k.ask(ctx, user); return nil })
+		g.Go(func() error { k.ask(ctx, user, seen); return nil })
 	}
 	_ = g.Wait()
 }
@@ -47,7 +47,7 @@ func (k *Keeper) lastSeen() map[string]time.Time {
 	return all
 }
 
-func (k *Keeper) ask(ctx context.Context, user string) {
+func (k *Keeper) ask(ctx context.Context, user string, seen time.Time) {
 	ctx, cancel := context.WithTimeout(ctx, askWait)
 	defer cancel()
 	now := k.Now()
@@ -55,7 +55,7 @@ func (k *Keeper) ask(ctx context.Context, user string) {
 	// Taking the turn is a write: of two replicas one asks. A refresh token that two use
 	// at once looks stolen to its provider.
 	err := k.Accounts.Update(ctx, user, func(stored *accounts.Account) error {
-		if stored.Disabled || now.Sub(stored.Checked) < k.Every {
+		if stored.Disabled || !dueToAsk(*stored, seen, now, k.Every) {
 			return errLater
 		}
 		stored.Checked = now

@@ -342,6 +342,27 @@ func TestS12_TokensStandOrFall(t *testing.T) {
 	}
 }
 
+// TestD9_TokensDoNotFillTheList: making and revoking tokens leaves nothing behind.
+func TestD9_TokensDoNotFillTheList(t *testing.T) {
+	w := newWorld(t)
+	k := w.replica(t)
+	for range 3 {
+		token, hash := tokens.New()
+		if err := k.AddToken(t.Context(), "alice", accounts.Token{ID: "t", Hash: hash, Created: w.now(), Expires: w.now().Add(tokens.MaxLifetime)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := k.EndToken(t.Context(), "alice", "t"); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, ok := k.Token(token); ok {
+			t.Error("a revoked token is taken")
+		}
+	}
+	if k.Revoked.Revoked(tokenID("t"), "", w.now()) || len(k.Tokens("alice")) != 0 {
+		t.Error("something is left")
+	}
+}
+
 // TestS12_RevokedTokenWhileKubernetesIsAway: on the replica that was asked it is dead at
 // once, on the others as soon as it can be written.
 func TestS12_RevokedTokenWhileKubernetesIsAway(t *testing.T) {
