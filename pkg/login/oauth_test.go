@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/origin"
@@ -368,6 +369,10 @@ func TestV6_BackChannelLogout(t *testing.T) {
 			t.Fatalf("%s ended the session", name)
 		}
 	}
+	long := url.Values{"logout_token": {one.Sign("rsa", one.LogoutClaims(), nil)}, "padding": {strings.Repeat("x", maxLogoutMessage)}}
+	if res := s.browser(t).do("POST", "/hub/oauth_logout/one", long.Encode(), map[string]string{"Origin": "", "Sec-Fetch-Site": ""}); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("more than 64 KiB: %d", res.StatusCode)
+	}
 	message := one.Sign("rsa", one.LogoutClaims(), map[string]any{"typ": "logout+jwt"})
 	if res := s.tell(t, "POST", "one", message); res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", res.StatusCode, body(t, res))
@@ -422,5 +427,24 @@ func TestO14_TenSeconds(t *testing.T) {
 	}
 	if oidclogin.CallTimeout >= oidclogin.WholeTimeout {
 		t.Error("one slow answer takes the time of all")
+	}
+}
+
+func TestV6_WhichSessionsAreMeant(t *testing.T) {
+	s := accounts.Session{Provider: "one", ProviderSID: "a", Since: now()}
+	for name, c := range map[string]struct {
+		provider string
+		ended    oidclogin.Ended
+		want     bool
+	}{
+		"that one":           {"one", oidclogin.Ended{SID: "a", Before: now()}, true},
+		"all of the subject": {"one", oidclogin.Ended{Before: now()}, true},
+		"another session":    {"one", oidclogin.Ended{SID: "b", Before: now()}, false},
+		"another provider":   {"two", oidclogin.Ended{SID: "a", Before: now()}, false},
+		"an older message":   {"one", oidclogin.Ended{SID: "a", Before: now().Add(-time.Second)}, false},
+	} {
+		if meant(s, c.provider, c.ended) != c.want {
+			t.Errorf("%s: %v", name, !c.want)
+		}
 	}
 }
