@@ -18,7 +18,7 @@ up: ## build everything, start it, wait until http://localhost:8000 answers
 	@go run ./deploy/up up
 down: ## remove everything that make up made
 	@go run ./deploy/up down
-deps: ## install what the tests need (Debian packages, Envoy)
+deps: ## install what the tests need (Debian packages, Envoy, the development provider)
 	@go run ./deploy/up deps
 images: ## build the container images (and push them when REGISTRY is set)
 	@go run ./deploy/up images
