@@ -42,6 +42,7 @@ node: ## the one-node cluster itself: kill each part, cut the power, leave no tr
 .PHONY: bench bench-check
 bench: deps ## measure requests, propagation, memory and restarts beside peers; write docs/performance.md (15 min)
 	go -C bench run ./load -doc
+	go -C bench run ./profile -doc
 	go -C bench run ./routes -doc
 bench-check: deps ## fail when a ratio of the benchmarks got worse (3 min)
 	go -C bench run ./load -check
