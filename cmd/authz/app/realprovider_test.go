@@ -1,0 +1,103 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"net/url"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/perijove/perijove/pkg/accounts"
+	"github.com/perijove/perijove/pkg/login/oidclogin"
+	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/test/provider"
+)
+
+// TestO15_LiveSessionsFollowTheProvider: people who are logged in are regrouped and
+// removed at a certified provider. What it says holds from the next check on, each time
+// with the refresh token that the last check left behind.
+func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
+	const callback = "https://hub.test/hub/oauth_callback/op"
+	op := provider.Start(t, provider.Options{Callback: callback})
+	sessionKey, passKey := keys(t)
+	cfg := Defaults()
+	cfg.SessionKeyFiles, cfg.PassKeyFiles, cfg.Kubernetes.Namespace, cfg.Recheck = []string{sessionKey}, []string{passKey}, "perijove", time.Nanosecond
+	cfg.OIDC = []oidclogin.Config{{
+		ID: "op", Name: "Provider", Issuer: op.Issuer, ClientID: provider.ClientID, ClientSecretFile: op.SecretFile, Scopes: []string{"profile", "groups"},
+		Claims: oidclogin.Claims{Username: "preferred_username", DisplayName: "name", Groups: "groups"}, AllowedGroups: []string{"students"}, AdminGroups: []string{"admins"},
+	}}
+	boxes, err := cfg.sessionRing()
+	if err != nil {
+		t.Fatal(err)
+	}
+	providers := cfg.providers(boxes)
+	people := newPeople(cfg, fake.NewClientset(), nil, providers, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	g, ctx := errgroup.WithContext(ctx)
+	t.Cleanup(func() { cancel(); _ = g.Wait() })
+	g.Go(func() error { return people.accounts.Run(ctx) })
+	g.Go(func() error { return people.revoked.Run(ctx) })
+	if !people.known(ctx, telemetry.NewHealth(checkRevocations, checkAccounts)) {
+		t.Fatal("nothing is known")
+	}
+	login := func() session.Session {
+		t.Helper()
+		location, sealed, err := providers[0].Begin(ctx, callback, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		back, err := url.Parse(op.Login(op.Browser(), location, "dora"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, _, err := providers[0].Finish(ctx, back.Query(), sealed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := session.New(l.User, methodOIDC, time.Now(), time.Hour)
+		if err := people.standing.LoggedIn(ctx, standing.Login{
+			User: l.User, Link: accounts.Link{Issuer: l.Issuer, Subject: l.Subject}, Refresh: l.Refresh, Session: recorded(s),
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	over := func(s session.Session) bool {
+		t.Helper()
+		people.standing.Seen(standing.Use{User: s.User.Name, Session: recorded(s), Active: true})
+		people.standing.Ask(ctx)
+		return people.standing.Over(s.ID, s.User.Name, s.Since)
+	}
+	groups := func(names ...string) {
+		op.Change(func(all map[string]provider.Person) { d := all["dora"]; d.Groups = names; all["dora"] = d })
+	}
+	s := login()
+	for range 3 { // the refresh token changes each time
+		if over(s) {
+			t.Fatal("nothing has changed, and out")
+		}
+	}
+	groups("admins")
+	if over(s) || !people.standing.Current(s.User).Admin {
+		t.Error("V4: made administrator, and nobody noticed")
+	}
+	groups("others")
+	if !over(s) {
+		t.Error("V4: left the groups, and still in")
+	}
+	groups("students")
+	s = login()
+	if over(s) {
+		t.Error("back in the group, and out")
+	}
+	op.Change(func(all map[string]provider.Person) { delete(all, "dora") })
+	if !over(s) {
+		t.Error("O15: removed, and still in")
+	}
+}
