@@ -61,10 +61,17 @@ const (
 	CookiePass = "perijove-pass"
 	// CookieLogin holds the pre-session value that the login form must repeat.
 	CookieLogin = "perijove-login"
+	// CookieHandOver ties a login that is on its way from the hub's host to a person's host
+	// to one browser. Only where everybody has a host of their own.
+	CookieHandOver = "perijove-handover"
 	// CookieDevice tells a browser that logged in before from one that guesses, path
 	// PathLogin. It lets nobody in.
 	CookieDevice = "perijove-device"
 )
+
+// SegmentHandOver ends the path /user/<name>/oauth_callback on a person's own host, where a
+// login comes over from the hub's host. JupyterHub has the same path.
+const SegmentHandOver = "oauth_callback"
 
 // XSRFName is the form field that repeats the token; XSRFHeader the header. Both
 // are what JupyterHub's own pages and clients send.

@@ -46,33 +46,54 @@ func cookieName(pair string) string {
 	return strings.Trim(name, " \t")
 }
 
-// Set is the Set-Cookie value for one of our cookies: HttpOnly, SameSite=Lax, no
-// Domain, and without Max-Age, so that it ends with the browser (the value itself
-// carries the real end). secure must be true whenever the public URL is https.
-//
-// The path is not "/", therefore no "__Host-" name: pods must not see the session, and
-// the browser keeps it from them by the path.
-func Set(name, value, path string, secure bool) string {
-	c := attributes(name, path, secure)
+// Jar says how one installation's cookies look. All are HttpOnly and SameSite=Lax and
+// have no Domain.
+type Jar struct {
+	// Secure must be true whenever the public URL is https.
+	Secure bool
+	// PerUser: the hub and each person's servers have hosts of their own.
+	PerUser bool
+}
+
+// Name is what the cookie called name in package contract is called in browsers. With
+// hosts that only one side answers, no path is needed to keep pods from it, and "__Host-"
+// keeps other hosts' pages from planting one (RFC 6265bis §4.1.3.2).
+func (j Jar) Name(name string) string {
+	if j.hostOnly() {
+		return "__Host-" + name
+	}
+	return name
+}
+
+// Browsers take "__Host-" over https only.
+func (j Jar) hostOnly() bool { return j.Secure && j.PerUser }
+
+// Set is the Set-Cookie value for one of our cookies. Without Max-Age it ends with the
+// browser; the value itself carries the real end.
+func (j Jar) Set(name, value, path string) string {
+	c := j.attributes(name, path)
 	c.Value = value
 	return c.String()
 }
 
 // Keep is Set for a cookie that outlives the browser, for lifetime.
-func Keep(name, value, path string, lifetime time.Duration, secure bool) string {
-	c := attributes(name, path, secure)
+func (j Jar) Keep(name, value, path string, lifetime time.Duration) string {
+	c := j.attributes(name, path)
 	c.Value, c.MaxAge = value, int(lifetime.Seconds())
 	return c.String()
 }
 
 // Delete is the Set-Cookie value that removes what Set set: a browser ignores a
 // deletion whose attributes differ (CVE-2025-55162).
-func Delete(name, path string, secure bool) string {
-	c := attributes(name, path, secure)
+func (j Jar) Delete(name, path string) string {
+	c := j.attributes(name, path)
 	c.MaxAge = -1
 	return c.String()
 }
 
-func attributes(name, path string, secure bool) *http.Cookie {
-	return &http.Cookie{Name: name, Path: path, Secure: secure, HttpOnly: true, SameSite: http.SameSiteLaxMode}
+func (j Jar) attributes(name, path string) *http.Cookie {
+	if j.hostOnly() {
+		path = "/"
+	}
+	return &http.Cookie{Name: j.Name(name), Path: path, Secure: j.Secure, HttpOnly: true, SameSite: http.SameSiteLaxMode}
 }

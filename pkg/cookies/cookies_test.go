@@ -36,11 +36,11 @@ func TestOne(t *testing.T) {
 
 func TestSetAndDeleteHaveTheSameAttributes(t *testing.T) {
 	for _, secure := range []bool{true, false} {
-		set, err := http.ParseSetCookie(Set(contract.CookiePass, "v", "/user/a%20b/", secure))
+		set, err := http.ParseSetCookie(Jar{Secure: secure}.Set(contract.CookiePass, "v", "/user/a%20b/"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		del, err := http.ParseSetCookie(Delete(contract.CookiePass, "/user/a%20b/", secure))
+		del, err := http.ParseSetCookie(Jar{Secure: secure}.Delete(contract.CookiePass, "/user/a%20b/"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -22,6 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/routes"
 )
 
@@ -50,7 +51,7 @@ func checks(s Settings) []*hcmv3.HttpFilter {
 		return []*hcmv3.HttpFilter{httpFilter(routes.ExtAuthzFilter, extAuthz()), filterCookies()}
 	}
 	return []*hcmv3.HttpFilter{
-		httpFilter(routes.JWTFilter, verifyPass()),
+		httpFilter(routes.JWTFilter, verifyPass(s)),
 		httpFilter(routes.ExtAuthzFilter, unlessPassed(extAuthz())),
 		httpFilter(routes.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
 		filterCookies(),
@@ -61,7 +62,7 @@ func checks(s Settings) []*hcmv3.HttpFilter {
 // headers. Anything that changes something or opens a websocket is left to authz, which
 // judges its origin (S9, S10), and so are a request with a token of its own and the link
 // behind JupyterLab's logout, which is ours.
-func verifyPass() *jwtv3.JwtAuthentication {
+func verifyPass(s Settings) *jwtv3.JwtAuthentication {
 	const provider = "pass"
 	return &jwtv3.JwtAuthentication{
 		Providers: map[string]*jwtv3.JwtProvider{provider: {
@@ -76,7 +77,7 @@ func verifyPass() *jwtv3.JwtAuthentication {
 				// Without authz there are no keys; the listener must open all the same.
 				AsyncFetch: &jwtv3.JwksAsyncFetch{FastListener: true, FailedRefetchDuration: durationpb.New(time.Second)},
 			}},
-			FromCookies:      []string{contract.CookiePass},
+			FromCookies:      []string{cookies.Jar{Secure: s.Site.Secure(), PerUser: s.Site.PerUser()}.Name(contract.CookiePass)},
 			ClockSkewSeconds: passClockSkew,
 			JwtCacheConfig:   &jwtv3.JwtCacheConfig{JwtCacheSize: passCache, JwtMaxTokenSize: passMaxBytes},
 			ClaimToHeaders: []*jwtv3.JwtClaimToHeader{
@@ -88,17 +89,7 @@ func verifyPass() *jwtv3.JwtAuthentication {
 		Rules: []*jwtv3.RequirementRule{{
 			Match: &routev3.RouteMatch{
 				PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: contract.PathUser},
-				Headers: []*routev3.HeaderMatcher{
-					{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
-					{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
-					{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
-					// Opening a page is what authz counts as somebody being there; the rest of the
-					// page comes by the pass.
-					{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: exactly("navigate")},
-					{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-						MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
-					}}},
-				},
+				Headers:       onlyReads(s),
 			},
 			// In this order: the second requirement alone would not use the cache.
 			RequirementType: &jwtv3.RequirementRule_Requires{Requires: anyRequirement(
@@ -107,6 +98,31 @@ func verifyPass() *jwtv3.JwtAuthentication {
 			)},
 		}},
 	}
+}
+
+func onlyReads(s Settings) []*routev3.HeaderMatcher {
+	all := []*routev3.HeaderMatcher{
+		{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
+		{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
+		{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
+		// Opening a page is what authz counts as somebody being there; the rest of the
+		// page comes by the pass.
+		{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: exactly("navigate")},
+		{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
+		}}},
+	}
+	if s.Site.PerUser() {
+		// What other people's pages ask for is authz's to judge (S8). They are of the same
+		// site, so the browser sends the pass.
+		all = append(all, &routev3.HeaderMatcher{
+			Name: "sec-fetch-site", TreatMissingHeaderAsEmpty: true,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "(same-origin|none)?"}},
+			}},
+		})
+	}
+	return all
 }
 
 func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/edge"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/test/golden"
 )
 
@@ -44,7 +45,7 @@ func TestEdge(t *testing.T) {
 }
 
 func settings() edge.Settings {
-	return edge.Settings{Address: "0.0.0.0", Port: 8000, Hosts: []string{"h"}, PassChecked: true, Authz: "unix:/a", Login: "unix:/l", Hub: "hub:1"}
+	return edge.Settings{Address: "0.0.0.0", Port: 8000, Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, PassChecked: true, Authz: "unix:/a", Login: "unix:/l", Hub: "hub:1"}
 }
 
 // A listener that only looks changed would drain everyone's websockets.

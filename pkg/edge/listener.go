@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/origin"
 )
 
 // Settings is what an installation decides about its edge.
@@ -20,8 +21,8 @@ type Settings struct {
 	// Address and Port are where Envoy listens.
 	Address string
 	Port    uint32
-	// Hosts are the Host header values that are answered.
-	Hosts []string
+	// Site says which hosts are answered.
+	Site origin.Site
 	// TrustedHops is how many proxies in front of Envoy are ours (a cloud's load
 	// balancer, an Ingress): so many X-Forwarded-For entries from the right are believed.
 	TrustedHops uint32
@@ -99,7 +100,7 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopedRoutes()},
 		HttpFilters:      chain(checks(s)),
 		UpgradeConfigs:   websockets(checks(s)),
-		LocalReplyConfig: localReplies(s.Hosts),
+		LocalReplyConfig: localReplies(s.Site),
 		AccessLog:        accessLog(),
 	}
 }

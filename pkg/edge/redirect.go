@@ -2,6 +2,7 @@ package edge
 
 import (
 	"slices"
+	"strconv"
 	"strings"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -13,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/origin"
 )
 
 // Listeners returns every listener: the public one and, with a RedirectPort, the one
@@ -41,7 +43,7 @@ func redirectListener(s Settings) *listenerv3.Listener {
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
 		},
 		StripPortMode:  &hcmv3.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
-		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: redirects(s.Hosts)},
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: redirects(s.Site)},
 		HttpFilters:    []*hcmv3.HttpFilter{httpFilter("envoy.filters.http.router", &routerv3.Router{})},
 	}
 	return &listenerv3.Listener{
@@ -61,11 +63,11 @@ func redirectListener(s Settings) *listenerv3.Listener {
 }
 
 // redirects leads each of our names to itself on https, with the port that it has
-// there. The name never comes from the request: other names are answered 404.
-func redirects(hosts []string) *routev3.RouteConfiguration {
+// there. No name but ours comes from the request: others are answered 404.
+func redirects(site origin.Site) *routev3.RouteConfiguration {
 	config := &routev3.RouteConfiguration{Name: contract.RedirectListenerName}
 	var seen []string
-	for _, host := range hosts {
+	for _, host := range site.Hosts {
 		name := withoutPort(host)
 		if slices.Contains(seen, name) {
 			continue
@@ -74,17 +76,31 @@ func redirects(hosts []string) *routev3.RouteConfiguration {
 		config.VirtualHosts = append(config.VirtualHosts, &routev3.VirtualHost{
 			Name:    name,
 			Domains: []string{name},
-			Routes: []*routev3.Route{{
-				Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
-				Action: &routev3.Route_Redirect{Redirect: &routev3.RedirectAction{
-					SchemeRewriteSpecifier: &routev3.RedirectAction_HttpsRedirect{HttpsRedirect: true},
-					HostRedirect:           host,
-					ResponseCode:           routev3.RedirectAction_MOVED_PERMANENTLY,
-				}},
-			}},
+			Routes:  toHTTPS(&routev3.RedirectAction{HostRedirect: host}),
+		})
+	}
+	if site.PerUser() {
+		// Every name below the domain is ours, so it may stay as it is.
+		own := &routev3.RedirectAction{}
+		host := site.AnyUser()[0]
+		if _, port, found := strings.Cut(host, ":"); found {
+			n, _ := strconv.ParseUint(port, 10, 16) // of a URL that was parsed
+			own.PortRedirect = uint32(n)
+		}
+		config.VirtualHosts = append(config.VirtualHosts, &routev3.VirtualHost{
+			Name: "people", Domains: []string{withoutPort(host)}, Routes: toHTTPS(own),
 		})
 	}
 	return config
+}
+
+func toHTTPS(to *routev3.RedirectAction) []*routev3.Route {
+	to.SchemeRewriteSpecifier = &routev3.RedirectAction_HttpsRedirect{HttpsRedirect: true}
+	to.ResponseCode = routev3.RedirectAction_MOVED_PERMANENTLY
+	return []*routev3.Route{{
+		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Action: &routev3.Route_Redirect{Redirect: to},
+	}}
 }
 
 // withoutPort keeps an IPv6 address in its brackets, as Envoy compares it.

@@ -4,6 +4,7 @@ import (
 	"embed"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/origin"
 )
 
 //go:embed pages/*.html
@@ -27,17 +29,20 @@ var pages embed.FS
 // runs: a browser's page is sent to /hub/user/…, where it can be started; anything
 // else gets 424 in JSON as JupyterHub answers it, which JupyterLab reads as "server
 // stopped" (a redirect would break it). Only hosts of ours are redirected.
-func localReplies(hosts []string) *hcmv3.LocalReplyConfig {
-	ours := headerMatches(":authority", anyOf(hosts))
+//
+// Where everybody has a host, the hub's pages are at the hub's host only, and pages of
+// theirs that are asked for elsewhere lead there.
+func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
+	ours := headerMatches(":authority", anyOf(site))
 	page := headerMatches("accept", `.*text/html.*`)
 	noRoute := flag("NR")
 	belowUser := headerMatches(":path", "^"+contract.PathUser+".*")
-	return &hcmv3.LocalReplyConfig{Mappers: []*hcmv3.ResponseMapper{
+	mappers := []*hcmv3.ResponseMapper{
 		{
 			Filter:       all(noRoute, belowUser, ours, page, headerMatches(":method", "GET|HEAD")),
 			StatusCode:   wrapperspb.UInt32(302),
 			Body:         inline(""),
-			HeadersToAdd: location("/hub%REQ(:PATH)%"),
+			HeadersToAdd: location(site.ToHub() + "/hub%REQ(:PATH)%"),
 		},
 		{
 			Filter:             all(noRoute, belowUser, ours),
@@ -48,7 +53,7 @@ func localReplies(hosts []string) *hcmv3.LocalReplyConfig {
 			Filter:       all(noRoute, ours, headerMatches(":path", `^/(hub)?(\?.*)?$`)),
 			StatusCode:   wrapperspb.UInt32(302),
 			Body:         inline(""),
-			HeadersToAdd: location(contract.PathHub),
+			HeadersToAdd: location(site.ToHub() + contract.PathHub),
 		},
 		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.html")},
 		{Filter: noRoute, BodyFormatOverride: jsonBody("Nothing is here.")},
@@ -63,7 +68,23 @@ func localReplies(hosts []string) *hcmv3.LocalReplyConfig {
 			BodyFormatOverride: jsonBody("The server does not answer right now. Try again in a moment."),
 			HeadersToAdd:       retryAfter(),
 		},
-	}}
+	}
+	if site.PerUser() {
+		mappers = slices.Insert(mappers, 0, strayed(site, noRoute, page))
+	}
+	return &hcmv3.LocalReplyConfig{Mappers: mappers}
+}
+
+// strayed leads from /hub/… on a person's host, where JupyterLab's menu and our own error
+// pages point, to the hub.
+func strayed(site origin.Site, noRoute, page *accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
+	return &hcmv3.ResponseMapper{
+		Filter: all(noRoute, page, headerMatches(":authority", "(?i)^("+anyUser(site)+")$"),
+			headerMatches(":path", "^"+contract.PathHub+".*"), headerMatches(":method", "GET|HEAD")),
+		StatusCode:   wrapperspb.UInt32(302),
+		Body:         inline(""),
+		HeadersToAdd: location(site.ToHub() + "%REQ(:PATH)%"),
+	}
 }
 
 // unavailable is an upstream, or authz, that does not answer. Refusals by authz
@@ -86,12 +107,24 @@ func retryAfter() []*corev3.HeaderValueOption {
 	return []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "retry-after", Value: "2"}}}
 }
 
-func anyOf(hosts []string) string {
-	quoted := make([]string, len(hosts))
-	for i, h := range hosts {
+func anyOf(site origin.Site) string {
+	quoted := make([]string, len(site.Hosts))
+	for i, h := range site.Hosts {
 		quoted[i] = regexp.QuoteMeta(h)
 	}
+	if site.PerUser() {
+		quoted = append(quoted, anyUser(site))
+	}
 	return "(?i)^(" + strings.Join(quoted, "|") + ")$"
+}
+
+// anyUser matches the hosts of people's servers.
+func anyUser(site origin.Site) string {
+	var patterns []string
+	for _, h := range site.AnyUser() {
+		patterns = append(patterns, "[a-z0-9-]+"+regexp.QuoteMeta(strings.TrimPrefix(h, "*")))
+	}
+	return strings.Join(patterns, "|")
 }
 
 func flag(flags ...string) *accesslogv3.AccessLogFilter {

@@ -22,7 +22,7 @@ type Reporter func(uid, reason string)
 type Keeper struct {
 	publish func(*tlsv3.Secret) error
 	report  Reporter
-	host    string
+	hosts   []string
 	now     func() time.Time
 
 	mu     sync.Mutex
@@ -30,10 +30,10 @@ type Keeper struct {
 	served *x509.Certificate
 }
 
-// NewKeeper returns a Keeper that serves nothing yet. host is the name that the
+// NewKeeper returns a Keeper that serves nothing yet. hosts are the names that the
 // certificate should be for; publish sends the secret on to Envoys.
-func NewKeeper(host string, publish func(*tlsv3.Secret) error, report Reporter, now func() time.Time) *Keeper {
-	return &Keeper{host: host, publish: publish, report: report, now: now}
+func NewKeeper(hosts []string, publish func(*tlsv3.Secret) error, report Reporter, now func() time.Time) *Keeper {
+	return &Keeper{hosts: hosts, publish: publish, report: report, now: now}
 }
 
 // Set takes in the Secret's present content.
@@ -73,8 +73,11 @@ func (k *Keeper) judge(chain, key []byte) (reason string) {
 		return "the served certificate expired on " + date(leaf.NotAfter)
 	case now.Before(leaf.NotBefore):
 		return "the served certificate is valid from " + date(leaf.NotBefore) + " only"
-	case leaf.VerifyHostname(k.host) != nil:
-		return fmt.Sprintf("the served certificate is not for %s", k.host)
+	}
+	for _, host := range k.hosts {
+		if leaf.VerifyHostname(host) != nil {
+			return fmt.Sprintf("the served certificate is not for %s", host)
+		}
 	}
 	return ""
 }

@@ -27,7 +27,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{ca: pki.New(t)}
-	f.Keeper = NewKeeper(host, func(s *tlsv3.Secret) error {
+	f.Keeper = NewKeeper([]string{host}, func(s *tlsv3.Secret) error {
 		if f.broken {
 			return errors.New("no")
 		}

@@ -112,14 +112,14 @@ func checkRequest(req Request) *authv3.CheckRequest {
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Method: req.Method, Path: req.Path, Host: req.Host, Headers: map[string]string{
 				"cookie": req.Cookie, "accept": req.Accept, "accept-language": req.AcceptLanguage, "origin": req.Origin, "upgrade": req.Upgrade,
-				"sec-fetch-site": req.FetchSite, "sec-fetch-mode": req.FetchMode, "authorization": req.Authorization, contract.HeaderRequestID: req.RequestID,
+				"sec-fetch-site": req.FetchSite, "sec-fetch-mode": req.FetchMode, "sec-fetch-dest": req.FetchDest, "authorization": req.Authorization, contract.HeaderRequestID: req.RequestID,
 			},
 		}},
 	}}
 }
 
 func TestTranslateKeepsEverything(t *testing.T) {
-	want := Request{"k", "o", "s", "p", true, "GET", "/x?y", "h", "c", "a", "al", "or", "up", "fs", "fm", "au", "id", "192.0.2.1"}
+	want := Request{"k", "o", "s", "p", true, "GET", "/x?y", "h", "c", "a", "al", "or", "up", "fs", "fm", "fd", "au", "id", "192.0.2.1"}
 	got, err := translate(checkRequest(want))
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)

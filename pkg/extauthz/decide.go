@@ -11,7 +11,9 @@ import (
 	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
+	"github.com/perijove/perijove/pkg/handover"
 	"github.com/perijove/perijove/pkg/identity"
+	"github.com/perijove/perijove/pkg/notebook"
 	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/policy"
@@ -99,14 +101,15 @@ type Standing interface {
 func (d *Decider) Decide(req Request, now time.Time) Verdict {
 	// Envoy answers our hosts only; should that ever be configured away, a page that
 	// rebinds its own name to our address ends here (H9).
-	if !d.Site.Answers(req.Host) {
+	site := d.site(req)
+	if !site.Answers(req.Host) {
 		return refuse(req, ReasonMalformed, http.StatusForbidden)
 	}
 	if d.unsure(req) {
 		return refuse(req, ReasonStale, http.StatusServiceUnavailable)
 	}
 	if leadsToLogout(req) {
-		return Verdict{Reason: ReasonLogout, Status: http.StatusFound, Location: contract.PathLogout}
+		return Verdict{Reason: ReasonLogout, Status: http.StatusFound, Location: d.Site.ToHub() + contract.PathLogout}
 	}
 	token, byToken := ownToken(req)
 	switch req.Kind {
@@ -136,9 +139,9 @@ func leadsToLogout(req Request) bool {
 func (d *Decider) hub(req Request, now time.Time) Verdict {
 	s, err := d.session(req, now)
 	if err != nil {
-		return login(req)
+		return d.login(req)
 	}
-	if crossOrigin(req, d.Site) {
+	if d.crossOrigin(req) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(s.User)
 	}
 	if policy.Decide(s.User, policy.Request{Kind: policy.Hub}) != policy.Enter {
@@ -166,12 +169,12 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 		// Not to the login: it would come back with the same two cookies, for ever.
 		return refuse(req, ReasonDuplicate, http.StatusBadRequest)
 	case err != nil:
-		return login(req)
+		return d.login(req)
 	}
 	if policy.Decide(p.Visitor, policy.Request{Kind: policy.Server, Owner: req.Owner, Server: req.Server}) != policy.Enter {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(p.Visitor)
 	}
-	if crossOrigin(req, d.Site) {
+	if d.crossOrigin(req) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(p.Visitor)
 	}
 	d.seen(req, session.Session{User: p.Visitor, ID: p.SessionID, Since: p.Since, Expires: p.SessionExpires})
@@ -181,7 +184,7 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 		if err != nil {
 			return refuse(req, ReasonMalformed, http.StatusForbidden).by(p.Visitor)
 		}
-		v.SetCookies = pass.SetCookies(token, req.Owner, d.Site.Secure())
+		v.SetCookies = pass.SetCookies(d.jar(), token, req.Owner)
 	}
 	if location, ok := addSlash(req); ok {
 		v.Allow, v.Reason, v.Status, v.Location = false, ReasonSlash, http.StatusFound, location
@@ -202,7 +205,7 @@ func (d *Decider) visitor(req Request, now time.Time) (p pass.Pass, renew bool, 
 	if errors.Is(err, cookies.ErrDuplicate) {
 		return pass.Pass{}, false, err
 	}
-	token, err := cookies.One(req.Cookie, contract.CookiePass)
+	token, err := cookies.One(req.Cookie, d.jar().Name(contract.CookiePass))
 	if err != nil {
 		return pass.Pass{}, false, err
 	}
@@ -216,7 +219,7 @@ func (d *Decider) visitor(req Request, now time.Time) (p pass.Pass, renew bool, 
 
 // session returns the live session in the request's one session cookie.
 func (d *Decider) session(req Request, now time.Time) (session.Session, error) {
-	value, err := cookies.One(req.Cookie, contract.CookieSession)
+	value, err := cookies.One(req.Cookie, d.jar().Name(contract.CookieSession))
 	if err != nil {
 		return session.Session{}, err
 	}
@@ -269,10 +272,11 @@ func identityHeaders(u identity.User) []Header {
 // request that changes something or opens a websocket (S9, S10). Browsers always send
 // Origin with these; a websocket without it comes from no browser and has no business
 // with a browser's cookie.
-func crossOrigin(req Request, site origin.Site) bool {
+func (d *Decider) crossOrigin(req Request) bool {
+	site := d.site(req)
 	upgrade := req.Upgrade != ""
 	if safeMethod(req.Method) && !upgrade {
-		return false
+		return d.Site.PerUser() && foreignUse(req)
 	}
 	if req.Origin == "" && upgrade {
 		return true
@@ -281,6 +285,16 @@ func crossOrigin(req Request, site origin.Site) bool {
 		return true
 	}
 	return req.FetchSite != "" && req.FetchSite != "same-origin" && req.FetchSite != "none"
+}
+
+// foreignUse reports whether another host's page uses ours as a part of itself: reads it as
+// a script, an image or a style, or shows it in a frame. Browsers treat people's hosts as
+// one site and send the cookies along; links, which open a page of their own, stay (S8).
+func foreignUse(req Request) bool {
+	if req.FetchSite == "" || req.FetchSite == "same-origin" || req.FetchSite == "none" {
+		return false
+	}
+	return req.FetchMode != "navigate" || req.FetchDest != "document"
 }
 
 func safeMethod(m string) bool {
@@ -303,16 +317,45 @@ func addSlash(req Request) (string, bool) {
 // login sends a page to the login and back; everything else is told 401, since a script
 // that follows a redirect to a login form gets HTML where it wants JSON, and JupyterLab
 // breaks on it.
-func login(req Request) Verdict {
+func (d *Decider) login(req Request) Verdict {
 	v := refuse(req, ReasonNoSession, http.StatusUnauthorized)
 	if !v.Page || (req.Method != http.MethodGet && req.Method != http.MethodHead) {
 		return v
 	}
 	v.Status, v.Page, v.Location = http.StatusFound, false, contract.PathLogin
+	if d.Site.PerUser() && req.Kind == contract.KindServer {
+		return d.askHub(req, v)
+	}
 	if next, ok := redirect.Safe(req.Path); ok {
 		v.Location += "?next=" + url.QueryEscape(next)
 	}
 	return v
+}
+
+// askHub sends a page on a person's host to the hub's login, from where it comes back with
+// a code for this browser (package handover).
+func (d *Decider) askHub(req Request, v Verdict) Verdict {
+	nonce, err := cookies.One(req.Cookie, d.jar().Name(contract.CookieHandOver))
+	if err != nil || len(nonce) != len(session.RandomID()) {
+		nonce = session.RandomID() // else another tab's is kept, and both come back
+		v.SetCookies = []string{d.jar().Set(contract.CookieHandOver, nonce, notebook.ID{User: req.Owner}.Prefix())}
+	}
+	wish := handover.NewWish(req.Owner, req.Path, nonce)
+	v.Location = d.Site.ToHub() + contract.PathLogin + "?next=" + url.QueryEscape(wish.URL(d.Site))
+	return v
+}
+
+// site is where a request of this kind belongs: on the hub's hosts, or on those of the
+// person whose server it is for.
+func (d *Decider) site(req Request) origin.Site {
+	if req.Kind == contract.KindHub {
+		return d.Site
+	}
+	return d.Site.For(req.Owner)
+}
+
+func (d *Decider) jar() cookies.Jar {
+	return cookies.Jar{Secure: d.Site.Secure(), PerUser: d.Site.PerUser()}
 }
 
 func refuse(req Request, reason Reason, status int) Verdict {

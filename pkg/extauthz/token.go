@@ -37,7 +37,7 @@ func (d *Decider) serverByToken(req Request, token string) Verdict {
 	if !tokens.Cover(owner.Name, t.Scopes, tokens.Need{Action: tokens.Access, User: req.Owner, Server: req.Server}) {
 		return refuse(req, ReasonScope, http.StatusForbidden).by(owner)
 	}
-	if foreignPage(req, d.Site) {
+	if foreignPage(req, d.site(req)) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(owner)
 	}
 	d.Standing.UsedToken(owner.Name, t)
@@ -59,7 +59,7 @@ func (d *Decider) hubByToken(req Request, token string) Verdict {
 	if !known || !tokens.Allow(owner, t.Scopes, need) {
 		return refuse(req, ReasonScope, http.StatusForbidden).by(owner)
 	}
-	if foreignPage(req, d.Site) {
+	if foreignPage(req, d.site(req)) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(owner)
 	}
 	d.Standing.UsedToken(owner.Name, t)

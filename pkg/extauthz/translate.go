@@ -20,7 +20,7 @@ type Request struct {
 	Host string
 	// Header values as the client sent them; several of one name are joined by Envoy.
 	Cookie, Accept, AcceptLanguage, Origin, Upgrade string
-	FetchSite, FetchMode, Authorization             string
+	FetchSite, FetchMode, FetchDest, Authorization  string
 	RequestID                                       string
 	// Client is the visitor's address as Envoy sees it; for the audit log only.
 	Client string
@@ -41,7 +41,7 @@ func translate(check *authv3.CheckRequest) (Request, error) {
 		Logout: ext[contract.ExtLogout] == "true",
 		Method: http.GetMethod(), Path: http.GetPath(), Host: http.GetHost(),
 		Cookie: h["cookie"], Accept: h["accept"], AcceptLanguage: h["accept-language"], Origin: h["origin"], Upgrade: h["upgrade"], Authorization: h["authorization"],
-		FetchSite: h["sec-fetch-site"], FetchMode: h["sec-fetch-mode"], RequestID: h[contract.HeaderRequestID],
+		FetchSite: h["sec-fetch-site"], FetchMode: h["sec-fetch-mode"], FetchDest: h["sec-fetch-dest"], RequestID: h[contract.HeaderRequestID],
 		Client: attrs.GetSource().GetAddress().GetSocketAddress().GetAddress(),
 	}, nil
 }

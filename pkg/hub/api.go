@@ -79,7 +79,7 @@ func (h *Hub) user(name string, admin bool) apiUser {
 		if s.Phase == spawn.Stopped {
 			continue
 		}
-		m := model(s)
+		m := h.model(s)
 		u.Servers[s.ID.Name] = m
 		if s.ID.Name == "" {
 			u.Pending = m.Pending
@@ -91,9 +91,9 @@ func (h *Hub) user(name string, admin bool) apiUser {
 	return u
 }
 
-func model(s kubecluster.Server) apiServer {
+func (h *Hub) model(s kubecluster.Server) apiServer {
 	m := apiServer{
-		Name: s.ID.Name, Ready: s.Phase == spawn.Answering, URL: s.ID.Prefix(),
+		Name: s.ID.Name, Ready: s.Phase == spawn.Answering, URL: h.serverURL(s.ID),
 		Stopped: s.Phase == spawn.Failed, ProgressURL: progressURL(s.ID), Started: s.Created,
 	}
 	switch s.Phase {
@@ -287,7 +287,7 @@ func (st *stream) ready(ctx context.Context) bool {
 		return false
 	}
 	text := st.hub.Web.Text(st.language, string(spawn.MsgReady), nil)
-	_ = st.event(progressEvent{Progress: 100, Message: text, Ready: true, URL: s.ID.Prefix()}) // over either way
+	_ = st.event(progressEvent{Progress: 100, Message: text, Ready: true, URL: st.hub.serverURL(s.ID)}) // over either way
 	return true
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/spawn"
 	"github.com/perijove/perijove/pkg/spawn/kubecluster"
 	"github.com/perijove/perijove/pkg/telemetry"
@@ -31,13 +32,16 @@ const (
 	routeWait = 2 * time.Second
 )
 
-// Hub answers the requests. Fields must all be set.
+// Hub answers the requests. Fields must all be set, but for Site where all servers share the
+// host of these pages.
 type Hub struct {
 	Cluster *kubecluster.Cluster
 	// Served waits until users can reach the pod of a server (see routestatus.Client).
 	Served func(ctx context.Context, id notebook.ID, podUID string) error
 	Web    *web.Renderer
-	Log    *slog.Logger
+	// Site says on which host a person's servers are.
+	Site origin.Site
+	Log  *slog.Logger
 	// Done ends event streams when the service stops; browsers connect to another replica.
 	Done <-chan struct{}
 }

@@ -52,9 +52,13 @@ func safeNext(next string, id notebook.ID) string {
 }
 
 // openURL is where a server opens: next if it is one of its pages, else its root.
-func openURL(id notebook.ID, next string) string {
+func (h *Hub) openURL(id notebook.ID, next string) string {
 	if next := safeNext(next, id); next != "" {
-		return next
+		return h.Site.ToUser(id.User) + next
 	}
-	return id.Prefix()
+	return h.serverURL(id)
 }
+
+// serverURL is the address of a server: a path, or with the person's host where everybody
+// has one.
+func (h *Hub) serverURL(id notebook.ID) string { return h.Site.ToUser(id.User) + id.Prefix() }

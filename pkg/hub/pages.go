@@ -19,7 +19,7 @@ import (
 func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
 	s, err := h.Cluster.Get(r.Context(), notebook.ID{User: v.Name})
 	if err == nil && h.reachable(r.Context(), s) {
-		http.Redirect(w, r, s.ID.Prefix(), http.StatusFound)
+		http.Redirect(w, r, h.serverURL(s.ID), http.StatusFound)
 		return nil
 	}
 	http.Redirect(w, r, contract.PathHome, http.StatusFound)
@@ -32,23 +32,23 @@ func (h *Hub) home(w http.ResponseWriter, r *http.Request, v visitor) error {
 	if err != nil {
 		return err
 	}
-	servers := []web.Server{serverLine(first)}
+	servers := []web.Server{h.serverLine(first)}
 	for _, s := range h.Cluster.List(v.Name) {
 		if s.ID != own {
-			servers = append(servers, serverLine(s))
+			servers = append(servers, h.serverLine(s))
 		}
 	}
 	h.Web.Page(w, r, http.StatusOK, web.Home{Viewer: v.viewer(), XSRF: v.XSRF(), Servers: servers})
 	return nil
 }
 
-func serverLine(s kubecluster.Server) web.Server {
+func (h *Hub) serverLine(s kubecluster.Server) web.Server {
 	states := map[spawn.Phase]web.ServerState{
 		spawn.Stopped: web.StateStopped, spawn.Pending: web.StatePending, spawn.Answering: web.StateReady,
 		spawn.Stopping: web.StateStopping, spawn.Failed: web.StateFailed,
 	}
 	line := web.Server{
-		Name: s.ID.Name, State: states[s.Phase], OpenURL: s.ID.Prefix(),
+		Name: s.ID.Name, State: states[s.Phase], OpenURL: h.serverURL(s.ID),
 		PendingURL: pendingURL(s.ID), SpawnURL: spawnURL(s.ID), StopURL: stopURL(s.ID),
 	}
 	if s.Phase == spawn.Answering {
@@ -131,13 +131,12 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
 		http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
 		return nil
 	case h.reachable(r.Context(), s):
-		http.Redirect(w, r, openURL(id, next), http.StatusFound)
-		return nil
+		return h.open(w, r, v, h.openURL(id, next))
 	}
 	page := web.Pending{
 		Viewer: v.viewer(), XSRF: v.XSRF(), Owner: id.User, Server: id.Name,
 		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed,
-		ReadyURL: openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
+		ReadyURL: h.openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
 	}
 	for _, step := range s.Steps {
 		if !step.Failed { // the reason stands above, with its details
@@ -150,6 +149,17 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
 		page.ProgressURL = progressURL(id)
 	}
 	h.Web.Page(w, r, http.StatusOK, page)
+	return nil
+}
+
+// open leads into a server. The page may be what a form led to, and browsers let forms lead
+// to other hosts neither directly nor by redirects.
+func (h *Hub) open(w http.ResponseWriter, r *http.Request, v visitor, url string) error {
+	if h.Site.PerUser() {
+		h.Web.Leave(w, r, v.Name, url)
+		return nil
+	}
+	http.Redirect(w, r, url, http.StatusFound)
 	return nil
 }
 
@@ -181,7 +191,7 @@ func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, v visitor) er
 	if !ok {
 		return badRequest{http.StatusBadRequest, "the path cannot be redirected to"}
 	}
-	http.Redirect(w, r, to, http.StatusFound)
+	http.Redirect(w, r, h.Site.ToUser(v.Name)+to, http.StatusFound)
 	return nil
 }
 
@@ -225,7 +235,7 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error
 		return errStuck
 	case s.Phase == spawn.Answering && next != "":
 		query.Set(redirectsParam, strconv.Itoa(count+1))
-		http.Redirect(w, r, path+"?"+query.Encode(), http.StatusFound)
+		http.Redirect(w, r, h.Site.ToUser(owner)+path+"?"+query.Encode(), http.StatusFound)
 		return nil
 	}
 	h.Web.Page(w, r, http.StatusFailedDependency, web.Message{

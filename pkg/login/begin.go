@@ -7,7 +7,6 @@ import (
 
 	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/session"
 	"github.com/perijove/perijove/pkg/standing"
@@ -48,8 +47,8 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
 	p.record(r, s, proof)
 	// No Clear-Site-Data here: it would throw away what other tabs of the same person
 	// have not saved yet, each time a session ends. The logout sends it.
-	w.Header().Add("Set-Cookie", cookies.Set(contract.CookieSession, value, contract.PathHub, p.Secure))
-	w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieLogin, contract.PathLogin, p.Secure))
+	w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieSession, value, contract.PathHub))
+	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieLogin, contract.PathLogin))
 	p.logins.WithLabelValues(proof.Method, "success").Inc()
 	p.auditAs(r, proof.Method, "login", proof.User.Name, "admin", proof.User.Admin, "provider", proof.Provider)
 	p.enter(w, r, s, proof.Next)

@@ -37,7 +37,7 @@ func (p *Pages) attempt(r *http.Request, username string) throttle.Attempt {
 
 // device returns the id of this browser if it logged in to account before, or "".
 func (p *Pages) device(r *http.Request, account string) string {
-	value, err := cookies.One(cookieHeader(r), contract.CookieDevice)
+	value, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieDevice))
 	if err != nil {
 		return ""
 	}
@@ -66,5 +66,5 @@ func (p *Pages) remember(w http.ResponseWriter, a throttle.Attempt) {
 	if err != nil {
 		return // the login itself does not need it
 	}
-	w.Header().Add("Set-Cookie", cookies.Keep(contract.CookieDevice, value, contract.PathLogin, deviceLifetime, p.Secure))
+	w.Header().Add("Set-Cookie", p.jar().Keep(contract.CookieDevice, value, contract.PathLogin, deviceLifetime))
 }

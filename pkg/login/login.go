@@ -12,6 +12,7 @@ import (
 	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
+	"github.com/perijove/perijove/pkg/handover"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/login/throttle"
 	"github.com/perijove/perijove/pkg/notebook"
@@ -37,21 +38,19 @@ func (p *Pages) showLogin(w http.ResponseWriter, r *http.Request) {
 // form shows the login form with a fresh token. A well-formed pre-session cookie is
 // kept, so that a second tab does not break the first one's form.
 func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, page web.Login) {
-	pre, err := cookies.One(cookieHeader(r), contract.CookieLogin)
+	pre, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieLogin))
 	if err != nil || len(pre) != len(session.RandomID()) {
 		pre = session.RandomID()
-		w.Header().Add("Set-Cookie", cookies.Set(contract.CookieLogin, pre, contract.PathLogin, p.Secure))
+		w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieLogin, pre, contract.PathLogin))
 	}
-	if _, err := cookies.One(cookieHeader(r), contract.CookieSession); errors.Is(err, cookies.ErrDuplicate) {
+	if _, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieSession)); errors.Is(err, cookies.ErrDuplicate) {
 		// One of the two was planted by a page on somebody's server, with a path that we
 		// can only guess. Without this the login would never succeed.
 		for _, path := range []string{"/", "/hub", contract.PathHub, contract.PathLogin} {
-			w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieSession, path, p.Secure))
+			w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieSession, path))
 		}
 	}
-	if safe, ok := redirect.Safe(page.Next); ok {
-		page.Next = safe
-	} else {
+	if !p.safe(page.Next) {
 		page.Next = ""
 	}
 	page.Password, page.Providers = p.Check != nil, p.buttons(page.Next)
@@ -94,7 +93,7 @@ func (p *Pages) ownForm(r *http.Request) bool {
 	if p.origin.Check(r) != nil {
 		return false
 	}
-	pre, err := cookies.One(cookieHeader(r), contract.CookieLogin)
+	pre, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieLogin))
 	return err == nil && p.Sessions.CheckLoginToken(pre, r.PostForm.Get(contract.XSRFName))
 }
 
@@ -151,14 +150,21 @@ func (p *Pages) failed(w http.ResponseWriter, r *http.Request, page web.Login, e
 // that they may not enter gets a refusal here and no redirect: the server's answer would
 // be another redirect to this page, for ever.
 func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session, next string) {
+	if wish, ok := handover.Parse(p.Site, next); ok {
+		p.handOver(w, r, s, wish)
+		return
+	}
 	target, owner := destination(next)
 	if owner == "" {
 		p.redirect(w, r, target)
 		return
 	}
-	if policy.Decide(s.User, policy.Request{Kind: policy.Server, Owner: owner}) != policy.Enter {
-		p.auditAs(r, s.Method, "access refused", s.User.Name, "reason", "forbidden", "owner", owner)
-		p.message(w, r, http.StatusForbidden, "error.forbidden", "error.forbidden_text", s.User)
+	if !p.admitted(w, r, s, owner) {
+		return
+	}
+	if p.Site.PerUser() {
+		// Her host will ask for a login and come back with a wish.
+		p.leave(w, r, s.User, p.Site.ToUser(owner)+target)
 		return
 	}
 	token, err := p.Passes.Sign(pass.New(s, owner, p.Now(), p.PassTTL))
@@ -167,10 +173,20 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session,
 		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", s.User)
 		return
 	}
-	for _, c := range pass.SetCookies(token, owner, p.Secure) {
+	for _, c := range pass.SetCookies(p.jar(), token, owner) {
 		w.Header().Add("Set-Cookie", c)
 	}
 	p.redirect(w, r, target)
+}
+
+// admitted reports whether the visitor may enter owner's servers, and says so if not.
+func (p *Pages) admitted(w http.ResponseWriter, r *http.Request, s session.Session, owner string) bool {
+	if policy.Decide(s.User, policy.Request{Kind: policy.Server, Owner: owner}) == policy.Enter {
+		return true
+	}
+	p.auditAs(r, s.Method, "access refused", s.User.Name, "reason", "forbidden", "owner", owner)
+	p.message(w, r, http.StatusForbidden, "error.forbidden", "error.forbidden_text", s.User)
+	return false
 }
 
 func (p *Pages) redirect(w http.ResponseWriter, r *http.Request, target string) {

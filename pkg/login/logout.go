@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/session"
@@ -67,11 +66,11 @@ func (p *Pages) nobody(w http.ResponseWriter, r *http.Request) {
 func (p *Pages) end(w http.ResponseWriter, r *http.Request, sessions []session.Session) {
 	h := w.Header()
 	next := p.providerLogout(r, sessions)
-	h.Add("Set-Cookie", cookies.Delete(contract.CookieSession, contract.PathHub, p.Secure))
+	h.Add("Set-Cookie", p.jar().Delete(contract.CookieSession, contract.PathHub))
 	for _, s := range sessions {
 		p.revoke(r.Context(), s)
 		p.auditAs(r, s.Method, "logout", s.User.Name)
-		for _, c := range pass.DeleteCookies(s.User.Name, p.Secure) {
+		for _, c := range pass.DeleteCookies(p.jar(), s.User.Name) {
 			h.Add("Set-Cookie", c)
 		}
 	}

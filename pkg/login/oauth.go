@@ -62,7 +62,7 @@ func (p *Pages) startOAuth(w http.ResponseWriter, r *http.Request) {
 		p.oauthFailed(w, r, provider, next, err)
 		return
 	}
-	w.Header().Add("Set-Cookie", cookies.Set(contract.CookieOAuth, sealed, contract.PathOAuthCallback+provider.ID(), p.Secure))
+	w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieOAuth, sealed, contract.PathOAuthCallback+provider.ID()))
 	p.redirect(w, r, location)
 }
 
@@ -80,12 +80,12 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := contract.PathOAuthCallback + provider.ID()
-	sealed, err := cookies.One(cookieHeader(r), contract.CookieOAuth)
+	sealed, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieOAuth))
 	// Whatever comes of it, this login is over: the value is good for one try (O1).
-	w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieOAuth, path, p.Secure))
+	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieOAuth, path))
 	if errors.Is(err, cookies.ErrDuplicate) {
 		for _, planted := range []string{"/", "/hub", contract.PathHub, strings.TrimSuffix(contract.PathOAuthCallback, "/"), contract.PathOAuthCallback} {
-			w.Header().Add("Set-Cookie", cookies.Delete(contract.CookieOAuth, planted, p.Secure))
+			w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieOAuth, planted))
 		}
 	}
 	login, next, err := provider.Finish(r.Context(), r.URL.Query(), sealed)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
+	"github.com/perijove/perijove/pkg/handover"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/login/throttle"
@@ -67,12 +68,14 @@ type Pages struct {
 	guesses  *throttle.Guard
 	logins   *prometheus.CounterVec
 	origin   *http.CrossOriginProtection
+	desk     *handover.Desk
 }
 
 // New returns the pages.
 func New(s Settings, pages *web.Renderer, reg prometheus.Registerer) *Pages {
 	p := &Pages{
 		Settings: s, web: pages, checking: make(chan struct{}, maxChecks), guesses: throttle.New(s.Now), origin: http.NewCrossOriginProtection(),
+		desk: handover.NewDesk(s.Sessions),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_logins_total", Help: "Attempts to log in, by method and result.",
 		}, []string{"method", "result"}),
@@ -91,6 +94,7 @@ func (p *Pages) Handler() *http.ServeMux {
 	mux.HandleFunc("GET "+contract.PathOAuthLogin+"{provider}", p.startOAuth)
 	mux.HandleFunc("GET "+contract.PathOAuthCallback+"{provider}", p.finishOAuth)
 	mux.HandleFunc(contract.PathOAuthLogout+"{provider}", p.backChannelLogout)
+	mux.HandleFunc("GET "+contract.PathUser+"{owner}/"+contract.SegmentHandOver, p.takeOver)
 	mux.Handle("GET "+contract.PathStatic, web.Static())
 	mux.HandleFunc("GET "+contract.PathPassKeys, p.passKeys)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -113,7 +117,7 @@ func (p *Pages) passKeys(w http.ResponseWriter, r *http.Request) {
 
 // current returns the request's live session, if there is exactly one cookie.
 func (p *Pages) current(r *http.Request) (session.Session, bool) {
-	value, err := cookies.One(cookieHeader(r), contract.CookieSession)
+	value, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieSession))
 	if err != nil {
 		return session.Session{}, false
 	}
@@ -123,7 +127,7 @@ func (p *Pages) current(r *http.Request) (session.Session, bool) {
 // live returns every live session that the request carries, for ending them.
 func (p *Pages) live(r *http.Request) []session.Session {
 	var all []session.Session
-	for _, value := range cookies.All(cookieHeader(r), contract.CookieSession) {
+	for _, value := range cookies.All(cookieHeader(r), p.jar().Name(contract.CookieSession)) {
 		if s, ok := p.open(value); ok {
 			all = append(all, s)
 		}
@@ -140,6 +144,11 @@ func (p *Pages) open(value string) (session.Session, bool) {
 		s.User = p.Standing.Current(s.User)
 	}
 	return s, true
+}
+
+// jar says how our cookies look here.
+func (p *Pages) jar() cookies.Jar {
+	return cookies.Jar{Secure: p.Secure, PerUser: p.Site.PerUser()}
 }
 
 // cookieHeader joins what HTTP/2 clients may send in several lines (RFC 9113 §8.2.3).

@@ -15,6 +15,9 @@ type Site struct {
 	Scheme string
 	// Hosts are the accepted Host header values in lower case, with their port if any.
 	Hosts []string
+	// UserDomain is where each person's servers have a host of their own; "" when all share
+	// Hosts.
+	UserDomain string
 }
 
 // Parse reads the public URL, http(s)://host[:port], and further hosts as a browser
@@ -29,7 +32,7 @@ func Parse(publicURL string, extraHosts []string) (Site, error) {
 	}
 	host := strings.ToLower(u.Host)
 	s := Site{Scheme: u.Scheme, Hosts: []string{host}}
-	standard := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	standard := standardPort(u.Scheme)
 	switch u.Port() {
 	case "":
 		s.Hosts = append(s.Hosts, net.JoinHostPort(strings.Trim(host, "[]"), standard))

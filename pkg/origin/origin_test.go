@@ -8,12 +8,12 @@ import (
 
 func TestParse(t *testing.T) {
 	for raw, want := range map[string]Site{
-		"https://Hub.test":      {"https", []string{"hub.test", "hub.test:443"}},
-		"https://hub.test:443/": {"https", []string{"hub.test:443", "hub.test"}},
-		"http://localhost:8000": {"http", []string{"localhost:8000"}},
-		"http://[::1]":          {"http", []string{"[::1]", "[::1]:80"}},
-		"http://[::1]:80":       {"http", []string{"[::1]:80", "[::1]"}},
-		"https://hub.test:80":   {"https", []string{"hub.test:80"}},
+		"https://Hub.test":      {Scheme: "https", Hosts: []string{"hub.test", "hub.test:443"}},
+		"https://hub.test:443/": {Scheme: "https", Hosts: []string{"hub.test:443", "hub.test"}},
+		"http://localhost:8000": {Scheme: "http", Hosts: []string{"localhost:8000"}},
+		"http://[::1]":          {Scheme: "http", Hosts: []string{"[::1]", "[::1]:80"}},
+		"http://[::1]:80":       {Scheme: "http", Hosts: []string{"[::1]:80", "[::1]"}},
+		"https://hub.test:80":   {Scheme: "https", Hosts: []string{"hub.test:80"}},
 	} {
 		if got, err := Parse(raw, nil); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%s: %+v, %v", raw, got, err)

@@ -1,6 +1,8 @@
 package pass
 
 import (
+	"slices"
+
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/notebook"
@@ -17,19 +19,21 @@ func Paths(owner string) []string {
 }
 
 // SetCookies returns the Set-Cookie values that hand token to the browser.
-func SetCookies(token, owner string, secure bool) []string {
-	var all []string
-	for _, path := range Paths(owner) {
-		all = append(all, cookies.Set(contract.CookiePass, token, path, secure))
-	}
-	return all
+func SetCookies(jar cookies.Jar, token, owner string) []string {
+	return each(owner, func(path string) string { return jar.Set(contract.CookiePass, token, path) })
 }
 
 // DeleteCookies returns the Set-Cookie values that take the pass back.
-func DeleteCookies(owner string, secure bool) []string {
+func DeleteCookies(jar cookies.Jar, owner string) []string {
+	return each(owner, func(path string) string { return jar.Delete(contract.CookiePass, path) })
+}
+
+func each(owner string, cookie func(path string) string) []string {
 	var all []string
 	for _, path := range Paths(owner) {
-		all = append(all, cookies.Delete(contract.CookiePass, path, secure))
+		if c := cookie(path); !slices.Contains(all, c) { // a jar may have one path for all
+			all = append(all, c)
+		}
 	}
 	return all
 }

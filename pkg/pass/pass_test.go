@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/cookies"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/session"
 )
@@ -290,11 +291,11 @@ func TestCookiePathsCoverEverySpelling(t *testing.T) {
 			t.Error(diff)
 		}
 	}
-	set := SetCookies("tok", "a@x.org", true)
+	set := SetCookies(cookies.Jar{Secure: true}, "tok", "a@x.org")
 	if len(set) != 2 || set[0] != "perijove-pass=tok; Path=/user/a@x.org/; HttpOnly; Secure; SameSite=Lax" {
 		t.Errorf("%q", set)
 	}
-	if del := DeleteCookies("alice", false); len(del) != 1 || del[0] != "perijove-pass=; Path=/user/alice/; Max-Age=0; HttpOnly; SameSite=Lax" {
+	if del := DeleteCookies(cookies.Jar{}, "alice"); len(del) != 1 || del[0] != "perijove-pass=; Path=/user/alice/; Max-Age=0; HttpOnly; SameSite=Lax" {
 		t.Errorf("%q", del)
 	}
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
 	"github.com/perijove/perijove/pkg/notebook/podform"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/routes"
 )
 
@@ -86,7 +87,7 @@ func FuzzPodToXDS(f *testing.F) {
 // scopesOf builds one server's scopes and checks each as Envoy does.
 func scopesOf(t *testing.T, s notebook.Server) (out []*routev3.ScopedRouteConfiguration) {
 	t.Helper()
-	scopes, served, skipped := routes.ForUser(routes.Settings{Hosts: []string{"h"}, ServerKey: []byte(strings.Repeat("k", 32))}, s.User, []notebook.Server{s})
+	scopes, served, skipped := routes.ForUser(routes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, ServerKey: []byte(strings.Repeat("k", 32))}, s.User, []notebook.Server{s})
 	if len(served) != 1 || len(skipped) != 0 {
 		t.Fatalf("%v is fit to serve and is not served: %v", s.ID, skipped)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/publish"
 	"github.com/perijove/perijove/pkg/routes"
 	"github.com/perijove/perijove/pkg/xdsserve"
@@ -26,7 +27,7 @@ type fixture struct {
 
 func newFixture(t *testing.T) *fixture {
 	f := &fixture{store: xdsserve.NewStore(func(xdsserve.Nack) {}, resourcev3.ScopedRouteType)}
-	f.Publisher = publish.New(routes.Settings{Hosts: []string{"h"}, ServerKey: []byte(strings.Repeat("k", 32))}, f.store,
+	f.Publisher = publish.New(routes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, ServerKey: []byte(strings.Repeat("k", 32))}, f.store,
 		func(ns, pod, _, reason string) { f.reports = append(f.reports, pod+": "+reason) })
 	return f
 }

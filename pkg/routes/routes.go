@@ -20,6 +20,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/origin"
 )
 
 // Names of filters in the listener and in per-route configuration. Those that every
@@ -45,8 +46,8 @@ const maxStream = time.Hour
 
 // Settings is what all routes share.
 type Settings struct {
-	// Hosts are the Host header values that are answered, with and without port.
-	Hosts []string
+	// Site says which hosts are answered, and with what.
+	Site origin.Site
 	// ServerKey derives each spawned server's secret (contract.ServerSecret).
 	ServerKey []byte
 	// PassChecked says that Envoy judges passes: each route says whose it takes.
@@ -71,7 +72,7 @@ type Skipped struct {
 func Hub(s Settings) []Scope {
 	var out []Scope
 	for _, page := range contract.HubPages() {
-		out = append(out, scope(s, page.Segment, nil))
+		out = append(out, scope(s, page.Segment, "", nil))
 	}
 	slices.SortFunc(out, func(a, b Scope) int { return strings.Compare(a.Name, b.Name) })
 	return out
@@ -88,7 +89,11 @@ func ForUser(s Settings, user string, servers []notebook.Server) (scopes []Scope
 		for _, server := range served {
 			routes = append(routes, serverRoutes(s, server, key)...)
 		}
-		scopes = append(scopes, scope(s, key, routes))
+		if len(routes) > 0 && s.Site.PerUser() {
+			// First: a server may be named like the last segment.
+			routes = append([]*routev3.Route{handOverRoute(contract.PathUser + key)}, routes...)
+		}
+		scopes = append(scopes, scope(s, key, user, routes))
 	}
 	return scopes, served, skipped
 }
@@ -121,9 +126,9 @@ func compare(a, b notebook.Server) int {
 	return strings.Compare(a.Namespace+"/"+a.Pod, b.Namespace+"/"+b.Pod)
 }
 
-// scope joins a page of ours and a user's servers that share a path segment: a user
+// scope joins a page of ours and owner's servers that share a path segment: a user
 // may be called "login", and both work.
-func scope(s Settings, key string, servers []*routev3.Route) Scope {
+func scope(s Settings, key, owner string, servers []*routev3.Route) Scope {
 	name := key
 	if name == "" {
 		name = hubScope
@@ -142,8 +147,8 @@ func scope(s Settings, key string, servers []*routev3.Route) Scope {
 	slices.SortStableFunc(servers, func(a, b *routev3.Route) int {
 		return len(matchText(b)) - len(matchText(a))
 	})
-	list = append(list, servers...)
-	if len(list) == 0 {
+	hosts := virtualHosts(s, name, owner, list, servers)
+	if len(hosts) == 0 {
 		return Scope{Name: name}
 	}
 	return Scope{Name: name, Route: &routev3.ScopedRouteConfiguration{
@@ -153,9 +158,31 @@ func scope(s Settings, key string, servers []*routev3.Route) Scope {
 		}}},
 		RouteConfiguration: &routev3.RouteConfiguration{
 			Name:         name,
-			VirtualHosts: []*routev3.VirtualHost{{Name: name, Domains: s.Hosts, Routes: list}},
+			VirtualHosts: hosts,
 		},
 	}}
+}
+
+// virtualHosts puts pages and servers on their hosts. Where everybody has one, owner's
+// servers are on hers only and our pages on the hub's only: what a server's page may do is
+// then for the browser to say (S8).
+func virtualHosts(s Settings, name, owner string, pages, servers []*routev3.Route) []*routev3.VirtualHost {
+	if !s.Site.PerUser() {
+		pages, servers = append(pages, servers...), nil
+	}
+	var all []*routev3.VirtualHost
+	if len(pages) > 0 {
+		domains := s.Site.Hosts
+		if contract.PathHub+name+"/" == contract.PathStatic {
+			// Refusals are shown on people's hosts too, and a page may load its own host's files only.
+			domains = append(slices.Clone(domains), s.Site.AnyUser()...)
+		}
+		all = append(all, &routev3.VirtualHost{Name: name, Domains: domains, Routes: pages})
+	}
+	if len(servers) > 0 {
+		all = append(all, &routev3.VirtualHost{Name: name + " servers", Domains: s.Site.For(owner).Hosts, Routes: servers})
+	}
+	return all
 }
 
 func matchText(r *routev3.Route) string {
@@ -285,6 +312,22 @@ func serverRoute(s Settings, server notebook.Server, prefix string) *routev3.Rou
 		Action:               &routev3.Route_Route{Route: action},
 		RequestHeadersToAdd:  headers,
 		TypedPerFilterConfig: filters,
+	}
+}
+
+// handOverRoute takes /user/<name>/oauth_callback to authz, which judges the code in it.
+func handOverRoute(base string) *routev3.Route {
+	return &routev3.Route{
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: base + "/" + contract.SegmentHandOver}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
+			Timeout:          durationpb.New(hubTimeout),
+		}},
+		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
+		TypedPerFilterConfig: map[string]*anypb.Any{
+			ExtAuthzFilter: pack(&authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
+			CookiesFilter:  pack(&routev3.FilterConfig{Disabled: true}), // the nonce is in one
+		},
 	}
 }
 

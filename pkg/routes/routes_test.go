@@ -9,11 +9,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/routes"
 	"github.com/perijove/perijove/test/golden"
 )
@@ -22,7 +24,7 @@ var update = golden.Updating()
 
 func settings() routes.Settings {
 	return routes.Settings{
-		Hosts:       []string{"hub.example", "hub.example:443"},
+		Site:        origin.Site{Scheme: "https", Hosts: []string{"hub.example", "hub.example:443"}},
 		ServerKey:   []byte(strings.Repeat("k", 32)),
 		PassChecked: true,
 	}
@@ -142,4 +144,39 @@ func FuzzAnyServerPassesEnvoysValidation(f *testing.F) {
 			}
 		}
 	})
+}
+
+// Where everybody has a host, a user's servers are on hers only and our pages on the hub's.
+func TestHostsOfPeople(t *testing.T) {
+	s := settings()
+	s.Site.UserDomain = "users.example"
+	server := notebook.Server{ID: notebook.ID{User: "login"}, Addr: netip.MustParseAddrPort("10.0.0.1:8888")}
+	scopes, _, _ := routes.ForUser(s, "login", []notebook.Server{server})
+	got := map[string][]string{}
+	for _, host := range scopes[0].Route.GetRouteConfiguration().GetVirtualHosts() {
+		for _, r := range host.GetRoutes() {
+			got[strings.Join(host.GetDomains(), " ")] = append(got[strings.Join(host.GetDomains(), " ")], r.GetMatch().GetPath()+r.GetMatch().GetPathSeparatedPrefix())
+		}
+	}
+	want := map[string][]string{
+		"hub.example hub.example:443":                 {"/hub/login"},
+		"login.users.example login.users.example:443": {"/user/login/oauth_callback", "/user/login"},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := scopes[0].Route.ValidateAll(); err != nil {
+		t.Error(err)
+	}
+	// Only the styles of our pages are on every host, and no wildcard goes beyond the domain (P9).
+	for _, scope := range routes.Hub(s) {
+		for _, d := range scope.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetDomains() {
+			if strings.Contains(d, "*") && (scope.Name != "static" || !strings.HasPrefix(d, "*.users.example")) {
+				t.Errorf("scope %s answers %q", scope.Name, d)
+			}
+		}
+	}
+	if scopes, _, _ := routes.ForUser(s, "alice", nil); scopes[0].Route != nil {
+		t.Error("a user without servers has a route")
+	}
 }

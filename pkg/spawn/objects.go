@@ -19,6 +19,8 @@ type Site struct {
 	// JupyterConfigMap holds jupyter_server_config.py with the identity provider, and
 	// default_setting_overrides.json with JupyterLab's defaults.
 	JupyterConfigMap string
+	// HubOrigin is the origin of the hub's pages where servers have other hosts, else "".
+	HubOrigin string
 }
 
 // What is inside the pod; the notebook image and jupyter_server_config.py agree.
@@ -143,7 +145,7 @@ func Pod(site Site, p Profile, id notebook.ID, nonce string) *corev1.Pod {
 				FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch), // a large home would delay every start
 				SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
-			Containers: []corev1.Container{notebookContainer(p, id, nonce)},
+			Containers: []corev1.Container{notebookContainer(site, p, id, nonce)},
 			Volumes: []corev1.Volume{
 				{Name: "home", VolumeSource: corev1.VolumeSource{
 					PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: ClaimName(id.User)},
@@ -162,8 +164,8 @@ func Pod(site Site, p Profile, id notebook.ID, nonce string) *corev1.Pod {
 	return pod
 }
 
-func notebookContainer(p Profile, id notebook.ID, nonce string) corev1.Container {
-	return corev1.Container{
+func notebookContainer(site Site, p Profile, id notebook.ID, nonce string) corev1.Container {
+	c := corev1.Container{
 		Name:            container,
 		Image:           p.Override.Image,
 		ImagePullPolicy: p.Override.pullPolicy(),
@@ -191,6 +193,10 @@ func notebookContainer(p Profile, id notebook.ID, nonce string) corev1.Container
 			Capabilities:             &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
 		},
 	}
+	if site.HubOrigin != "" {
+		c.Env = append(c.Env, corev1.EnvVar{Name: "PERIJOVE_HUB_ORIGIN", Value: literal(site.HubOrigin)})
+	}
+	return c
 }
 
 // literal keeps Kubernetes from expanding "$(NAME)" in a person's name.

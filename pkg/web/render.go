@@ -164,3 +164,13 @@ func (r *Renderer) Page(w http.ResponseWriter, req *http.Request, status int, pa
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the browser went away; nobody is left to tell
 }
+
+// Leave shows a page that leads to target, an address on another host of ours, by itself.
+// It stands in for a redirect where a form was posted: browsers apply form-action to
+// redirects too (CSP3 §4.2.4).
+func (r *Renderer) Leave(w http.ResponseWriter, req *http.Request, user, target string) {
+	w.Header().Set("Refresh", "0; url="+target)
+	r.Page(w, req, http.StatusOK, Message{
+		Title: "leave.title", Text: "leave.text", ActionURL: target, Action: "leave.continue", User: user,
+	})
+}

@@ -86,7 +86,7 @@ func (p *person) request(method, path string, form url.Values, follow bool, head
 	if form != nil {
 		body = strings.NewReader(form.Encode())
 	}
-	req, err := http.NewRequest(method, p.s.base()+path, body)
+	req, err := http.NewRequest(method, p.s.address(path), body)
 	if err != nil {
 		p.s.t.Fatal(err)
 	}
@@ -115,9 +115,17 @@ func (p *person) request(method, path string, form url.Values, follow bool, head
 	return reply{code: resp.StatusCode, header: resp.Header, body: string(content)}
 }
 
+// address is path on the hub's host, unless it is an address already.
+func (s *stack) address(path string) string {
+	if strings.HasPrefix(path, "https://") {
+		return path
+	}
+	return s.base() + path
+}
+
 // cookies returns the Cookie header that a browser would send to path.
 func (p *person) cookies(path string) string {
-	u, err := url.Parse(p.s.base() + path)
+	u, err := url.Parse(p.s.address(path))
 	if err != nil {
 		p.s.t.Fatal(err)
 	}
@@ -134,7 +142,7 @@ func (p *person) dial(path, origin string) (*websocket.Conn, int, error) {
 	if origin != "" {
 		header.Set("Origin", origin)
 	}
-	conn, resp, err := websocket.Dial(context.Background(), p.s.base()+path, &websocket.DialOptions{HTTPClient: p.http, HTTPHeader: header})
+	conn, resp, err := websocket.Dial(context.Background(), p.s.address(path), &websocket.DialOptions{HTTPClient: p.http, HTTPHeader: header})
 	code := 0
 	if resp != nil {
 		code = resp.StatusCode
@@ -142,15 +150,20 @@ func (p *person) dial(path, origin string) (*websocket.Conn, int, error) {
 	return conn, code, err
 }
 
-// jar keeps cookies as browsers do: paths are compared as they are written, escapes
-// and all (net/http/cookiejar compares them decoded).
-type jar struct{ cookies []*http.Cookie }
+// jar keeps cookies as browsers do: by host, and paths are compared as they are written,
+// escapes and all (net/http/cookiejar compares them decoded).
+type jar struct{ cookies []stored }
 
-func (j *jar) SetCookies(_ *url.URL, cookies []*http.Cookie) {
+type stored struct {
+	host string
+	*http.Cookie
+}
+
+func (j *jar) SetCookies(u *url.URL, cookies []*http.Cookie) {
 	for _, c := range cookies {
-		j.cookies = slices.DeleteFunc(j.cookies, func(o *http.Cookie) bool { return o.Name == c.Name && o.Path == c.Path })
+		j.cookies = slices.DeleteFunc(j.cookies, func(o stored) bool { return o.host == u.Host && o.Name == c.Name && o.Path == c.Path })
 		if c.MaxAge >= 0 {
-			j.cookies = append(j.cookies, c)
+			j.cookies = append(j.cookies, stored{u.Host, c})
 		}
 	}
 }
@@ -158,7 +171,7 @@ func (j *jar) SetCookies(_ *url.URL, cookies []*http.Cookie) {
 func (j *jar) Cookies(u *url.URL) (out []*http.Cookie) {
 	for _, c := range j.cookies {
 		path := u.EscapedPath()
-		if path == c.Path || strings.HasPrefix(path, strings.TrimSuffix(c.Path, "/")+"/") {
+		if c.host == u.Host && (path == c.Path || strings.HasPrefix(path, strings.TrimSuffix(c.Path, "/")+"/")) {
 			out = append(out, &http.Cookie{Name: c.Name, Value: c.Value})
 		}
 	}

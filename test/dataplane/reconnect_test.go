@@ -16,6 +16,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/edge"
 	"github.com/perijove/perijove/pkg/notebook"
+	sites "github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/publish"
 	"github.com/perijove/perijove/pkg/routes"
 	"github.com/perijove/perijove/pkg/serve"
@@ -44,9 +45,9 @@ type plane struct {
 func (s *stack) newPlane(left map[int]bool, moved map[int]string) *plane {
 	s.t.Helper()
 	p := &plane{}
-	hosts := []string{publicHost}
+	site := sites.Site{Scheme: "http", Hosts: []string{publicHost}}
 	p.store = xdsserve.NewStore(func(xdsserve.Nack) { p.nacks.Add(1) }, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
-	settings := edge.Settings{Address: "127.0.0.1", Port: 8000, Hosts: hosts, Authz: "unix:/nowhere", Login: "unix:/nowhere", Hub: "127.0.0.1:1"}
+	settings := edge.Settings{Address: "127.0.0.1", Port: 8000, Site: site, Authz: "unix:/nowhere", Login: "unix:/nowhere", Hub: "127.0.0.1:1"}
 	var clusters []xdsserve.Resource
 	for _, c := range edge.Clusters(settings) {
 		clusters = append(clusters, xdsserve.Resource{Name: c.GetName(), Message: c})
@@ -57,7 +58,7 @@ func (s *stack) newPlane(left map[int]bool, moved map[int]string) *plane {
 			s.t.Fatal(err)
 		}
 	}
-	p.pub = publish.New(routes.Settings{Hosts: hosts, ServerKey: []byte(strings.Repeat("k", 32))}, p.store, func(_, pod, _, reason string) {
+	p.pub = publish.New(routes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))}, p.store, func(_, pod, _, reason string) {
 		s.t.Errorf("%s: %s", pod, reason)
 	})
 	for i := range manyUsers {

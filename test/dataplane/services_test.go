@@ -34,7 +34,7 @@ func (s *stack) startAuthz() {
 		}
 	}
 	cfg := authzapp.Defaults()
-	cfg.PublicURL = s.base()
+	cfg.PublicURL, cfg.UserDomain = s.base(), s.userDomain
 	cfg.Listen = authzapp.Listen{GRPC: "unix:" + s.path("authz.sock"), HTTP: "unix:" + s.path("login.sock")}
 	cfg.PrivateListen = "127.0.0.1:9102"
 	cfg.SessionKeyFiles = []string{s.path("session.key")}
@@ -76,6 +76,7 @@ func (s *stack) startSpawner() {
 	cfg := spawnerapp.Defaults()
 	cfg.Listen, cfg.PrivateListen = "127.0.0.1:8081", "127.0.0.1:9103"
 	cfg.TLS = s.spawn
+	cfg.PublicURL, cfg.UserDomain = s.base(), s.userDomain
 	cfg.Namespace = namespace
 	cfg.ServerKeyFile = s.path("server.key")
 	cfg.JupyterConfigMap = "perijove-jupyter"

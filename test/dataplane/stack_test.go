@@ -63,6 +63,8 @@ type stack struct {
 	adjust      func(cfg *xdsapp.Config)
 	adjustAuthz func(cfg *authzapp.Config)
 
+	userDomain string // where each person has a host; "" = all share one
+
 	logs    map[string]*lockedBuffer
 	secrets secrets // that nothing may tell
 
@@ -133,7 +135,7 @@ func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
 
 func (s *stack) xdsConfig() xdsapp.Config {
 	cfg := xdsapp.Defaults()
-	cfg.PublicURL = s.base()
+	cfg.PublicURL, cfg.UserDomain = s.base(), s.userDomain
 	cfg.Listen = xdsapp.Listen{XDS: "unix:" + s.path("xds.sock"), Status: "127.0.0.1:18001", Private: "127.0.0.1:9101"}
 	cfg.TLS = s.gate
 	cfg.Clients.Status = []string{contract.NameSpawner}

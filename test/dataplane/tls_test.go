@@ -28,9 +28,12 @@ const (
 )
 
 // newTLSStack is a stack whose Envoy speaks TLS with a certificate for hub.test.
-func newTLSStack(t *testing.T) *stack {
+func newTLSStack(t *testing.T) *stack { return newTLSStackWith(t, func(*stack) {}) }
+
+func newTLSStackWith(t *testing.T, change func(*stack)) *stack {
 	t.Helper()
 	return newStackWith(t, func(s *stack) {
+		change(s)
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(readFile(t, s.gate.CA)) {
 			t.Fatal("the test's CA cannot be read")
@@ -47,7 +50,7 @@ func newTLSStack(t *testing.T) *stack {
 
 // newEdgeSecret holds a new certificate.
 func (s *stack) newEdgeSecret() *corev1.Secret {
-	files := s.ca.Issue("hub.test", time.Hour)
+	files := s.ca.Issue("hub.test", time.Hour, "*.hub.test")
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: edgeSecret, UID: "edge"},
 		Type:       corev1.SecretTypeTLS,

@@ -45,13 +45,13 @@ func New(tb testing.TB) *CA {
 
 // Issue returns the files of a certificate with the given DNS name, valid from now
 // for the given time (negative: already expired), and for 127.0.0.1.
-func (ca *CA) Issue(name string, valid time.Duration) mtls.Files {
+func (ca *CA) Issue(name string, valid time.Duration, more ...string) mtls.Files {
 	ca.tb.Helper()
 	key := newKey(ca.tb)
 	serial, err := rand.Int(rand.Reader, big.NewInt(1<<62))
 	check(ca.tb, err)
 	template := &x509.Certificate{
-		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: append([]string{name}, more...),
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore:   time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(valid),
 		KeyUsage:    x509.KeyUsageDigitalSignature,

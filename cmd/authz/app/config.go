@@ -23,6 +23,9 @@ type Config struct {
 	PublicURL string `yaml:"publicURL"`
 	// ExtraHosts are further Host header values that Envoy answers: 127.0.0.1:8000.
 	ExtraHosts []string `yaml:"extraHosts"`
+	// UserDomain gives each person's servers a host of their own below it:
+	// users.example.org. Empty: all servers share the host of PublicURL.
+	UserDomain string `yaml:"userDomain"`
 	// Listen says where Envoy reaches this service.
 	Listen Listen `yaml:"listen"`
 	// PrivateListen serves /healthz, /readyz and /metrics: host:port.
@@ -104,8 +107,10 @@ func (c Config) Validate() error {
 	var f config.Faults
 	if _, err := origin.Parse(c.PublicURL, nil); err != nil {
 		f.Addf("publicURL", "%v", err)
-	} else if _, err := origin.Parse(c.PublicURL, c.ExtraHosts); err != nil {
+	} else if site, err := origin.Parse(c.PublicURL, c.ExtraHosts); err != nil {
 		f.Addf("extraHosts", "%v", err)
+	} else if _, err := site.WithUserDomain(c.UserDomain); err != nil {
+		f.Addf("userDomain", "%v", err)
 	}
 	f.Required(map[string]string{"kubernetes.namespace": c.Kubernetes.Namespace, "kubernetes.revocationSecret": c.Kubernetes.RevocationSecret, "kubernetes.release": c.Kubernetes.Release})
 	listen(&f, "listen.grpc", c.Listen.GRPC, true)
@@ -134,6 +139,15 @@ func (c Config) Validate() error {
 	}
 	oidclogin.ValidateAll(c.OIDC, "oidc", &f)
 	return f.Err()
+}
+
+// site is the installation as browsers see it.
+func (c Config) site() (origin.Site, error) {
+	site, err := origin.Parse(c.PublicURL, c.ExtraHosts)
+	if err != nil {
+		return origin.Site{}, err
+	}
+	return site.WithUserDomain(c.UserDomain)
 }
 
 func (c Config) needsTLS() bool { return !serve.IsUnix(c.Listen.GRPC) || !serve.IsUnix(c.Listen.HTTP) }

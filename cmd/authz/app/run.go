@@ -17,7 +17,6 @@ import (
 	"github.com/perijove/perijove/pkg/extauthz"
 	"github.com/perijove/perijove/pkg/kube"
 	"github.com/perijove/perijove/pkg/login"
-	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/selfservice"
 	"github.com/perijove/perijove/pkg/serve"
@@ -44,7 +43,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 // RunWith is Run with a Kubernetes client of the caller's: tests bring a fake one.
 func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
-	site, err := origin.Parse(cfg.PublicURL, cfg.ExtraHosts)
+	site, err := cfg.site()
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/spawn"
 )
 
@@ -21,6 +22,10 @@ type Config struct {
 	TLS mtls.Files `yaml:"tls"`
 	// Kubeconfig is a file to reach the cluster with; "" inside the cluster.
 	Kubeconfig string `yaml:"kubeconfig"`
+	// UserDomain gives each person's servers a host of their own below it, and PublicURL is
+	// where these pages are then: http(s)://host[:port]. Empty: all share one host.
+	UserDomain string `yaml:"userDomain"`
+	PublicURL  string `yaml:"publicURL"`
 	// Namespace is where servers live.
 	Namespace string `yaml:"namespace"`
 	// ServerKeyFile holds the installation's server key, at least 32 bytes; the
@@ -56,6 +61,9 @@ func (c Config) Validate() error {
 		"serverKeyFile":    c.ServerKeyFile,
 		"jupyterConfigMap": c.JupyterConfigMap,
 	})
+	if _, err := c.site(); err != nil {
+		f.Addf("userDomain", "%v (with publicURL %q)", err, c.PublicURL)
+	}
 	address(&f, "listen", c.Listen)
 	address(&f, "privateListen", c.PrivateListen)
 	c.TLS.Validate("tls", &f)
@@ -74,6 +82,18 @@ func (c Config) Validate() error {
 		}
 	}
 	return f.Err()
+}
+
+// site is the installation as browsers see it; the zero Site where all servers share a host.
+func (c Config) site() (origin.Site, error) {
+	if c.UserDomain == "" {
+		return origin.Site{}, nil
+	}
+	site, err := origin.Parse(c.PublicURL, nil)
+	if err != nil {
+		return origin.Site{}, err
+	}
+	return site.WithUserDomain(c.UserDomain)
 }
 
 func address(f *config.Faults, key, value string) {

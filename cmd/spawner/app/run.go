@@ -38,6 +38,10 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	if err != nil {
 		return err
 	}
+	site, err := cfg.site()
+	if err != nil {
+		return err
+	}
 	pages, err := web.New()
 	if err != nil {
 		return err
@@ -54,7 +58,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	const watching = "cluster"
 	health := telemetry.NewHealth(watching)
 	cluster, err := kubecluster.New(client, kubecluster.Config{
-		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap},
+		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.ToHub()},
 		Profile: cfg.Profile, MasterKey: master,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,
 	}, reg, log)
@@ -75,6 +79,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		Cluster: cluster,
 		Served:  routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed,
 		Web:     pages,
+		Site:    site,
 		Log:     log,
 		Done:    ctx.Done(),
 	}

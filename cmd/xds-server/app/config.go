@@ -23,6 +23,9 @@ type Config struct {
 	PublicURL string `yaml:"publicURL"`
 	// ExtraHosts are further Host header values to answer, as written: 127.0.0.1:8000.
 	ExtraHosts []string `yaml:"extraHosts"`
+	// UserDomain gives each person's servers a host of their own below it:
+	// users.example.org. Empty: all servers share the host of PublicURL.
+	UserDomain string `yaml:"userDomain"`
 	// Listen says where this service answers.
 	Listen Listen `yaml:"listen"`
 	// TLS is needed when Listen.XDS is TCP or Listen.Status is set: both admit only
@@ -120,6 +123,9 @@ func (c Config) Validate() error {
 			f.Addf(fmt.Sprintf("extraHosts[%d]", i), "%v", err)
 		}
 	}
+	if err := c.checkUserDomain(); err != nil {
+		f.Addf("userDomain", "%v", err)
+	}
 	f.Required(map[string]string{
 		"listen.xds": c.Listen.XDS, "listen.private": c.Listen.Private, "serverKeyFile": c.ServerKeyFile,
 	})
@@ -145,6 +151,25 @@ func (c Config) Validate() error {
 		}
 	}
 	return f.Err()
+}
+
+// site is the installation as browsers see it.
+func (c Config) site() (origin.Site, error) {
+	site, err := origin.Parse(c.PublicURL, c.ExtraHosts)
+	if err != nil {
+		return origin.Site{}, err
+	}
+	return site.WithUserDomain(c.UserDomain)
+}
+
+// checkUserDomain says nothing about faults of the other keys.
+func (c Config) checkUserDomain() error {
+	site, err := origin.Parse(c.PublicURL, c.ExtraHosts)
+	if err != nil {
+		return nil
+	}
+	_, err = site.WithUserDomain(c.UserDomain)
+	return err
 }
 
 // Main runs the service; see service.Main for the exit code.

@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/edge"
 	"github.com/perijove/perijove/pkg/edgecert"
 	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/serve"
 	"github.com/perijove/perijove/pkg/xdsserve"
 )
@@ -28,9 +29,9 @@ func servedTypes() []string {
 	return []string{resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType}
 }
 
-func edgeSettings(cfg Config, hosts []string) edge.Settings {
+func edgeSettings(cfg Config, site origin.Site) edge.Settings {
 	return edge.Settings{
-		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Hosts: hosts, TrustedHops: cfg.Envoy.TrustedHops, PassChecked: cfg.Envoy.CheckPasses,
+		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Site: site, TrustedHops: cfg.Envoy.TrustedHops, PassChecked: cfg.Envoy.CheckPasses,
 		TLS: cfg.Envoy.TLS.Secret != "", RedirectPort: cfg.Envoy.TLS.RedirectPort,
 		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
 	}
@@ -69,7 +70,11 @@ func watchCertificate(ctx context.Context, client kubernetes.Interface, cfg Conf
 		_, err := store.Update(resourcev3.SecretType, []xdsserve.Resource{{Name: secret.GetName(), Message: secret}})
 		return err
 	}
-	keeper := edgecert.NewKeeper(site.Hostname(), publish, reports.certificate(where.Namespace, where.Secret, reg), time.Now)
+	hosts := []string{site.Hostname()}
+	if cfg.UserDomain != "" {
+		hosts = append(hosts, "any-person."+cfg.UserDomain)
+	}
+	keeper := edgecert.NewKeeper(hosts, publish, reports.certificate(where.Namespace, where.Secret, reg), time.Now)
 	certificateGauge(reg, keeper)
 	return edgecert.Watch(ctx, client, where.Namespace, where.Secret, keeper)
 }

@@ -14,7 +14,6 @@ import (
 	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/kube"
 	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/podwatch"
 	"github.com/perijove/perijove/pkg/publish"
 	"github.com/perijove/perijove/pkg/routes"
@@ -37,7 +36,7 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	site, err := origin.Parse(cfg.PublicURL, cfg.ExtraHosts)
+	site, err := cfg.site()
 	if err != nil {
 		return err
 	}
@@ -51,9 +50,9 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	defer reports.close()
 
 	store := xdsserve.NewStore(reports.nack, servedTypes()...)
-	pub := publish.New(routes.Settings{Hosts: site.Hosts, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses}, store, reports.skipped)
+	pub := publish.New(routes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses}, store, reports.skipped)
 	reports.gauges(reg, store, pub)
-	if err := publishEdge(store, edgeSettings(cfg, site.Hosts)); err != nil {
+	if err := publishEdge(store, edgeSettings(cfg, site)); err != nil {
 		return err
 	}
 

@@ -103,7 +103,7 @@ c.FileContentsManager.delete_to_trash = False
 # JupyterLab shows its hub menu (Hub Control Panel, Log Out) when it finds these.
 c.ServerApp.tornado_settings = {
     "hub_prefix": "/hub/",
-    "hub_host": "",
+    "hub_host": os.environ.get("PERIJOVE_HUB_ORIGIN", ""),
     "user": required("PERIJOVE_USER"),
 }
 
