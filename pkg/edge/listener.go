@@ -81,7 +81,7 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 		PathWithEscapedSlashesAction:  hcmv3.HttpConnectionManager_REJECT_REQUEST,
 		UseRemoteAddress:              wrapperspb.Bool(true),
 		XffNumTrustedHops:             s.TrustedHops,
-		InternalAddressConfig:         &hcmv3.HttpConnectionManager_InternalAddressConfig{}, // no source is "internal": its x-envoy-* headers would be obeyed
+		InternalAddressConfig:         nobodyInternal(),
 		AlwaysSetRequestIdInResponse:  true,
 		RequestHeadersTimeout:         durationpb.New(headersTimeout),
 		StreamIdleTimeout:             durationpb.New(streamIdle),
@@ -103,6 +103,16 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 		LocalReplyConfig: localReplies(s.Site),
 		AccessLog:        accessLog(),
 	}
+}
+
+// nobodyInternal makes no client "internal": the x-envoy-* headers of one, such as
+// timeouts and retries, would be obeyed (H4). The list must name something, since Envoy
+// takes an empty one for its default, all private networks; nobody sends from the
+// broadcast address.
+func nobodyInternal() *hcmv3.HttpConnectionManager_InternalAddressConfig {
+	return &hcmv3.HttpConnectionManager_InternalAddressConfig{CidrRanges: []*corev3.CidrRange{{
+		AddressPrefix: "255.255.255.255", PrefixLen: wrapperspb.UInt32(32),
+	}}}
 }
 
 // scopedRoutes picks the scope by the second segment of the path without its query.

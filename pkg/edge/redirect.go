@@ -35,7 +35,7 @@ func redirectListener(s Settings) *listenerv3.Listener {
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_REJECT_REQUEST,
 		UseRemoteAddress:             wrapperspb.Bool(true),
 		XffNumTrustedHops:            s.TrustedHops,
-		InternalAddressConfig:        &hcmv3.HttpConnectionManager_InternalAddressConfig{},
+		InternalAddressConfig:        nobodyInternal(),
 		RequestHeadersTimeout:        durationpb.New(headersTimeout),
 		StreamIdleTimeout:            durationpb.New(headersTimeout),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
