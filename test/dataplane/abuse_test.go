@@ -1,0 +1,167 @@
+package dataplane
+
+import (
+	"encoding/json"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/test/abuse"
+)
+
+// arena is a stack in which alice's and bob's servers run.
+type arena struct {
+	*stack
+	alices, bobs       *upstream
+	nobody, bob, alice abuse.Sender
+}
+
+func newArena(t *testing.T) *arena {
+	t.Helper()
+	s, up, alice := withAlice(t, spawned("n1"))
+	a := &arena{stack: s, alices: up, bobs: newUpstream(t, "10.99.0.2", "bob")}
+	s.addPod("jupyter-bob", notebook.ID{User: "bob"}, a.bobs.addr)
+	s.routed("/user/bob/api", true)
+	bob := s.login("bob")
+	bob.visit("/user/bob/lab")
+	s.knowsKeys()
+	a.nobody = abuse.Sender{Host: publicHost}
+	a.alice = abuse.Sender{Host: publicHost, Cookie: alice.cookies("/user/alice/")}
+	a.bob = abuse.Sender{Host: publicHost, Cookie: bob.cookies("/user/bob/")}
+	return a
+}
+
+// says tells whether the protocol can say the request.
+func says(protocol string, c abuse.Case) bool {
+	return protocol == "HTTP/1.1" && c.H1 != "" || protocol == "HTTP/2" && c.H2 != nil
+}
+
+// send is one request over one protocol; ok is false if the protocol cannot say it.
+func send(t *testing.T, protocol string, c abuse.Case) (answer abuse.Answer, ok bool) {
+	t.Helper()
+	if !says(protocol, c) {
+		return answer, false
+	}
+	var err error
+	if protocol == "HTTP/2" {
+		answer, err = abuse.SendH2(publicAddr, c.H2, c.Body)
+	} else {
+		answer, err = abuse.SendH1(publicAddr, c.H1)
+	}
+	if err != nil {
+		t.Errorf("%s %s over %s: %v", c.ID, c.Name, protocol, err)
+	}
+	return answer, true
+}
+
+// attack runs a catalogue over both protocols. No attack may reach alice's server; each
+// honest twin must reach a server.
+func (a *arena) attack(t *testing.T, catalogue []abuse.Case) {
+	t.Helper()
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		before := len(a.alices.requests())
+		if n := sendAll(t, protocol, catalogue); n < 5 {
+			t.Errorf("only %d cases over %s", n, protocol)
+		}
+		for _, r := range a.alices.requests()[before:] {
+			i, err := strconv.Atoi(r.Header.Get("X-Case"))
+			if err != nil {
+				t.Fatalf("alice's pod received %s, %v", r.Path, r.Header)
+			}
+			if c := catalogue[i]; c.Want != abuse.Mended || r.Header.Get("X-Smuggled") != "" || r.Path != "/user/alice/x" {
+				t.Errorf("%s %s over %s: alice's pod received %s, %v", c.ID, c.Name, protocol, r.Path, r.Header)
+			}
+		}
+		for _, c := range catalogue {
+			if !says(protocol, c) {
+				continue
+			}
+			before := len(a.alices.requests()) + len(a.bobs.requests())
+			if twin, ok := send(t, protocol, *c.Twin); ok && (twin.Code/100 != 2 && twin.Code != 101 || len(a.alices.requests())+len(a.bobs.requests()) == before) {
+				t.Errorf("the twin of %s %s over %s gets %d and reaches nobody: the case shows nothing", c.ID, c.Name, protocol, twin.Code)
+			}
+		}
+	}
+}
+
+// sendAll sends the attacks side by side, since Envoy takes a second to close a connection,
+// and judges the answers. It returns how many the protocol could say.
+func sendAll(t *testing.T, protocol string, catalogue []abuse.Case) (n int) {
+	t.Helper()
+	var group sync.WaitGroup
+	slots := make(chan struct{}, 16)
+	for i, c := range catalogue {
+		if !says(protocol, c) {
+			continue
+		}
+		n++
+		group.Go(func() {
+			slots <- struct{}{}
+			defer func() { <-slots }()
+			answer, _ := send(t, protocol, c.Marked("X-Case", strconv.Itoa(i)))
+			if err := c.Judge(answer); err != nil {
+				t.Errorf("over %s: %v", protocol, err)
+			}
+			if c.Want != abuse.Mended && strings.Contains(answer.Body, `"marker":"alice"`) {
+				t.Errorf("%s %s over %s: shows alice's server", c.ID, c.Name, protocol)
+			}
+		})
+	}
+	group.Wait()
+	return n
+}
+
+// P1 to P9, H9: no path and no host leads to another's server.
+func TestP1_NoPathLeadsToAnothersServer(t *testing.T) {
+	a := newArena(t)
+	a.attack(t, abuse.PathsToAlice(a.bob, a.alice))
+	a.attack(t, abuse.Hosts(a.bob))
+}
+
+// H2, H5, H7: what two servers could read differently never gets past the edge.
+func TestH7_MalformedRequestsAreRefused(t *testing.T) {
+	a := newArena(t)
+	a.attack(t, abuse.Malformed(a.alice))
+}
+
+// H8, S10, S11, D8: only a websocket of somebody who may passes, and CONNECT leads nowhere.
+func TestH8_OtherTunnelsAreRefused(t *testing.T) {
+	a := newArena(t)
+	a.attack(t, abuse.Tunnels(a.nobody, a.bob, a.alice))
+}
+
+// H1, H3, H4: whatever else a client writes, alice's server learns the same, and none of
+// the client's headers. The client's address is a private one, which Envoy obeys unless it
+// is told not to.
+func TestH4_ClientHeadersAreNotObeyed(t *testing.T) {
+	a := newArena(t)
+	lines, names := abuse.Headers([]string{
+		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
+		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF,
+	})
+	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+		plain, _ := send(t, protocol, a.alice.Get("/user/alice/h4"))
+		spoofed, _ := send(t, protocol, a.alice.Get("/user/alice/h4", lines...))
+		var want, got seen
+		if err := json.Unmarshal([]byte(plain.Body), &want); err != nil || want.Header.Get(contract.HeaderUser) != "alice" {
+			t.Fatalf("over %s without them: %d %s", protocol, plain.Code, plain.Body)
+		}
+		if err := json.Unmarshal([]byte(spoofed.Body), &got); err != nil || got.Marker != "alice" || got.Path != want.Path || got.Host != want.Host {
+			t.Fatalf("over %s: %d %s", protocol, spoofed.Code, spoofed.Body)
+		}
+		for name := range got.Header {
+			if name != "X-Request-Id" && !slices.Equal(got.Header[name], want.Header[name]) {
+				t.Errorf("over %s the pod sees %s = %.60q, without the client's headers %q", protocol, name, got.Header[name], want.Header[name])
+			}
+		}
+		for _, name := range names {
+			if values := want.Header.Values(name); len(values) != 0 {
+				t.Errorf("over %s Envoy believes of a client that nobody vouches for: %s = %q", protocol, name, values)
+			}
+		}
+	}
+}
