@@ -64,6 +64,7 @@ const configuration = {
   findAccount,
   pkce: { required: () => true },
   issueRefreshToken: async (_ctx, client) => client.grantTypeAllowed('refresh_token'),
+  rotateRefreshToken: true, // as the strictest providers do: an old one ends the login
   // The only client is the platform itself: nobody is asked what it may know.
   loadExistingGrant: async (ctx) => {
     const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId })
