@@ -120,7 +120,7 @@ func bars(figures []figure) []report.Group {
 // Limits of `make bench-check`: wide enough for a busy machine, narrow enough to notice a
 // filter that came into every request's way. docs/performance.md has the aims.
 const (
-	leastOfPlain = 0.55
+	leastOfPlain = 0.45
 	leastOfCHP   = 1.5
 	mostUneven   = 0.20 // between 1 user and 10,000
 )

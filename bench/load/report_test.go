@@ -25,13 +25,13 @@ func TestCheckNamesWhatGotWorse(t *testing.T) {
 		t.Fatalf("good figures are refused: %v", err)
 	}
 	for want, change := range map[string]func(map[string]*figure){
-		"of plain Envoy's":           func(by map[string]*figure) { by["all"].Ratio = 0.5 },
+		"of plain Envoy's":           func(by map[string]*figure) { by["all"].Ratio = 0.4 },
 		"configurable-http-proxy's":  func(by map[string]*figure) { by["chp"].Ratio = 0.6 },
 		"one of 10,000 users":        func(by map[string]*figure) { by["same"].Ratio = 0.6 },
 		"the only user's":            func(by map[string]*figure) { by["one"].Ratio = 1.1 },
 		"3 requests failed":          func(by map[string]*figure) { by["all"].Errors = 3 },
 		"1 requests failed":          func(by map[string]*figure) { by["same"].Errors = 1 },
-		"0.50 of plain Envoy's requ": func(by map[string]*figure) { by["all"].Ratio = 0.5 },
+		"0.40 of plain Envoy's requ": func(by map[string]*figure) { by["all"].Ratio = 0.4 },
 	} {
 		if err := check(o, figuresOf(change)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named: %v", want, err)
