@@ -124,6 +124,8 @@ func testSchema(t *testing.T, helm string) {
 		"gateway.tls.port=0":                                   "/gateway/tls/port",
 		"gateway.hostPort=70000":                               "/gateway/hostPort",
 		"gateway.drainSeconds=0":                               "/gateway/drainSeconds",
+		"auth.subdomains.domain=*.x.test":                      "/auth/subdomains/domain",
+		"auth.subdomains.domain=https://x.test":                "/auth/subdomains/domain",
 		"publicURL=localhost:8000":                             "/publicURL",
 		"publicURL=http://localhost:8000/hub":                  "/publicURL",
 		"extraHosts={*}":                                       "/extraHosts/0",
