@@ -167,6 +167,9 @@ func (c *H2) read(id uint32, headersOnly bool) (Answer, error) {
 				return a, nil
 			}
 		case *http2.DataFrame:
+			if n := uint32(len(frame.Data())); n > 0 {
+				_ = c.Framer.WriteWindowUpdate(0, n) // for the next answers on this connection
+			}
 			if frame.StreamID != id {
 				continue
 			}
