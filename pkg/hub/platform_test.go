@@ -25,6 +25,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/spawn"
 	"github.com/perijove/perijove/pkg/spawn/kubecluster"
 	"github.com/perijove/perijove/pkg/telemetry"
@@ -63,7 +64,10 @@ func (l *lockedLog) String() string {
 	return l.buf.String()
 }
 
-func newPlatform(t *testing.T) *platform {
+func newPlatform(t *testing.T) *platform { return newPlatformAt(t, origin.Site{}) }
+
+// newPlatformAt is newPlatform for servers on the hosts that site says.
+func newPlatformAt(t *testing.T, site origin.Site) *platform {
 	t.Helper()
 	p := &platform{t: t, client: fake.NewClientset()}
 	p.served.Store(true)
@@ -98,7 +102,7 @@ func newPlatform(t *testing.T) *platform {
 		t.Fatal(err)
 	}
 	h := &Hub{
-		Cluster: cluster, Web: pages, Log: slog.New(slog.NewTextHandler(&p.log, nil)), Done: t.Context().Done(),
+		Cluster: cluster, Web: pages, Site: site, Log: slog.New(slog.NewTextHandler(&p.log, nil)), Done: t.Context().Done(),
 		Served: func(ctx context.Context, _ notebook.ID, uid string) error {
 			for !p.served.Load() || uid == "" {
 				select {

@@ -309,3 +309,20 @@ func encode(t *testing.T, o any) []byte {
 	}
 	return b
 }
+
+// JupyterLab's hub menu needs the hub's origin only where that is not the server's own.
+func TestHubOrigin(t *testing.T) {
+	for _, hub := range []string{"", "https://hub.test"} {
+		own := site
+		own.HubOrigin = hub
+		got := ""
+		for _, e := range Pod(own, Profile{}, notebook.ID{User: "alice"}, nonce).Spec.Containers[0].Env {
+			if e.Name == "PERIJOVE_HUB_ORIGIN" {
+				got = e.Value
+			}
+		}
+		if got != hub {
+			t.Errorf("the pod is told %q, want %q", got, hub)
+		}
+	}
+}

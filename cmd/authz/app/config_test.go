@@ -67,6 +67,18 @@ ldap: {urls: ["ldap://ldap.test"]}
 	}
 }
 
+func TestUserDomain(t *testing.T) {
+	for domain, bad := range map[string]bool{"users.test": false, "*.x.test": true, "test": true} {
+		_, out := runMain(t, "publicURL: https://hub.test\nuserDomain: '"+domain+"'\n")
+		if strings.Contains(out, "userDomain: ") != bad {
+			t.Errorf("%s:\n%s", domain, out)
+		}
+	}
+	if _, out := runMain(t, "publicURL: https://hub.users.test\nuserDomain: users.test\n"); !strings.Contains(out, "userDomain: ") {
+		t.Errorf("a person could have the hub's host:\n%s", out)
+	}
+}
+
 func TestUnknownKeysAndMissingFile(t *testing.T) {
 	if _, out := runMain(t, "publicURL: https://hub.test\nextraHosts: ['*']\n"); !strings.Contains(out, "extraHosts: ") {
 		t.Error(out)

@@ -48,6 +48,14 @@ profile:
 	}
 }
 
+func TestUserDomain(t *testing.T) {
+	for yaml, bad := range map[string]bool{"userDomain: users.test\npublicURL: https://hub.test\n": false, "userDomain: users.test\n": true, "publicURL: https://hub.test\n": false} {
+		if _, said := start(t, yaml); strings.Contains(said, "userDomain: ") != bad {
+			t.Errorf("%s says\n%s", yaml, said)
+		}
+	}
+}
+
 func TestServerKey(t *testing.T) {
 	key := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(key, []byte("too short to be one\n"), 0o600); err != nil {

@@ -56,6 +56,15 @@ upstreams: {authz: "", login: "unix:l", hub: hub}
 	}
 }
 
+func TestUserDomain(t *testing.T) {
+	for domain, bad := range map[string]bool{"users.example.org": false, "*.x.test": true, "X.test": true} {
+		_, stderr := start(t, good+"\nuserDomain: '"+domain+"'\n")
+		if strings.Contains(stderr, "userDomain: ") != bad {
+			t.Errorf("%s:\n%s", domain, stderr)
+		}
+	}
+}
+
 func TestMisspeltKeysAreFaults(t *testing.T) {
 	code, stderr := start(t, strings.Replace(good, "serverKeyFile", "serverKeyfile", 1))
 	if code != 2 || !strings.Contains(stderr, "serverKeyfile") {
