@@ -27,6 +27,7 @@ import (
 	"github.com/perijove/perijove/pkg/edge"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/origin"
 	"github.com/perijove/perijove/pkg/pass"
 	"github.com/perijove/perijove/pkg/routes"
 	"github.com/perijove/perijove/pkg/session"
@@ -84,7 +85,7 @@ func newHouse(pod netip.AddrPort) (*house, error) {
 	if h.pass, err = ring.Sign(pass.New(s, "alice", now, 2*time.Hour)); err != nil {
 		return nil, err
 	}
-	settings := routes.Settings{Hosts: []string{"*"}, ServerKey: make([]byte, 32), PassChecked: true}
+	settings := routes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"*"}}, ServerKey: make([]byte, 32), PassChecked: true}
 	scopes, _, _ := routes.ForUser(settings, "alice", []notebook.Server{{
 		ID: notebook.ID{User: "alice"}, Namespace: "perijove", Pod: "jupyter-alice", Addr: pod, Nonce: "nonce", Created: now,
 	}})
@@ -98,7 +99,7 @@ func newHouse(pod netip.AddrPort) (*house, error) {
 // and keys inline, no access log.
 func (h *house) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
 	settings := edge.Settings{
-		Address: "127.0.0.1", Port: port, Hosts: []string{"hub.example"}, PassChecked: true,
+		Address: "127.0.0.1", Port: port, Site: origin.Site{Scheme: "http", Hosts: []string{"hub.example"}}, PassChecked: true,
 		Authz: "unix:/nowhere/authz", Login: "unix:/nowhere/login", Hub: "unix:/nowhere/hub",
 	}
 	listener := edge.Listener(settings)
