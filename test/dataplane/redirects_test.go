@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/test/abuse"
 )
 
@@ -65,4 +66,37 @@ func dialH2(t *testing.T) *abuse.H2 {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// S2: a session or a pass of which one character differs is nobody's, and its answer is
+// the same whichever it was.
+func TestS2_AlteredCookiesAtTheEdge(t *testing.T) {
+	s, up, alice := withAlice(t)
+	s.knowsKeys()
+	before := len(up.requests())
+	c, shape := dialH2(t), ""
+	for name, path := range map[string]string{contract.CookieSession: "/hub/", contract.CookiePass: "/user/alice/"} {
+		_, value, _ := strings.Cut(alice.cookies(path), name+"=")
+		value, _, _ = strings.Cut(value, ";")
+		if r, err := c.Send(abuse.Sender{Host: publicHost, Cookie: name + "=" + value}.Get("/user/alice/s2").H2, ""); err != nil || r.Code != 200 { // negative control
+			t.Fatalf("the honest %s: %d, %v", name, r.Code, err)
+		}
+		before++
+		for i, altered := range abuse.Altered(value) {
+			r, err := c.Send(abuse.Sender{Host: publicHost, Cookie: name + "=" + altered}.Get("/user/alice/s2").H2, "")
+			if err != nil || r.Code != 401 {
+				t.Fatalf("an altered %s (%d of %d characters): %d, %v", name, i, len(value), r.Code, err)
+			}
+			body := strings.ReplaceAll(r.Body, r.Header.Get("X-Request-Id"), "")
+			if shape == "" {
+				shape = body
+			}
+			if body != shape {
+				t.Errorf("an altered %s tells which it is: %s, another %s", name, body, shape)
+			}
+		}
+	}
+	if n := len(up.requests()); n != before {
+		t.Errorf("%d requests with altered cookies reached the pod", n-before)
+	}
 }
