@@ -103,9 +103,9 @@ func command(t *testing.T, id notebook.ID, env ...string) (*exec.Cmd, *output, s
 }
 
 // start runs a server until the test ends and returns its origin once it answers.
-func start(t *testing.T, id notebook.ID) string {
+func start(t *testing.T, id notebook.ID, env ...string) string {
 	t.Helper()
-	cmd, out, origin := command(t, id, "PERIJOVE_SERVER_SECRET="+secret)
+	cmd, out, origin := command(t, id, append([]string{"PERIJOVE_SERVER_SECRET=" + secret}, env...)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -210,13 +210,22 @@ func TestOnlyTheGatewayGetsIn(t *testing.T) {
 		t.Errorf("api/me does not know the visitor: %s", me)
 	}
 	_, page := ask(t, "GET", base+"lab", gateway())
-	for _, want := range []string{`"hubPrefix": "/hub/"`, `"token": ""`} {
+	for _, want := range []string{`"hubPrefix": "/hub/"`, `"hubHost": ""`, `"token": ""`} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page's configuration lacks %s", want)
 		}
 	}
 	if strings.Contains(page, secret) {
 		t.Error("the page holds the secret")
+	}
+}
+
+// TestHubMenuLeadsToTheHub: where a server has a host of its own, JupyterLab is told the hub's.
+func TestHubMenuLeadsToTheHub(t *testing.T) {
+	id := notebook.ID{User: "alice"}
+	base := start(t, id, "PERIJOVE_HUB_ORIGIN=https://hub.test") + id.Prefix()
+	if _, page := ask(t, "GET", base+"lab", gateway()); !strings.Contains(page, `"hubHost": "https://hub.test"`) {
+		t.Errorf("the page's configuration does not name the hub's host")
 	}
 }
 
