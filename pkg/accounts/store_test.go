@@ -15,7 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/test/locking"
@@ -27,10 +27,11 @@ func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
 func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
 
-// replica runs one Store over client until the test ends.
-func replica(t *testing.T, client kubernetes.Interface) *Store {
+// replica runs one Store over client until the test ends. It waits for its watch too:
+// what happens between a list and a watch is lost with a fake API.
+func replica(t *testing.T, client *fake.Clientset) *Store {
 	t.Helper()
-	s := New(client, ns, "rel", now, discard())
+	s, before := New(client, ns, "rel", now, discard()), watches(client)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -45,7 +46,17 @@ func replica(t *testing.T, client kubernetes.Interface) *Store {
 	case <-time.After(10 * time.Second):
 		t.Fatal("never synced")
 	}
+	eventually(t, "the replica watches", func() bool { return watches(client) > before })
 	return s
+}
+
+func watches(client *fake.Clientset) (n int) {
+	for _, action := range client.Actions() {
+		if action.GetVerb() == "watch" {
+			n++
+		}
+	}
+	return n
 }
 
 // eventually waits for a condition that another goroutine brings about.
