@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,8 +111,11 @@ func start(t *testing.T, id notebook.ID, env ...string) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
+		// Not killed at once: its kernels would write on in a folder that is going away.
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		late := time.AfterFunc(15*time.Second, func() { _ = cmd.Process.Kill() })
 		_ = cmd.Wait()
+		late.Stop()
 		if t.Failed() {
 			t.Log(out)
 		}
