@@ -273,7 +273,6 @@ func identityHeaders(u identity.User) []Header {
 // Origin with these; a websocket without it comes from no browser and has no business
 // with a browser's cookie.
 func (d *Decider) crossOrigin(req Request) bool {
-	site := d.site(req)
 	upgrade := req.Upgrade != ""
 	if safeMethod(req.Method) && !upgrade {
 		return d.Site.PerUser() && foreignUse(req)
@@ -281,7 +280,7 @@ func (d *Decider) crossOrigin(req Request) bool {
 	if req.Origin == "" && upgrade {
 		return true
 	}
-	if req.Origin != "" && !site.Same(req.Origin, req.Host) {
+	if req.Origin != "" && !d.site(req).Same(req.Origin, req.Host) {
 		return true
 	}
 	return req.FetchSite != "" && req.FetchSite != "same-origin" && req.FetchSite != "none"

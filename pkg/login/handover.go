@@ -63,17 +63,8 @@ func (p *Pages) takeOver(w http.ResponseWriter, r *http.Request) {
 	if p.Standing != nil {
 		s.User = p.Standing.Current(s.User)
 	}
-	if !p.admitted(w, r, s, owner) {
+	if !p.admitted(w, r, s, owner) || !p.givePass(w, r, s, owner) {
 		return
-	}
-	token, err := p.Passes.Sign(pass.New(s, owner, p.Now(), p.PassTTL))
-	if err != nil {
-		p.Log.ErrorContext(r.Context(), "the pass cannot be made", "error", err)
-		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", s.User)
-		return
-	}
-	for _, c := range pass.SetCookies(p.jar(), token, owner) {
-		w.Header().Add("Set-Cookie", c)
 	}
 	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieHandOver, notebook.ID{User: owner}.Prefix()))
 	p.redirect(w, r, path)

@@ -167,16 +167,23 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session,
 		p.leave(w, r, s.User, p.Site.ToUser(owner)+target)
 		return
 	}
+	if p.givePass(w, r, s, owner) {
+		p.redirect(w, r, target)
+	}
+}
+
+// givePass sets the pass of session s for owner's servers, or answers that it cannot.
+func (p *Pages) givePass(w http.ResponseWriter, r *http.Request, s session.Session, owner string) bool {
 	token, err := p.Passes.Sign(pass.New(s, owner, p.Now(), p.PassTTL))
 	if err != nil {
 		p.Log.ErrorContext(r.Context(), "the pass cannot be made", "error", err)
 		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", s.User)
-		return
+		return false
 	}
 	for _, c := range pass.SetCookies(p.jar(), token, owner) {
 		w.Header().Add("Set-Cookie", c)
 	}
-	p.redirect(w, r, target)
+	return true
 }
 
 // admitted reports whether the visitor may enter owner's servers, and says so if not.
