@@ -14,6 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/notebook"
 	"github.com/perijove/perijove/pkg/spawn"
 	"github.com/perijove/perijove/pkg/spawn/kubecluster"
+	"github.com/perijove/perijove/pkg/web"
 )
 
 // jupyterHubVersion is the JupyterHub version whose REST paths these are.
@@ -23,17 +24,8 @@ const jupyterHubVersion = "5.5.1"
 // proxies on the way close silent connections.
 const keepAlive = 8 * time.Second
 
-// writeJSON answers with a JSON body.
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away; nobody is left to tell
-}
-
 func (h *Hub) apiVersion(w http.ResponseWriter, _ *http.Request, _ visitor) error {
-	writeJSON(w, http.StatusOK, map[string]string{"version": jupyterHubVersion})
+	web.JSON(w, http.StatusOK, map[string]string{"version": jupyterHubVersion})
 	return nil
 }
 
@@ -59,7 +51,7 @@ type apiUser struct {
 }
 
 func (h *Hub) apiSelf(w http.ResponseWriter, _ *http.Request, v visitor) error {
-	writeJSON(w, http.StatusOK, h.user(v.Name, v.Admin))
+	web.JSON(w, http.StatusOK, h.user(v.Name, v.Admin))
 	return nil
 }
 
@@ -69,7 +61,7 @@ func (h *Hub) apiUser(w http.ResponseWriter, r *http.Request, v visitor) error {
 		return err
 	}
 	// Users are known to the directory, not to us: one without servers has an empty map.
-	writeJSON(w, http.StatusOK, h.user(id.User, id.User == v.Name && v.Admin))
+	web.JSON(w, http.StatusOK, h.user(id.User, id.User == v.Name && v.Admin))
 	return nil
 }
 

@@ -94,12 +94,8 @@ func (h *Hub) routes() map[string]handler {
 // guard is in front of every handler: identity, XSRF, size.
 func (h *Hub) guard(next handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		who, err := vis.From(r.Header)
+		who, err := vis.Admit(w, r, maxBody)
 		v := visitor{who}
-		if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			err = v.CheckXSRF(r)
-		}
 		if err == nil {
 			err = next(w, r, v)
 		}
@@ -186,7 +182,7 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error)
 		if a.plain == "" {
 			a.plain = h.Web.Text(language(r), a.text, a.data)
 		}
-		writeJSON(w, a.status, map[string]any{"status": a.status, "message": a.plain})
+		web.JSON(w, a.status, map[string]any{"status": a.status, "message": a.plain})
 		return
 	}
 	h.Web.Page(w, r, a.status, web.Message{

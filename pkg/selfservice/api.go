@@ -12,6 +12,7 @@ import (
 	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/pkg/tokens"
 	"github.com/perijove/perijove/pkg/visitor"
+	"github.com/perijove/perijove/pkg/web"
 )
 
 // apiToken is JupyterHub's model of an API token.
@@ -60,7 +61,7 @@ func (p *Pages) apiList(w http.ResponseWriter, r *http.Request, v visitor.Visito
 	for _, t := range p.Keeper.Tokens(user) {
 		all = append(all, model(user, t))
 	}
-	writeJSON(w, http.StatusOK, map[string]any{"api_tokens": all})
+	web.JSON(w, http.StatusOK, map[string]any{"api_tokens": all})
 	return nil
 }
 
@@ -71,7 +72,7 @@ func (p *Pages) apiOne(w http.ResponseWriter, r *http.Request, v visitor.Visitor
 	}
 	for _, t := range p.Keeper.Tokens(user) {
 		if t.ID == r.PathValue("id") {
-			writeJSON(w, http.StatusOK, model(user, t))
+			web.JSON(w, http.StatusOK, model(user, t))
 			return nil
 		}
 	}
@@ -94,7 +95,7 @@ func (p *Pages) apiMake(w http.ResponseWriter, r *http.Request, v visitor.Visito
 	}
 	m := model(v.Name, made)
 	m.Token = token
-	writeJSON(w, http.StatusCreated, m)
+	web.JSON(w, http.StatusCreated, m)
 	return nil
 }
 

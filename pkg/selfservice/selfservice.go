@@ -2,7 +2,6 @@ package selfservice
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -63,11 +62,7 @@ func (p *Pages) routes() map[string]handler {
 // guard is in front of every handler: identity, XSRF, size.
 func (p *Pages) guard(next handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		v, err := visitor.From(r.Header)
-		if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			err = v.CheckXSRF(r)
-		}
+		v, err := visitor.Admit(w, r, maxBody)
 		if err == nil {
 			err = next(w, r, v)
 		}
@@ -122,21 +117,13 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v visitor.Visitor, 
 		p.audit(r.Context(), v, "access refused", "reason", err.Error(), "path", telemetry.UserText(r.URL.EscapedPath()))
 	}
 	if strings.HasPrefix(r.URL.Path, contract.PathAPI) {
-		writeJSON(w, status, map[string]any{"status": status, "message": err.Error()})
+		web.JSON(w, status, map[string]any{"status": status, "message": err.Error()})
 		return
 	}
 	p.Web.Page(w, r, status, web.Message{
 		Status: status, Title: title, Text: text, User: v.Name, RequestID: telemetry.RequestID(r.Context()),
 		ActionURL: contract.PathHome, Action: "error.back",
 	})
-}
-
-func writeJSON(w http.ResponseWriter, status int, body any) {
-	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client went away; nobody is left to tell
 }
 
 // wanted is what somebody asks of a new token.

@@ -63,6 +63,18 @@ func From(h http.Header) (Visitor, error) {
 	return v, nil
 }
 
+// Admit is what stands before every page and REST path: it bounds the body of r to limit
+// bytes, reads who the visitor is and, of a request that may change something, whether it
+// is theirs (CheckXSRF). The visitor is returned beside ErrXSRF too, for the refusal.
+func Admit(w http.ResponseWriter, r *http.Request, limit int64) (Visitor, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	v, err := From(r.Header)
+	if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		err = v.CheckXSRF(r)
+	}
+	return v, err
+}
+
 // single returns the value of a header that comes at most once.
 func single(h http.Header, key string) (string, error) {
 	values := h.Values(key)
