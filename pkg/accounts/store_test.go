@@ -19,6 +19,7 @@ import (
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/test/locking"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const ns = "perijove"
@@ -46,7 +47,7 @@ func replica(t *testing.T, client *fake.Clientset) *Store {
 	case <-time.After(10 * time.Second):
 		t.Fatal("never synced")
 	}
-	eventually(t, "the replica watches", func() bool { return watches(client) > before })
+	wait.Until(t, "the replica watches", func() bool { return watches(client) > before })
 	return s
 }
 
@@ -57,16 +58,6 @@ func watches(client *fake.Clientset) (n int) {
 		}
 	}
 	return n
-}
-
-// eventually waits for a condition that another goroutine brings about.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
 }
 
 func update(t *testing.T, s *Store, name string, change func(*Account)) {
@@ -83,9 +74,9 @@ func TestOneReplicasWritesAreSeenByAll(t *testing.T) {
 	if got, ok := a.Get("alice"); !ok || !got.Admin {
 		t.Errorf("the writer itself sees %+v", got)
 	}
-	eventually(t, "the other replica sees it", func() bool { got, ok := b.Get("alice"); return ok && got.Admin })
+	wait.Until(t, "the other replica sees it", func() bool { got, ok := b.Get("alice"); return ok && got.Admin })
 	update(t, b, "alice", func(acc *Account) { acc.Admin = false })
-	eventually(t, "the first replica sees the answer", func() bool { got, _ := a.Get("alice"); return !got.Admin })
+	wait.Until(t, "the first replica sees the answer", func() bool { got, _ := a.Get("alice"); return !got.Admin })
 
 	c := replica(t, client) // a restart
 	if got, ok := c.Get("alice"); !ok || got.Groups[0] != "staff" {
@@ -94,7 +85,7 @@ func TestOneReplicasWritesAreSeenByAll(t *testing.T) {
 	if err := client.CoreV1().Secrets(ns).Delete(t.Context(), "rel-account-alice", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "a deleted account is gone", func() bool { _, ok := c.Get("alice"); return !ok })
+	wait.Until(t, "a deleted account is gone", func() bool { _, ok := c.Get("alice"); return !ok })
 }
 
 // TestNoUpdateIsLost: fifty changes from two replicas at once, each on top of the other.
@@ -121,7 +112,7 @@ func TestNoUpdateIsLost(t *testing.T) {
 	}
 	running.Wait()
 	for _, s := range stores {
-		eventually(t, "all changes are there", func() bool { a, _ := s.Get("alice"); return len(a.Groups) == writers*each })
+		wait.Until(t, "all changes are there", func() bool { a, _ := s.Get("alice"); return len(a.Groups) == writers*each })
 	}
 }
 
@@ -284,7 +275,7 @@ func TestUnreadableAccountHidesNoOther(t *testing.T) {
 		t.Fatal(err)
 	}
 	update(t, s, "bob", func(a *Account) { a.DisplayName = "Bob" })
-	eventually(t, "bob is seen", func() bool { a, _ := s.Get("bob"); return a.DisplayName == "Bob" && a.Admin })
+	wait.Until(t, "bob is seen", func() bool { a, _ := s.Get("bob"); return a.DisplayName == "Bob" && a.Admin })
 	if a, _ := s.Get("alice"); !a.Disabled {
 		t.Error("the last known state was forgotten")
 	}

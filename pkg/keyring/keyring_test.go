@@ -17,6 +17,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/test/wait"
 )
 
 var noon = time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -115,15 +116,6 @@ func (r *replica) sealer(t *testing.T) string {
 	return header
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // TestRotationLogsNobodyOut: two replicas, one of which gets the new key late, under
 // load: every cookie that either seals is opened by both, at every moment.
 func TestRotationLogsNobodyOut(t *testing.T) {
@@ -162,17 +154,17 @@ func TestRotationLogsNobodyOut(t *testing.T) {
 	old := a.sealer(t)
 	// The new key reaches a at once, b two minutes later, and seals ten minutes later.
 	write(t, filepath.Join(a.dir, "session-20261121T1200Z.key"), "second")
-	eventually(t, "a has it", func() bool { return keys(a) == 2 })
+	wait.Until(t, "a has it", func() bool { return keys(a) == 2 })
 	offset.Store(int64(2 * time.Minute))
 	if a.sealer(t) != old {
 		t.Error("a seals with a key that b has not got")
 	}
 	write(t, filepath.Join(b.dir, "session-20261121T1200Z.key"), "second")
-	eventually(t, "b has it", func() bool { return keys(b) == 2 })
+	wait.Until(t, "b has it", func() bool { return keys(b) == 2 })
 	offset.Store(int64(Grace))
-	eventually(t, "both seal with it", func() bool { return a.sealer(t) != old && b.sealer(t) != old })
+	wait.Until(t, "both seal with it", func() bool { return a.sealer(t) != old && b.sealer(t) != old })
 	before := opened.Load()
-	eventually(t, "work goes on", func() bool { return opened.Load() > before+100 })
+	wait.Until(t, "work goes on", func() bool { return opened.Load() > before+100 })
 	close(stop)
 	load.Wait()
 	if n := refused.Load(); n != 0 {
@@ -183,7 +175,7 @@ func TestRotationLogsNobodyOut(t *testing.T) {
 		if err := os.Remove(filepath.Join(r.dir, "session.key")); err != nil {
 			t.Fatal(err)
 		}
-		eventually(t, "the old key is gone", func() bool { _, err := r.ring.Open(first, noon); return err != nil })
+		wait.Until(t, "the old key is gone", func() bool { _, err := r.ring.Open(first, noon); return err != nil })
 	}
 }
 
@@ -224,19 +216,19 @@ func TestBadKeysLeaveTheOldOnes(t *testing.T) {
 	if err := os.WriteFile(path, []byte("too short"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "it is reported", func() bool { return strings.Contains(log.String(), "cannot be used") })
+	wait.Until(t, "it is reported", func() bool { return strings.Contains(log.String(), "cannot be used") })
 	if r.sealer(t) != old {
 		t.Error("the ring changed")
 	}
 	write(t, path, "second")
-	eventually(t, "it is used", func() bool { return r.sealer(t) != old })
+	wait.Until(t, "it is used", func() bool { return r.sealer(t) != old })
 	if got := log.String(); strings.Count(got, "cannot be used") != 1 || strings.Contains(got, "too short") {
 		t.Errorf("the log says %s", got)
 	}
 	if err := errors.Join(os.Remove(path), os.Remove(filepath.Join(r.dir, "session.key"))); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "missing files are reported", func() bool { return strings.Contains(log.String(), "there is none") })
+	wait.Until(t, "missing files are reported", func() bool { return strings.Contains(log.String(), "there is none") })
 	if _, err := r.ring.Open(mustSeal(t, r.ring), noon); err != nil {
 		t.Error(fmt.Errorf("the ring lost its keys: %w", err))
 	}

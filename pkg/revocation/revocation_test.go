@@ -21,6 +21,8 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
+
+	"github.com/perijove/perijove/test/wait"
 )
 
 const (
@@ -55,18 +57,6 @@ func synced(t *testing.T, s *Store) *Store {
 	return s
 }
 
-// eventually waits for a condition that another goroutine brings about.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 func stored(t *testing.T, client *fake.Clientset) List {
 	t.Helper()
 	secret, err := client.CoreV1().Secrets(ns).Get(context.Background(), name, metav1.GetOptions{})
@@ -96,7 +86,7 @@ func TestV1_RevokedHereAndOnAnotherReplica(t *testing.T) {
 	if !a.Revoked("sid1", "alice", now()) {
 		t.Error("not revoked on the replica that did it")
 	}
-	eventually(t, "the other replica refuses sid1", func() bool { return b.Revoked("sid1", "alice", now()) })
+	wait.Until(t, "the other replica refuses sid1", func() bool { return b.Revoked("sid1", "alice", now()) })
 	if a.Revoked("sid2", "alice", now()) || b.Revoked("sid2", "alice", now()) {
 		t.Error("another session is revoked too")
 	}
@@ -108,7 +98,7 @@ func TestV3_RevokedUserOnAllReplicas(t *testing.T) {
 	if err := a.RevokeUser(context.Background(), "alice", 12*time.Hour); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other replica refuses alice", func() bool { return b.Revoked("any", "alice", now().Add(-time.Minute)) })
+	wait.Until(t, "the other replica refuses alice", func() bool { return b.Revoked("any", "alice", now().Add(-time.Minute)) })
 	for _, s := range []*Store{a, b} {
 		if !s.Revoked("any", "alice", now()) {
 			t.Error("a session of the same millisecond lives on")
@@ -187,7 +177,7 @@ func TestV7_APIAwayKeepsTheLastListAndWritesLater(t *testing.T) {
 		t.Errorf("the local view is incomplete, %d unwritten", s.Unwritten())
 	}
 	away.Store(false)
-	eventually(t, "the revocation is written once the API is back", func() bool { return s.Unwritten() == 0 })
+	wait.Until(t, "the revocation is written once the API is back", func() bool { return s.Unwritten() == 0 })
 	if l := stored(t, client); !l.Revoked("new", "", now()) || !l.Revoked("old", "", now()) {
 		t.Errorf("stored %+v", l)
 	}
@@ -200,8 +190,8 @@ func TestNotSyncedWhileTheAPIIsAwayOrTheListIsUnreadable(t *testing.T) {
 	})
 	broken := fake.NewClientset(secretWith(`{"sessions":`))
 	a, b := start(t, away), start(t, broken)
-	eventually(t, "the failed watch is counted", func() bool { return a.WatchErrors() > 0 })
-	eventually(t, "the broken list is noticed", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.unreadable && b.listed })
+	wait.Until(t, "the failed watch is counted", func() bool { return a.WatchErrors() > 0 })
+	wait.Until(t, "the broken list is noticed", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.unreadable && b.listed })
 	for _, s := range []*Store{a, b} {
 		select {
 		case <-s.Synced():
@@ -224,7 +214,7 @@ func TestDeletingOrEmptyingTheSecretRevivesNobody(t *testing.T) {
 	if err := a.RevokeSession(context.Background(), "sid", now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "both know", func() bool { return b.Revoked("sid", "", now()) })
+	wait.Until(t, "both know", func() bool { return b.Revoked("sid", "", now()) })
 	secrets := client.CoreV1().Secrets(ns)
 	if _, err := secrets.Update(context.Background(), secretWith(""), metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
@@ -236,7 +226,7 @@ func TestDeletingOrEmptyingTheSecretRevivesNobody(t *testing.T) {
 	if err := a.RevokeSession(context.Background(), "later", now().Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "b follows on", func() bool { return b.Revoked("later", "", now()) })
+	wait.Until(t, "b follows on", func() bool { return b.Revoked("later", "", now()) })
 	if !a.Revoked("sid", "", now()) || !b.Revoked("sid", "", now()) {
 		t.Error("a session came back to life")
 	}
@@ -255,7 +245,7 @@ func TestManyReplicasAndLogoutsAgree(t *testing.T) {
 	}
 	wg.Wait()
 	for _, s := range replicas {
-		eventually(t, "every replica knows every logout", func() bool {
+		wait.Until(t, "every replica knows every logout", func() bool {
 			for i := range replicas {
 				for j := range 20 {
 					if !s.Revoked(fmt.Sprintf("%d-%d", i, j), "", now()) {

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
+
+	"github.com/perijove/perijove/test/wait"
 )
 
 // buffer is a log that two goroutines may touch.
@@ -56,10 +58,10 @@ func TestV7_CutFeedIsNoticed(t *testing.T) {
 	defer func() { cancel(); <-done }()
 	synced(t, s)
 	offset.Store(int64(10 * time.Minute))
-	eventually(t, "while the API answers, the list stays fresh", func() bool { return !s.Stale() })
+	wait.Until(t, "while the API answers, the list stays fresh", func() bool { return !s.Stale() })
 	away.Store(true)
 	offset.Store(int64(11*time.Minute + time.Second))
-	eventually(t, "it is stale and said so", func() bool { return s.Stale() && strings.Contains(log.String(), "the revocation list is stale") })
+	wait.Until(t, "it is stale and said so", func() bool { return s.Stale() && strings.Contains(log.String(), "the revocation list is stale") })
 	offset.Store(int64(10*time.Minute + 59*time.Second))
 	if s.Stale() {
 		t.Error("stale after less than a minute")
@@ -73,7 +75,7 @@ func TestV7_CutFeedIsNoticed(t *testing.T) {
 		t.Fatal("negative control: nobody could have told")
 	}
 	away.Store(false)
-	eventually(t, "it is fresh again", func() bool { return !s.Stale() && strings.Contains(log.String(), "up to date again") })
+	wait.Until(t, "it is fresh again", func() bool { return !s.Stale() && strings.Contains(log.String(), "up to date again") })
 	if !s.Revoked("elsewhere", "", now()) {
 		t.Error("what was ended meanwhile is not known")
 	}

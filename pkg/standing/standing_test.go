@@ -22,6 +22,7 @@ import (
 	"github.com/perijove/perijove/pkg/revocation"
 	"github.com/perijove/perijove/pkg/tokens"
 	"github.com/perijove/perijove/test/locking"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const (
@@ -100,19 +101,10 @@ func (w *world) login(t *testing.T, k *Keeper, user, id string) accounts.Session
 	return s
 }
 
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never: %s", what)
-		}
-	}
-}
-
 // knows waits until replica k has seen what another wrote of user.
 func knows(t *testing.T, k *Keeper, user string, ok func(accounts.Account) bool) {
 	t.Helper()
-	eventually(t, "the other replica hears of it", func() bool { a, found := k.Accounts.Get(user); return found && ok(a) })
+	wait.Until(t, "the other replica hears of it", func() bool { a, found := k.Accounts.Get(user); return found && ok(a) })
 }
 
 func hasSession(id string, seen time.Time) func(accounts.Account) bool {
@@ -258,7 +250,7 @@ func TestD9_OldestSessionIsRevokedEverywhere(t *testing.T) {
 		w.pass(time.Second)
 		all = append(all, w.login(t, a, "alice", fmt.Sprint(i)))
 	}
-	eventually(t, "the oldest is over on both", func() bool {
+	wait.Until(t, "the oldest is over on both", func() bool {
 		return a.Over("0", "alice", all[0].Since) && b.Over("0", "alice", all[0].Since)
 	})
 	for _, s := range all[1:] {
@@ -275,14 +267,14 @@ func TestV3_EndAllAndOne(t *testing.T) {
 	if err := b.EndSession(t.Context(), "alice", "1", one.Expires); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "one is over on both", func() bool { return a.Over("1", "alice", one.Since) && b.Over("1", "alice", one.Since) })
+	wait.Until(t, "one is over on both", func() bool { return a.Over("1", "alice", one.Since) && b.Over("1", "alice", one.Since) })
 	if a.Over("2", "alice", two.Since) || len(b.Sessions("alice")) != 1 {
 		t.Error("the other one ended too")
 	}
 	if err := a.EndAll(t.Context(), "alice"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "all are over on both", func() bool { return a.Over("2", "alice", two.Since) && b.Over("2", "alice", two.Since) })
+	wait.Until(t, "all are over on both", func() bool { return a.Over("2", "alice", two.Since) && b.Over("2", "alice", two.Since) })
 	w.pass(time.Second)
 	if again := w.login(t, a, "alice", "3"); a.Over("3", "alice", again.Since) {
 		t.Error("alice cannot come back")
@@ -305,7 +297,7 @@ func TestS12_TokensStandOrFall(t *testing.T) {
 	if err := a.AddToken(t.Context(), "alice", accounts.Token{ID: "t", Hash: hash, Scopes: []string{"self"}, Created: w.now(), Expires: w.now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other replica takes it", func() bool { _, _, ok := b.Token(token); return ok })
+	wait.Until(t, "the other replica takes it", func() bool { _, _, ok := b.Token(token); return ok })
 	for _, bad := range []string{"", hash, token + "x", token[:len(token)-1] + "_", "s"} {
 		if _, _, ok := a.Token(bad); ok {
 			t.Errorf("%q is taken for a token", bad)
@@ -332,7 +324,7 @@ func TestS12_TokensStandOrFall(t *testing.T) {
 	if found, err := b.EndToken(t.Context(), "alice", "t"); err != nil || !found {
 		t.Fatalf("%v %v", found, err)
 	}
-	eventually(t, "revoked on both", func() bool {
+	wait.Until(t, "revoked on both", func() bool {
 		_, _, here := a.Token(token)
 		_, _, there := b.Token(token)
 		return !here && !there && len(a.Tokens("alice")) == 0
@@ -372,7 +364,7 @@ func TestS12_RevokedTokenWhileKubernetesIsAway(t *testing.T) {
 	if err := a.AddToken(t.Context(), "alice", accounts.Token{ID: "t", Hash: hash, Created: w.now(), Expires: w.now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the other replica takes it", func() bool { _, _, ok := b.Token(token); return ok })
+	wait.Until(t, "the other replica takes it", func() bool { _, _, ok := b.Token(token); return ok })
 	w.away.Store(true)
 	if _, err := a.EndToken(t.Context(), "alice", "t"); err == nil {
 		t.Error("nobody is told")
@@ -381,7 +373,7 @@ func TestS12_RevokedTokenWhileKubernetesIsAway(t *testing.T) {
 		t.Error("still good")
 	}
 	w.away.Store(false)
-	eventually(t, "the other replica refuses it", func() bool { _, _, ok := b.Token(token); return !ok })
+	wait.Until(t, "the other replica refuses it", func() bool { _, _, ok := b.Token(token); return !ok })
 }
 
 func answers(user identity.User, err error) Recheck {
@@ -407,7 +399,7 @@ func TestV4_RefusedAtTheNextCheck(t *testing.T) {
 		}
 		w.pass(time.Second)
 		a.Ask(t.Context())
-		eventually(t, "both replicas refuse", func() bool {
+		wait.Until(t, "both replicas refuse", func() bool {
 			_, _, there := b.Token(token)
 			return a.Over("s", "alice", s.Since) && b.Over("s", "alice", s.Since) && !there
 		})
@@ -431,7 +423,7 @@ func TestV4_RegroupedFollows(t *testing.T) {
 	a.Seen(Use{User: "alice", Session: s})
 	a.Ask(t.Context())
 	cookie := identity.User{Name: "alice", DisplayName: "as it was"}
-	eventually(t, "both replicas follow", func() bool {
+	wait.Until(t, "both replicas follow", func() bool {
 		return a.Current(cookie).Admin && b.Current(cookie).Admin && b.Current(cookie).DisplayName == "Alice"
 	})
 	if u := b.Current(cookie); u.Name != "alice" || u.Groups[0] != "admins" {

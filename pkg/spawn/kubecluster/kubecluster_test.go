@@ -27,6 +27,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/notebook"
 	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const ns = "servers"
@@ -77,17 +78,6 @@ func boot(t *testing.T, client *fake.Clientset, cfg Config) (c *Cluster, stop fu
 	}
 	t.Cleanup(stop)
 	return c, stop
-}
-
-// eventually waits for a condition.
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("never happened: %s", what)
 }
 
 func pods(t *testing.T, client *fake.Clientset) []corev1.Pod {
@@ -174,7 +164,7 @@ func checkWhole(t *testing.T, client *fake.Clientset) {
 	t.Helper()
 	ctx := t.Context()
 	var secrets *corev1.SecretList
-	eventually(t, "the pod's secret", func() bool {
+	wait.Until(t, "the pod's secret", func() bool {
 		var err error
 		secrets, err = client.CoreV1().Secrets(ns).List(ctx, metav1.ListOptions{})
 		return err == nil && len(secrets.Items) > 0
@@ -303,7 +293,7 @@ func TestTryAgain(t *testing.T) {
 	}
 	first := onlyPod(t, client).UID
 	setStatus(t, client, func(s *corev1.PodStatus) { s.Phase, s.Reason = corev1.PodFailed, "Evicted" })
-	eventually(t, "failure is seen", func() bool {
+	wait.Until(t, "failure is seen", func() bool {
 		s, err := c.Get(t.Context(), alice)
 		return err == nil && s.Phase == spawn.Failed
 	})
@@ -413,20 +403,20 @@ func TestAnsweringIsNoticed(t *testing.T) {
 	for _, no := range []int{http.StatusServiceUnavailable, http.StatusFound, http.StatusForbidden} {
 		before := j.asked.Load()
 		j.status.Store(int64(no))
-		eventually(t, "it is asked again", func() bool { return j.asked.Load() > before+2 })
+		wait.Until(t, "it is asked again", func() bool { return j.asked.Load() > before+2 })
 		if answering() {
 			t.Fatalf("%d was taken for an answer", no)
 		}
 	}
 	j.status.Store(http.StatusOK)
-	eventually(t, "answering", answering)
+	wait.Until(t, "answering", answering)
 	if got, want := j.path.Load(), id.Prefix()+"api"; got != want {
 		t.Errorf("asked for %v, want %s", got, want)
 	}
 	setStatus(t, client, func(s *corev1.PodStatus) {
 		s.Conditions = append(s.Conditions, corev1.PodCondition{Type: corev1.ContainersReady, Status: corev1.ConditionTrue})
 	})
-	eventually(t, "one spawn is counted", func() bool { return testutil.CollectAndCount(c.metrics.spawns) == 1 })
+	wait.Until(t, "one spawn is counted", func() bool { return testutil.CollectAndCount(c.metrics.spawns) == 1 })
 	if c.running() != 1 {
 		t.Errorf("%v running servers", c.running())
 	}
@@ -435,7 +425,7 @@ func TestAnsweringIsNoticed(t *testing.T) {
 	setStatus(t, client, func(s *corev1.PodStatus) {
 		s.ContainerStatuses = []corev1.ContainerStatus{{Name: "notebook", RestartCount: 1}}
 	})
-	eventually(t, "the condition is taken back", func() bool {
+	wait.Until(t, "the condition is taken back", func() bool {
 		for _, cond := range onlyPod(t, client).Status.Conditions {
 			if cond.Type == contract.ConditionAnswering {
 				return cond.Status == corev1.ConditionFalse
@@ -444,7 +434,7 @@ func TestAnsweringIsNoticed(t *testing.T) {
 		return false
 	})
 	j.status.Store(http.StatusOK)
-	eventually(t, "answering after the restart", answering)
+	wait.Until(t, "answering after the restart", answering)
 }
 
 // TestGetSeesWhatAnotherReplicaMade: the cache does not know the pod, the API does.
