@@ -1,20 +1,17 @@
 package app
 
 import (
-	"context"
 	"log/slog"
 	"testing"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/session"
 	"github.com/perijove/perijove/pkg/standing"
-	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/test/slapd"
 )
 
@@ -27,14 +24,7 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 	cfg := newConfig(t, sessionKey, passKey, directory(server))
 	cfg.Recheck = time.Nanosecond // every check asks
 	people := newPeople(cfg, fake.NewClientset(), cfg.directory(), nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	g, ctx := errgroup.WithContext(ctx)
-	t.Cleanup(func() { cancel(); _ = g.Wait() })
-	g.Go(func() error { return people.accounts.Run(ctx) })
-	g.Go(func() error { return people.revoked.Run(ctx) })
-	if !people.known(ctx, telemetry.NewHealth(checkRevocations, checkAccounts)) {
-		t.Fatal("nothing is known")
-	}
+	ctx := follow(t, people)
 	const alice, students = "uid=alice,ou=people," + slapd.Base, "cn=students,ou=groups," + slapd.Base
 	login := func(name string) session.Session {
 		t.Helper()
@@ -49,12 +39,7 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 		}
 		return s
 	}
-	over := func(s session.Session) bool {
-		t.Helper()
-		people.standing.Seen(standing.Use{User: s.User.Name, Session: recorded(s), Active: true})
-		people.standing.Ask(ctx)
-		return people.standing.Over(s.ID, s.User.Name, s.Since)
-	}
+	over := func(s session.Session) bool { return overAfterUse(ctx, people, s) }
 	for _, c := range []struct {
 		what       string
 		harm, heal func()

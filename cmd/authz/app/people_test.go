@@ -2,6 +2,7 @@ package app
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -11,10 +12,13 @@ import (
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/identity"
 	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/test/locking"
 	"github.com/perijove/perijove/test/slapd"
 )
@@ -144,4 +148,25 @@ func TestNewKeysReachTheService(t *testing.T) {
 		t.Fatal(err)
 	}
 	within(t, 3*keysEvery, "the new key opens sessions", func() bool { return status() == 200 })
+}
+
+// follow keeps p up to date until the test ends, and returns once everything is known.
+func follow(t *testing.T, p people) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	g, ctx := errgroup.WithContext(ctx)
+	t.Cleanup(func() { cancel(); _ = g.Wait() })
+	g.Go(func() error { return p.accounts.Run(ctx) })
+	g.Go(func() error { return p.revoked.Run(ctx) })
+	if !p.known(ctx, telemetry.NewHealth(checkRevocations, checkAccounts)) {
+		t.Fatal("nothing is known")
+	}
+	return ctx
+}
+
+// overAfterUse has somebody active and asked about, and reports whether s is over then.
+func overAfterUse(ctx context.Context, p people, s session.Session) bool {
+	p.standing.Seen(standing.Use{User: s.User.Name, Session: recorded(s), Active: true})
+	p.standing.Ask(ctx)
+	return p.standing.Over(s.ID, s.User.Name, s.Since)
 }

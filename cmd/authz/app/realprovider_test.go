@@ -1,21 +1,18 @@
 package app
 
 import (
-	"context"
 	"log/slog"
 	"net/url"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/perijove/perijove/pkg/accounts"
 	"github.com/perijove/perijove/pkg/login/oidclogin"
 	"github.com/perijove/perijove/pkg/session"
 	"github.com/perijove/perijove/pkg/standing"
-	"github.com/perijove/perijove/pkg/telemetry"
 	"github.com/perijove/perijove/test/provider"
 )
 
@@ -38,14 +35,7 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 	}
 	providers := cfg.providers(boxes)
 	people := newPeople(cfg, fake.NewClientset(), nil, providers, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	ctx, cancel := context.WithCancel(t.Context())
-	g, ctx := errgroup.WithContext(ctx)
-	t.Cleanup(func() { cancel(); _ = g.Wait() })
-	g.Go(func() error { return people.accounts.Run(ctx) })
-	g.Go(func() error { return people.revoked.Run(ctx) })
-	if !people.known(ctx, telemetry.NewHealth(checkRevocations, checkAccounts)) {
-		t.Fatal("nothing is known")
-	}
+	ctx := follow(t, people)
 	login := func() session.Session {
 		t.Helper()
 		location, sealed, err := providers[0].Begin(ctx, callback, "")
@@ -68,12 +58,7 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 		}
 		return s
 	}
-	over := func(s session.Session) bool {
-		t.Helper()
-		people.standing.Seen(standing.Use{User: s.User.Name, Session: recorded(s), Active: true})
-		people.standing.Ask(ctx)
-		return people.standing.Over(s.ID, s.User.Name, s.Since)
-	}
+	over := func(s session.Session) bool { return overAfterUse(ctx, people, s) }
 	ends := func(s session.Session) bool { // on a busy machine an answer may come too late
 		for range 5 {
 			if over(s) {
