@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/bench/internal/rig"
-	"github.com/perijove/perijove/test/netns"
 )
 
 type options struct {
@@ -34,27 +33,10 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 50, "concurrent connections, for HTTP/2 concurrent streams")
 	flag.IntVar(&o.active, "active", 500, "how many users send requests in turn, each with an own pass and pod address")
 	flag.Parse()
-	if !o.quick {
-		if err := rig.InstallCHP(); err != nil {
-			fmt.Fprintln(os.Stderr, "load:", err)
-			os.Exit(1)
-		}
-	}
-	os.Exit(netns.Main(func() int {
-		if err := run(o); err != nil {
-			fmt.Fprintln(os.Stderr, "load:", err)
-			return 1
-		}
-		return 0
-	}))
+	os.Exit(rig.Main("load", !o.quick, func(r *rig.Rig) error { return run(r, o) }))
 }
 
-func run(o options) error {
-	r, err := rig.New()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
+func run(r *rig.Rig, o options) error {
 	begin := time.Now()
 	s, err := build(r, o)
 	if err != nil {

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/bench/internal/rig"
-	"github.com/perijove/perijove/test/netns"
 )
 
 type options struct {
@@ -42,25 +41,10 @@ func main() {
 		}
 		o.sizes = append(o.sizes, n)
 	}
-	if err := rig.InstallCHP(); err != nil {
-		fmt.Fprintln(os.Stderr, "routes:", err)
-		os.Exit(1)
-	}
-	os.Exit(netns.Main(func() int {
-		if err := run(o); err != nil {
-			fmt.Fprintln(os.Stderr, "routes:", err)
-			return 1
-		}
-		return 0
-	}))
+	os.Exit(rig.Main("routes", true, func(r *rig.Rig) error { return run(r, o) }))
 }
 
-func run(o options) error {
-	r, err := rig.New()
-	if err != nil {
-		return err
-	}
-	defer r.Close()
+func run(r *rig.Rig, o options) error {
 	b, err := prepare(r, o)
 	if err != nil {
 		return err

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/perijove/perijove/test/netns"
 )
 
 // Rig holds the processes of one benchmark and their folder.
@@ -197,4 +199,30 @@ func number(addr string) int {
 		panic(fmt.Sprintf("port of %q, of our own: %v", addr, err))
 	}
 	return n
+}
+
+// Main is the rest of a benchmark's main function, which has called Child and read its
+// flags: with peers it fetches what they need, then it hands run a Rig in a network
+// namespace. It returns the exit code; name stands before an error.
+func Main(name string, peers bool, run func(r *Rig) error) int {
+	failed := func(err error) int {
+		fmt.Fprintln(os.Stderr, name+":", err)
+		return 1
+	}
+	if peers {
+		if err := InstallCHP(); err != nil {
+			return failed(err)
+		}
+	}
+	return netns.Main(func() int {
+		r, err := New()
+		if err != nil {
+			return failed(err)
+		}
+		defer r.Close()
+		if err := run(r); err != nil {
+			return failed(err)
+		}
+		return 0
+	})
 }
