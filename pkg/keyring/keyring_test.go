@@ -38,10 +38,11 @@ func TestOrder(t *testing.T) {
 	}
 }
 
+// write puts a key in place whole, as the kubelet does: a watcher must not find half of it.
 func write(t *testing.T, path string, fill string) {
 	t.Helper()
-	sum := sha256.Sum256([]byte(fill))
-	if err := os.WriteFile(path, sum[:], 0o600); err != nil {
+	sum, whole := sha256.Sum256([]byte(fill)), path+".new"
+	if err := errors.Join(os.WriteFile(whole, sum[:], 0o600), os.Rename(whole, path)); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -213,7 +214,8 @@ func TestBadKeysLeaveTheOldOnes(t *testing.T) {
 	r := newReplica(t, func() time.Time { return noon }, slog.New(slog.NewTextHandler(log, nil)))
 	old := r.sealer(t)
 	path := filepath.Join(r.dir, "session-20260101T0000Z.key")
-	if err := os.WriteFile(path, []byte("too short"), 0o600); err != nil {
+	bad := path + ".new"
+	if err := errors.Join(os.WriteFile(bad, []byte("too short"), 0o600), os.Rename(bad, path)); err != nil {
 		t.Fatal(err)
 	}
 	wait.Until(t, "it is reported", func() bool { return strings.Contains(log.String(), "cannot be used") })
