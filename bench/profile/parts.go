@@ -24,13 +24,13 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 
-	"github.com/perijove/perijove/pkg/edge"
-	"github.com/perijove/perijove/pkg/identity"
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/pass"
-	"github.com/perijove/perijove/pkg/routes"
-	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/auth/pass"
+	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/gateway/listener"
+	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 // part is one line of the table: our listener with only these filters.
@@ -41,10 +41,10 @@ type part struct {
 }
 
 func parts() []part {
-	jwt := []string{routes.JWTFilter}
-	asked := append(slices.Clone(jwt), routes.ExtAuthzFilter)
-	ruled := append(slices.Clone(asked), routes.RBACFilter)
-	tamed := append(slices.Clone(ruled), routes.CookiesFilter)
+	jwt := []string{scopes.JWTFilter}
+	asked := append(slices.Clone(jwt), scopes.ExtAuthzFilter)
+	ruled := append(slices.Clone(asked), scopes.RBACFilter)
+	tamed := append(slices.Clone(ruled), scopes.CookiesFilter)
 	return []part{
 		{name: "plain Envoy, one route", plain: true},
 		{name: "a scope a user, the hardened edge, ORIGINAL_DST"},
@@ -81,13 +81,13 @@ func newHouse(pod netip.AddrPort) (*house, error) {
 		return nil, err
 	}
 	now := time.Now()
-	s := session.New(identity.User{Name: "alice", DisplayName: "Alice Liddell"}, "ldap", now, 12*time.Hour)
+	s := session.New(access.User{Name: "alice", DisplayName: "Alice Liddell"}, "ldap", now, 12*time.Hour)
 	if h.pass, err = ring.Sign(pass.New(s, "alice", now, 2*time.Hour)); err != nil {
 		return nil, err
 	}
-	settings := routes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"*"}}, ServerKey: make([]byte, 32), PassChecked: true}
-	scopes, _, _ := routes.ForUser(settings, "alice", []notebook.Server{{
-		ID: notebook.ID{User: "alice"}, Namespace: "perijove", Pod: "jupyter-alice", Addr: pod, Nonce: "nonce", Created: now,
+	settings := scopes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"*"}}, ServerKey: make([]byte, 32), PassChecked: true}
+	scopes, _, _ := scopes.ForUser(settings, "alice", []server.Server{{
+		ID: server.ID{User: "alice"}, Namespace: "perijove", Pod: "jupyter-alice", Addr: pod, Nonce: "nonce", Created: now,
 	}})
 	for _, scope := range scopes {
 		h.route = append(h.route, scope.Route)
@@ -98,14 +98,14 @@ func newHouse(pod netip.AddrPort) (*house, error) {
 // bootstrap is a static configuration: the same listener as the xds-server's, its routes
 // and keys inline, no access log.
 func (h *house) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
-	settings := edge.Settings{
+	settings := listener.Settings{
 		Address: "127.0.0.1", Port: port, Site: origin.Site{Scheme: "http", Hosts: []string{"hub.example"}}, PassChecked: true,
 		Authz: "unix:/nowhere/authz", Login: "unix:/nowhere/login", Hub: "unix:/nowhere/hub",
 	}
-	listener := edge.Listener(settings)
-	clusters := edge.Clusters(settings)
+	public := listener.Listener(settings)
+	clusters := listener.Clusters(settings)
 	manager := &hcmv3.HttpConnectionManager{}
-	filter := listener.GetFilterChains()[0].GetFilters()[0]
+	filter := public.GetFilterChains()[0].GetFilters()[0]
 	must(filter.GetTypedConfig().UnmarshalTo(manager))
 	manager.AccessLog, manager.UpgradeConfigs = nil, nil
 	if p.plain {
@@ -117,7 +117,7 @@ func (h *house) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
 	filter.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: pack(manager)}
 	return &bootstrapv3.Bootstrap{
 		Admin:           &bootstrapv3.Admin{Address: address("127.0.0.1", admin)},
-		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Listeners: []*listenerv3.Listener{listener}, Clusters: clusters},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Listeners: []*listenerv3.Listener{public}, Clusters: clusters},
 	}
 }
 
@@ -127,7 +127,7 @@ func (h *house) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
 		return f.GetName() != manager.HttpFilters[last].GetName() && !slices.Contains(filters, f.GetName())
 	})
 	for _, f := range manager.GetHttpFilters() {
-		if f.GetName() != routes.JWTFilter {
+		if f.GetName() != scopes.JWTFilter {
 			continue
 		}
 		config := &jwtv3.JwtAuthentication{}

@@ -13,8 +13,8 @@ import (
 	authz "github.com/perijove/perijove/cmd/authz/app"
 	spawner "github.com/perijove/perijove/cmd/spawner/app"
 	xdsserver "github.com/perijove/perijove/cmd/xds-server/app"
-	"github.com/perijove/perijove/pkg/config"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/run/config"
 )
 
 // What the chart writes is what the services read: every configuration is loaded as

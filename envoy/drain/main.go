@@ -11,8 +11,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/perijove/perijove/envoy/drain/app"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/drain"
 )
 
 func main() {
@@ -21,7 +21,7 @@ func main() {
 	settle := flag.Duration("settle", 5*time.Second, "how long new clients may still come")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	left, err := drain.Run(ctx, drain.Options{
+	left, err := app.Run(ctx, app.Options{
 		Admin: *admin, StatPrefix: contract.ListenerName, Settle: *settle, Limit: *limit, Poll: time.Second,
 	})
 	stop()

@@ -52,7 +52,7 @@ const (
 // MetadataOurs marks, in ext_authz's dynamic metadata, an answer that authz wrote.
 const MetadataOurs = "perijove"
 
-// Cookies. All begin with "perijove-": pkg/edge/cookies.lua keeps these from servers, and
+// Cookies. All begin with "perijove-": pkg/gateway/listener/cookies.lua keeps these from servers, and
 // servers from setting them.
 const (
 	// CookieSession holds the sealed session, path PathHub: no pod ever receives it.

@@ -11,9 +11,9 @@ import (
 
 	"github.com/tmaxmax/go-sse"
 
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/spawn"
-	"github.com/perijove/perijove/pkg/spawn/kubecluster"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/kube"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
 )
 
@@ -83,7 +83,7 @@ func (h *Hub) user(name string, admin bool) apiUser {
 	return u
 }
 
-func (h *Hub) model(s kubecluster.Server) apiServer {
+func (h *Hub) model(s kube.Server) apiServer {
 	m := apiServer{
 		Name: s.ID.Name, Ready: s.Phase == spawn.Answering, URL: h.serverURL(s.ID),
 		Stopped: s.Phase == spawn.Failed, ProgressURL: progressURL(s.ID), Started: s.Created,
@@ -202,7 +202,7 @@ func (h *Hub) apiProgress(w http.ResponseWriter, r *http.Request, v visitor) err
 type stream struct {
 	hub      *Hub
 	session  *sse.Session
-	id       notebook.ID
+	id       server.ID
 	language string
 	uid      string
 	sent     map[string]bool
@@ -251,7 +251,7 @@ func (st *stream) run(ctx context.Context) {
 }
 
 // tell sends the steps that were not sent yet; true means that the stream is over.
-func (st *stream) tell(s kubecluster.Server) (over bool) {
+func (st *stream) tell(s kube.Server) (over bool) {
 	if s.UID != st.uid { // a new pod: its story starts again
 		st.uid, st.sent = s.UID, map[string]bool{}
 	}

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/perijove/perijove/pkg/origin"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 // Where everybody has a host, all that leads into a server names its owner's.

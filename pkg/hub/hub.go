@@ -10,13 +10,13 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/spawn"
-	"github.com/perijove/perijove/pkg/spawn/kubecluster"
-	"github.com/perijove/perijove/pkg/telemetry"
-	vis "github.com/perijove/perijove/pkg/visitor"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/kube"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/caller"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 const (
@@ -35,9 +35,9 @@ const (
 // Hub answers the requests. Fields must all be set, but for Site where all servers share the
 // host of these pages.
 type Hub struct {
-	Cluster *kubecluster.Cluster
+	Cluster *kube.Cluster
 	// Served waits until users can reach the pod of a server (see routestatus.Client).
-	Served func(ctx context.Context, id notebook.ID, podUID string) error
+	Served func(ctx context.Context, id server.ID, podUID string) error
 	Web    *web.Renderer
 	// Site says on which host a person's servers are.
 	Site origin.Site
@@ -94,7 +94,7 @@ func (h *Hub) routes() map[string]handler {
 // guard is in front of every handler: identity, XSRF, size.
 func (h *Hub) guard(next handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		who, err := vis.Admit(w, r, maxBody)
+		who, err := caller.Admit(w, r, maxBody)
 		v := visitor{who}
 		if err == nil {
 			err = next(w, r, v)
@@ -132,11 +132,11 @@ func explain(err error) reply {
 	var bad badRequest
 	var problem *spawn.Problem
 	switch {
-	case errors.Is(err, vis.ErrAnonymous):
+	case errors.Is(err, caller.ErrAnonymous):
 		return reply{http.StatusUnauthorized, "error.unauthorized", "error.unauthorized_text", nil, "log in first"}
 	case errors.Is(err, errForeign):
 		return reply{http.StatusForbidden, "error.forbidden", "error.forbidden_text", nil, err.Error()}
-	case errors.Is(err, vis.ErrXSRF):
+	case errors.Is(err, caller.ErrXSRF):
 		return reply{http.StatusForbidden, "error.xsrf", "error.xsrf_text", nil, "_xsrf token missing or wrong, or cross-origin request"}
 	case errors.Is(err, errNotFound):
 		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", nil, err.Error()}
@@ -173,7 +173,7 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, v visitor, err error)
 	if a.status == http.StatusInternalServerError || errors.As(err, new(*spawn.Problem)) {
 		h.Log.ErrorContext(r.Context(), "request failed", "status", a.status, "user", v.Name, "error", err)
 	}
-	if errors.Is(err, errForeign) || errors.Is(err, vis.ErrXSRF) {
+	if errors.Is(err, errForeign) || errors.Is(err, caller.ErrXSRF) {
 		h.Log.InfoContext(r.Context(), "access refused", "audit", true, "user", telemetry.UserText(v.Name), "reason", err.Error(),
 			"http_method", telemetry.UserText(r.Method), "path", telemetry.UserText(r.URL.EscapedPath()))
 	}
@@ -211,33 +211,33 @@ func language(r *http.Request) string {
 }
 
 // target reads which server a path is about and checks that the visitor may act on it.
-func target(r *http.Request, v visitor) (notebook.ID, error) {
-	id := notebook.ID{User: r.PathValue("user"), Name: r.PathValue("server")}
+func target(r *http.Request, v visitor) (server.ID, error) {
+	id := server.ID{User: r.PathValue("user"), Name: r.PathValue("server")}
 	if id.User == "" {
 		id.User = v.Name
 	}
 	// Whose it is comes first: a stranger learns nothing about names.
 	if err := v.may(id.User); err != nil {
-		return notebook.ID{}, err
+		return server.ID{}, err
 	}
 	if err := id.Valid(); err != nil {
-		return notebook.ID{}, badRequest{http.StatusBadRequest, err.Error()}
+		return server.ID{}, badRequest{http.StatusBadRequest, err.Error()}
 	}
 	return id, nil
 }
 
 // targetServer is target with the server's present state.
-func (h *Hub) targetServer(r *http.Request, v visitor) (notebook.ID, kubecluster.Server, error) {
+func (h *Hub) targetServer(r *http.Request, v visitor) (server.ID, kube.Server, error) {
 	id, err := target(r, v)
 	if err != nil {
-		return notebook.ID{}, kubecluster.Server{}, err
+		return server.ID{}, kube.Server{}, err
 	}
 	s, err := h.Cluster.Get(r.Context(), id)
 	return id, s, err
 }
 
 // start starts a server unless the person has too many.
-func (h *Hub) start(ctx context.Context, id notebook.ID) error {
+func (h *Hub) start(ctx context.Context, id server.ID) error {
 	others := 0
 	for _, s := range h.Cluster.List(id.User) {
 		if s.ID != id {
@@ -255,7 +255,7 @@ func (h *Hub) start(ctx context.Context, id notebook.ID) error {
 }
 
 // reachable reports whether users can open a server that answers.
-func (h *Hub) reachable(ctx context.Context, s kubecluster.Server) bool {
+func (h *Hub) reachable(ctx context.Context, s kube.Server) bool {
 	ctx, cancel := context.WithTimeout(ctx, routeWait)
 	defer cancel()
 	return s.Phase == spawn.Answering && h.Served(ctx, s.ID, s.UID) == nil

@@ -5,12 +5,12 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/redirect"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/web/redirect"
 )
 
 // pathOf is base/<user>[/<server>], escaped.
-func pathOf(base string, id notebook.ID) string {
+func pathOf(base string, id server.ID) string {
 	return strings.TrimSuffix(base, "/") + "/" + strings.TrimSuffix(strings.TrimPrefix(id.Prefix(), contract.PathUser), "/")
 }
 
@@ -22,12 +22,12 @@ func withNext(path, next string) string {
 	return path + "?" + url.Values{"next": {next}}.Encode()
 }
 
-func spawnURL(id notebook.ID) string   { return pathOf(contract.PathSpawn, id) }
-func pendingURL(id notebook.ID) string { return pathOf(contract.PathSpawnPending, id) }
-func stopURL(id notebook.ID) string    { return pathOf("/hub/stop", id) }
+func spawnURL(id server.ID) string   { return pathOf(contract.PathSpawn, id) }
+func pendingURL(id server.ID) string { return pathOf(contract.PathSpawnPending, id) }
+func stopURL(id server.ID) string    { return pathOf("/hub/stop", id) }
 
 // progressURL is JupyterHub's path of a server's event stream.
-func progressURL(id notebook.ID) string {
+func progressURL(id server.ID) string {
 	base := contract.PathAPI + "/users/" + url.PathEscape(id.User)
 	if id.Name == "" {
 		return base + "/server/progress"
@@ -38,13 +38,13 @@ func progressURL(id notebook.ID) string {
 // safeNext returns next if it leads to a page of the server id on our own origin, else
 // "": a link with a foreign next must not lead anybody away (U1-U3), nor into someone
 // else's server.
-func safeNext(next string, id notebook.ID) string {
+func safeNext(next string, id server.ID) string {
 	next, ok := redirect.Safe(next)
 	if !ok {
 		return ""
 	}
 	path, _, _ := strings.Cut(next, "?")
-	owner, server, _, err := notebook.ParsePath(path)
+	owner, server, _, err := server.ParsePath(path)
 	if err != nil || owner != id.User || id.Name != "" && server != id.Name {
 		return ""
 	}
@@ -52,13 +52,13 @@ func safeNext(next string, id notebook.ID) string {
 }
 
 // openURL is where a server opens: next if it is one of its pages, else its root.
-func (h *Hub) openURL(id notebook.ID, next string) string {
+func (h *Hub) openURL(id server.ID, next string) string {
 	if next := safeNext(next, id); next != "" {
-		return h.Site.ToUser(id.User) + next
+		return h.Site.UserBaseURL(id.User) + next
 	}
 	return h.serverURL(id)
 }
 
 // serverURL is the address of a server: a path, or with the person's host where everybody
 // has one.
-func (h *Hub) serverURL(id notebook.ID) string { return h.Site.ToUser(id.User) + id.Prefix() }
+func (h *Hub) serverURL(id server.ID) string { return h.Site.UserBaseURL(id.User) + id.Prefix() }

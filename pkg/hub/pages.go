@@ -7,17 +7,17 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/redirect"
-	"github.com/perijove/perijove/pkg/spawn"
-	"github.com/perijove/perijove/pkg/spawn/kubecluster"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/kube"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/redirect"
 )
 
 // root leads into the visitor's own server when it runs, else to their home page.
 func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
-	s, err := h.Cluster.Get(r.Context(), notebook.ID{User: v.Name})
+	s, err := h.Cluster.Get(r.Context(), server.ID{User: v.Name})
 	if err == nil && h.reachable(r.Context(), s) {
 		http.Redirect(w, r, h.serverURL(s.ID), http.StatusFound)
 		return nil
@@ -27,7 +27,7 @@ func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
 }
 
 func (h *Hub) home(w http.ResponseWriter, r *http.Request, v visitor) error {
-	own := notebook.ID{User: v.Name}
+	own := server.ID{User: v.Name}
 	first, err := h.Cluster.Get(r.Context(), own)
 	if err != nil {
 		return err
@@ -42,7 +42,7 @@ func (h *Hub) home(w http.ResponseWriter, r *http.Request, v visitor) error {
 	return nil
 }
 
-func (h *Hub) serverLine(s kubecluster.Server) web.Server {
+func (h *Hub) serverLine(s kube.Server) web.Server {
 	states := map[spawn.Phase]web.ServerState{
 		spawn.Stopped: web.StateStopped, spawn.Pending: web.StatePending, spawn.Answering: web.StateReady,
 		spawn.Stopping: web.StateStopping, spawn.Failed: web.StateFailed,
@@ -100,7 +100,7 @@ func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, v visitor) error
 
 // refused shows a start that the cluster did not accept, with the button to try again.
 // There is no pod that could be asked later, so the answer to the form is the place.
-func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id notebook.ID, next string, err error) error {
+func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id server.ID, next string, err error) error {
 	problem, ok := asProblem(err)
 	if !ok {
 		return err
@@ -183,7 +183,7 @@ func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, v visitor) error 
 // for links that are the same for everyone.
 func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, v visitor) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), contract.PathUserRedirect)
-	to := notebook.ID{User: v.Name}.Prefix() + rest
+	to := server.ID{User: v.Name}.Prefix() + rest
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery
 	}
@@ -191,7 +191,7 @@ func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, v visitor) er
 	if !ok {
 		return badRequest{http.StatusBadRequest, "the path cannot be redirected to"}
 	}
-	http.Redirect(w, r, h.Site.ToUser(v.Name)+to, http.StatusFound)
+	http.Redirect(w, r, h.Site.UserBaseURL(v.Name)+to, http.StatusFound)
 	return nil
 }
 
@@ -206,7 +206,7 @@ const maxRedirects = 4
 // notRouted answers for /user/<name>/… when the gateway has no route for it.
 func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error {
 	path := strings.TrimPrefix(r.URL.EscapedPath(), strings.TrimSuffix(contract.PathHub, "/"))
-	owner, second, _, err := notebook.ParsePath(path)
+	owner, second, _, err := server.ParsePath(path)
 	if err != nil {
 		return errNotFound
 	}
@@ -235,7 +235,7 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error
 		return errStuck
 	case s.Phase == spawn.Answering && next != "":
 		query.Set(redirectsParam, strconv.Itoa(count+1))
-		http.Redirect(w, r, h.Site.ToUser(owner)+path+"?"+query.Encode(), http.StatusFound)
+		http.Redirect(w, r, h.Site.UserBaseURL(owner)+path+"?"+query.Encode(), http.StatusFound)
 		return nil
 	}
 	h.Web.Page(w, r, http.StatusFailedDependency, web.Message{
@@ -247,7 +247,7 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error
 
 // find says which server a path below /user/<owner>/ is about: a server named like the
 // second segment if there is one, else the default server.
-func (h *Hub) find(r *http.Request, owner, second string) (kubecluster.Server, error) {
+func (h *Hub) find(r *http.Request, owner, second string) (kube.Server, error) {
 	if second != "" {
 		for _, s := range h.Cluster.List(owner) {
 			if s.ID.Name == second {
@@ -255,5 +255,5 @@ func (h *Hub) find(r *http.Request, owner, second string) (kubecluster.Server, e
 			}
 		}
 	}
-	return h.Cluster.Get(r.Context(), notebook.ID{User: owner})
+	return h.Cluster.Get(r.Context(), server.ID{User: owner})
 }

@@ -12,9 +12,9 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttest "k8s.io/client-go/testing"
 
-	"github.com/perijove/perijove/pkg/spawn"
-	vis "github.com/perijove/perijove/pkg/visitor"
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/caller"
 )
 
 // TestOneLife follows a server from the home page through start, progress and use to
@@ -184,7 +184,7 @@ func TestEveryMessageHasASentence(t *testing.T) {
 	for _, m := range spawn.Messages() {
 		ids = append(ids, string(m))
 	}
-	for _, err := range []error{vis.ErrAnonymous, errForeign, vis.ErrXSRF, errNotFound, errStuck, errNotRunning, badRequest{}, errors.New("x"), &spawn.Problem{Message: spawn.MsgQuota}} {
+	for _, err := range []error{caller.ErrAnonymous, errForeign, caller.ErrXSRF, errNotFound, errStuck, errNotRunning, badRequest{}, errors.New("x"), &spawn.Problem{Message: spawn.MsgQuota}} {
 		ids = append(ids, explain(err).title, explain(err).text)
 	}
 	for _, id := range ids {

@@ -24,12 +24,12 @@ import (
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/spawn"
-	"github.com/perijove/perijove/pkg/spawn/kubecluster"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/kube"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 const (
@@ -79,7 +79,7 @@ func newPlatformAt(t *testing.T, site origin.Site) *platform {
 		return false, nil, nil
 	})
 	reg := prometheus.NewRegistry()
-	cluster, err := kubecluster.New(p.client, kubecluster.Config{
+	cluster, err := kube.New(p.client, kube.Config{
 		Site:         spawn.Site{Namespace: ns, JupyterConfigMap: "perijove-jupyter"},
 		Profile:      spawn.Profile{DisplayName: "Jupyter <Lab>", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1", CPULimit: 0.5, MemLimit: "1G"}},
 		MasterKey:    bytes.Repeat([]byte("k"), 32),
@@ -103,7 +103,7 @@ func newPlatformAt(t *testing.T, site origin.Site) *platform {
 	}
 	h := &Hub{
 		Cluster: cluster, Web: pages, Site: site, Log: slog.New(slog.NewTextHandler(&p.log, nil)), Done: t.Context().Done(),
-		Served: func(ctx context.Context, _ notebook.ID, uid string) error {
+		Served: func(ctx context.Context, _ server.ID, uid string) error {
 			for !p.served.Load() || uid == "" {
 				select {
 				case <-ctx.Done():

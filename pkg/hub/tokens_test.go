@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/tokens"
-	vis "github.com/perijove/perijove/pkg/visitor"
+	"github.com/perijove/perijove/pkg/web/caller"
 )
 
 // TestS12_EveryPathOfTheAPIHasAScope: authz refuses tokens on paths that it does not
@@ -34,13 +34,13 @@ func TestS12_EveryPathOfTheAPIHasAScope(t *testing.T) {
 // TestS12_TokenRequestsNeedNoFormToken: a script has no page to take it from. Whoever
 // has neither is still refused.
 func TestS12_TokenRequestsNeedNoFormToken(t *testing.T) {
-	for byToken, want := range map[bool]error{true: nil, false: vis.ErrXSRF} {
+	for byToken, want := range map[bool]error{true: nil, false: caller.ErrXSRF} {
 		r := httptest.NewRequest(http.MethodPost, "/hub/api/users/alice/server", nil)
 		r.Header.Set(contract.HeaderUser, "alice")
 		if byToken {
 			r.Header.Set(contract.HeaderScopes, "self")
 		}
-		v, err := vis.From(r.Header)
+		v, err := caller.From(r.Header)
 		if err != nil {
 			t.Fatal(err)
 		}

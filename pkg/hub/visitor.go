@@ -3,12 +3,12 @@ package hub
 import (
 	"errors"
 
-	vis "github.com/perijove/perijove/pkg/visitor"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/caller"
 )
 
 // visitor is who sent a request, as authz vouched for it.
-type visitor struct{ vis.Visitor }
+type visitor struct{ caller.Caller }
 
 var errForeign = errors.New("not the visitor's own server")
 

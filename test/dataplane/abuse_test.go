@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/abuse"
 )
 
@@ -24,7 +24,7 @@ func newArena(t *testing.T) *arena {
 	t.Helper()
 	s, up, alice := withAlice(t, spawned("n1"))
 	a := &arena{stack: s, alices: up, bobs: newUpstream(t, "10.99.0.2", "bob")}
-	s.addPod("jupyter-bob", notebook.ID{User: "bob"}, a.bobs.addr)
+	s.addPod("jupyter-bob", server.ID{User: "bob"}, a.bobs.addr)
 	s.routed("/user/bob/api", true)
 	bob := s.login("bob")
 	bob.visit("/user/bob/lab")

@@ -12,7 +12,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 const origin = "http://" + publicHost
@@ -25,7 +25,7 @@ func spawned(nonce string) func(*corev1.Pod) {
 func TestWhoEnters(t *testing.T) {
 	s := newStack(t)
 	up := newUpstream(t, "10.99.0.1", "alice")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr, spawned("n1"))
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr, spawned("n1"))
 	s.routed("/user/alice/api", true)
 
 	anonymous := s.newPerson()
@@ -74,7 +74,7 @@ func TestWhoEnters(t *testing.T) {
 func TestS4_PodsSeeNoCookieOfOurs(t *testing.T) {
 	s := newStack(t)
 	up := newUpstream(t, "10.99.0.1", "alice")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr)
 	s.routed("/user/alice/api", true)
 	carol := s.login("carol")
 	carol.visit("/user/alice/lab")
@@ -100,8 +100,8 @@ func TestS4_PodsSeeNoCookieOfOurs(t *testing.T) {
 func TestH1_ClientHeadersChangeNothing(t *testing.T) {
 	s := newStack(t)
 	up, other := newUpstream(t, "10.99.0.1", "alice"), newUpstream(t, "10.99.0.2", "elsewhere")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr, spawned("n1"))
-	s.addPod("plain", notebook.ID{User: "alice", Name: "plain"}, newUpstream(t, "10.99.0.3", "plain").addr)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr, spawned("n1"))
+	s.addPod("plain", server.ID{User: "alice", Name: "plain"}, newUpstream(t, "10.99.0.3", "plain").addr)
 	s.routed("/user/alice/api", true)
 	s.routed("/user/alice/plain/", true)
 	alice := s.login("alice")
@@ -243,10 +243,10 @@ func TestV1_LogoutEndsOldTabs(t *testing.T) {
 func TestNamesThatNeedEncoding(t *testing.T) {
 	s := newStack(t)
 	for i, name := range []string{"alice@uni.example", "al ice", "张伟", "o'neil", "50%", "a+b$c"} {
-		id := notebook.ID{User: name}
+		id := server.ID{User: name}
 		up := newUpstream(t, "10.99.1."+string(rune('1'+i)), name)
 		s.addPod("p"+string(rune('a'+i)), id, up.addr)
-		for _, key := range notebook.Spellings(name) {
+		for _, key := range server.Spellings(name) {
 			s.routed("/user/"+key+"/api", true)
 			carol := s.login("carol")
 			r := carol.visit("/user/" + key + "/lab")
@@ -260,7 +260,7 @@ func TestNamesThatNeedEncoding(t *testing.T) {
 
 func TestStripPrefix(t *testing.T) {
 	s := newStack(t)
-	s.addPod("web", notebook.ID{User: "alice", Name: "web"}, newUpstream(t, "10.99.0.1", "web").addr,
+	s.addPod("web", server.ID{User: "alice", Name: "web"}, newUpstream(t, "10.99.0.1", "web").addr,
 		func(p *corev1.Pod) { p.Annotations[contract.AnnotationStripPrefix] = "true" })
 	s.routed("/user/alice/web/", true)
 	alice := s.login("alice")

@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // S4: of a Cookie header a server gets everything but ours, byte for byte, however it is
@@ -54,7 +54,7 @@ func TestS4_OurCookiesAreCutOut(t *testing.T) {
 // S5: a server sets cookies for itself only.
 func TestS5_ServersSetTheirOwnCookiesOnly(t *testing.T) {
 	s, up, alice := withAlice(t)
-	s.addPod("web", notebook.ID{User: "alice", Name: "web"}, up.addr)
+	s.addPod("web", server.ID{User: "alice", Name: "web"}, up.addr)
 	s.routed("/user/alice/web/", true)
 	s.knowsKeys()
 	cookie := "Cookie: " + alice.cookies("/user/alice/")

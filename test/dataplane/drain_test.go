@@ -14,8 +14,8 @@ import (
 	"github.com/coder/websocket"
 
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
+	drain "github.com/perijove/perijove/envoy/drain/app"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/drain"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 )
 

@@ -13,7 +13,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // attacks is what bob's page tries when carol, an administrator, looks at it. Each gives one
@@ -132,9 +132,9 @@ func TestS8_HostilePage(t *testing.T) {
 			s := c.stack(t)
 			page := strings.NewReplacer("ALICE", `"`+c.alice+`"`, "HUB", `"`+s.base()+`"`).Replace(attacks)
 			victim, addr := pod(t, "10.99.0.1", `{"marker": 1}`, "text/plain")
-			s.addPod("jupyter-alice", notebook.ID{User: "alice"}, addr)
+			s.addPod("jupyter-alice", server.ID{User: "alice"}, addr)
 			_, addr = pod(t, "10.99.0.2", page, "text/html")
-			s.addPod("jupyter-bob", notebook.ID{User: "bob"}, addr)
+			s.addPod("jupyter-bob", server.ID{User: "bob"}, addr)
 			carol := s.chromium()
 			carol.login("carol")
 			carol.open(c.alice + "/user/alice/visit")

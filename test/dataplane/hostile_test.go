@@ -27,8 +27,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // nasty are texts that somebody might put anywhere.
@@ -45,7 +45,7 @@ func TestX7_HostilePodsReachEnvoyOrNobody(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func() string { return nasty[random.IntN(len(nasty))] }
 	for i := range 400 {
-		s.addPod(fmt.Sprintf("hostile-%d", i), notebook.ID{User: "x"}, "10.99.0.9:8888", func(p *corev1.Pod) {
+		s.addPod(fmt.Sprintf("hostile-%d", i), server.ID{User: "x"}, "10.99.0.9:8888", func(p *corev1.Pod) {
 			p.Annotations = map[string]string{
 				contract.LabelUsername: pick(), contract.LabelServername: pick(), contract.AnnotationNonce: pick(),
 			}
@@ -64,7 +64,7 @@ func TestX7_HostilePodsReachEnvoyOrNobody(t *testing.T) {
 			}
 		})
 	}
-	s.addPod("jupyter-carol", notebook.ID{User: "carol"}, newUpstream(t, "10.99.0.1", "carol").addr)
+	s.addPod("jupyter-carol", server.ID{User: "carol"}, newUpstream(t, "10.99.0.1", "carol").addr)
 	carol := s.login("carol")
 	s.eventually("the good pod works", func() bool { return carol.visit("/user/carol/lab").code == 200 })
 	metrics := httpGet(t, "http://127.0.0.1:9101/metrics")
@@ -101,14 +101,14 @@ func (s *stack) ads(node string) discoveryv3.AggregatedDiscoveryService_DeltaAgg
 func (s *stack) crowd(n int) {
 	s.t.Helper()
 	for i := range n {
-		s.addPod(fmt.Sprintf("crowd-%d", i), notebook.ID{User: fmt.Sprintf("person-%d", i)}, "10.99.0.9:8888")
+		s.addPod(fmt.Sprintf("crowd-%d", i), server.ID{User: fmt.Sprintf("person-%d", i)}, "10.99.0.9:8888")
 	}
 }
 
 // comesAndGoes shows that routes still reach the real Envoy.
 func (s *stack) comesAndGoes(name string) {
 	s.t.Helper()
-	s.addPod(name, notebook.ID{User: name}, "10.99.0.9:8888")
+	s.addPod(name, server.ID{User: name}, "10.99.0.9:8888")
 	s.routed("/user/"+name+"/api", true)
 	s.deletePod(name)
 	s.routed("/user/"+name+"/api", false)
@@ -158,7 +158,7 @@ func TestAnEnvoyThatNeverReads(t *testing.T) {
 	for i := range 100 {
 		s.comesAndGoes(fmt.Sprintf("guest-%d", i%10))
 	}
-	s.addPod("last", notebook.ID{User: "last"}, "10.99.0.9:8888")
+	s.addPod("last", server.ID{User: "last"}, "10.99.0.9:8888")
 	s.routed("/user/last/api", true)
 
 	first, err := deaf.Recv()

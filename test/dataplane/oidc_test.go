@@ -8,9 +8,9 @@ import (
 
 	authzapp "github.com/perijove/perijove/cmd/authz/app"
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/provider"
 )
 
@@ -63,7 +63,7 @@ func (p *person) loginAt(op *provider.Provider, browser *http.Client, name, next
 func TestOIDCThroughEnvoy(t *testing.T) {
 	s, op := withProvider(t)
 	up := newUpstream(t, "10.99.0.7", "dora")
-	s.addPod("jupyter-dora", notebook.ID{User: "dora"}, up.addr)
+	s.addPod("jupyter-dora", server.ID{User: "dora"}, up.addr)
 	s.routed("/user/dora/api", true)
 
 	dora := s.newPerson()

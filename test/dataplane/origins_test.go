@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // Hosts of people's servers. The hub's host is their parent, so that for browsers all are
@@ -23,8 +23,8 @@ func newPeopleStack(t *testing.T) (s *stack, alice, bob *upstream) {
 	t.Helper()
 	s = newTLSStackWith(t, func(s *stack) { s.userDomain = "hub.test" })
 	alice, bob = newUpstream(t, "10.99.0.1", "alice"), newUpstream(t, "10.99.0.2", "bob")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, alice.addr)
-	s.addPod("jupyter-bob", notebook.ID{User: "bob"}, bob.addr)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, alice.addr)
+	s.addPod("jupyter-bob", server.ID{User: "bob"}, bob.addr)
 	anybody := s.newPerson()
 	for _, address := range []string{aliceHost + "/user/alice/api", bobHost + "/user/bob/api"} {
 		s.eventually("route for "+address, func() bool { return anybody.fetch("GET", address).code == http.StatusUnauthorized })

@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/watch"
 	k8stesting "k8s.io/client-go/testing"
 
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // outage takes the API server of a stack away: watches end, calls fail.
@@ -87,9 +87,9 @@ func TestR3_APIServerGone(t *testing.T) {
 	var api *outage
 	s := newStackWith(t, func(s *stack) { api = newOutage(s) })
 	addr := newUpstream(t, "10.99.0.2", "other").addr
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
-	s.addPod("first", notebook.ID{User: "first"}, addr)
-	s.addPod("second", notebook.ID{User: "second"}, addr)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
+	s.addPod("first", server.ID{User: "first"}, addr)
+	s.addPod("second", server.ID{User: "second"}, addr)
 	for _, user := range []string{"alice", "first", "second"} {
 		s.routed("/user/"+user+"/api", true)
 	}
@@ -138,7 +138,7 @@ func changeBehind(s *stack, goes, comes, addr string) {
 	pods, state := corev1.SchemeGroupVersion.WithResource("pods"), s.client.Tracker()
 	if err := errors.Join(
 		state.Delete(pods, namespace, goes),
-		state.Create(pods, s.newPod(comes, notebook.ID{User: comes}, addr), namespace),
+		state.Create(pods, s.newPod(comes, server.ID{User: comes}, addr), namespace),
 	); err != nil {
 		s.t.Fatal(err)
 	}

@@ -21,8 +21,8 @@ import (
 
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 	"github.com/perijove/perijove/test/internal/repo"
 )
@@ -70,7 +70,7 @@ func TestOwnEnvoyOverMutualTLS(t *testing.T) {
 		return sidecar.ReplaceAllLiteralString(text, remoteCluster(t)+"  - name: admin\n")
 	}})
 	own.Ready(t)
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	s.eventually("the remote Envoy routes", func() bool { return s.rawAt("127.0.0.1:8001", "GET", "/user/alice/api").code == 401 })
 }
 

@@ -12,7 +12,7 @@ import (
 	authzapp "github.com/perijove/perijove/cmd/authz/app"
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // withAliceAsking is withAlice where every request goes to authz (passTTL: 0).
@@ -47,7 +47,7 @@ func (s *stack) stat(suffix string) (sum int) {
 // goes to authz. Authz is dead here, so 503 means that it was asked.
 func TestPassIsJudgedByEnvoy(t *testing.T) {
 	s, up, alice := withAlice(t)
-	s.addPod("jupyter-bob", notebook.ID{User: "bob"}, newUpstream(t, "10.99.0.2", "bob").addr)
+	s.addPod("jupyter-bob", server.ID{User: "bob"}, newUpstream(t, "10.99.0.2", "bob").addr)
 	s.routed("/user/bob/api", true)
 	carol := s.login("carol")
 	carol.visit("/user/alice/lab")

@@ -15,7 +15,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // person is somebody with a browser-like client.
@@ -59,7 +59,7 @@ func withAlice(t *testing.T, change ...func(*corev1.Pod)) (*stack, *upstream, *p
 func withAliceOn(s *stack, change ...func(*corev1.Pod)) (*stack, *upstream, *person) {
 	s.t.Helper()
 	up := newUpstream(s.t, "10.99.0.1", "alice")
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, up.addr, change...)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr, change...)
 	s.routed("/user/alice/api", true)
 	alice := s.login("alice")
 	if r := alice.visit("/user/alice/lab"); r.code != 200 {

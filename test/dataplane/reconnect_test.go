@@ -14,13 +14,13 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/edge"
-	"github.com/perijove/perijove/pkg/notebook"
-	sites "github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/publish"
-	"github.com/perijove/perijove/pkg/routes"
-	"github.com/perijove/perijove/pkg/serve"
-	"github.com/perijove/perijove/pkg/xdsserve"
+	"github.com/perijove/perijove/pkg/gateway/ads"
+	"github.com/perijove/perijove/pkg/gateway/listener"
+	"github.com/perijove/perijove/pkg/gateway/publish"
+	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/server"
+	sites "github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 	"github.com/perijove/perijove/test/pki"
 )
@@ -34,7 +34,7 @@ func manyName(i int) string {
 
 // plane is an xds-server without a Kubernetes API: 100 000 pods are handed to it.
 type plane struct {
-	store *xdsserve.Store
+	store *ads.Store
 	pub   *publish.Publisher
 	grpc  *grpc.Server
 	nacks atomic.Int64
@@ -46,19 +46,19 @@ func (s *stack) newPlane(left map[int]bool, moved map[int]string) *plane {
 	s.t.Helper()
 	p := &plane{}
 	site := sites.Site{Scheme: "http", Hosts: []string{publicHost}}
-	p.store = xdsserve.NewStore(func(xdsserve.Nack) { p.nacks.Add(1) }, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
-	settings := edge.Settings{Address: "127.0.0.1", Port: 8000, Site: site, Authz: "unix:/nowhere", Login: "unix:/nowhere", Hub: "127.0.0.1:1"}
-	var clusters []xdsserve.Resource
-	for _, c := range edge.Clusters(settings) {
-		clusters = append(clusters, xdsserve.Resource{Name: c.GetName(), Message: c})
+	p.store = ads.NewStore(func(ads.Nack) { p.nacks.Add(1) }, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
+	settings := listener.Settings{Address: "127.0.0.1", Port: 8000, Site: site, Authz: "unix:/nowhere", Login: "unix:/nowhere", Hub: "127.0.0.1:1"}
+	var clusters []ads.Resource
+	for _, c := range listener.Clusters(settings) {
+		clusters = append(clusters, ads.Resource{Name: c.GetName(), Message: c})
 	}
-	listener := []xdsserve.Resource{{Name: contract.ListenerName, Message: edge.Listener(settings)}}
-	for typeURL, list := range map[string][]xdsserve.Resource{resourcev3.ClusterType: clusters, resourcev3.ListenerType: listener} {
+	listener := []ads.Resource{{Name: contract.ListenerName, Message: listener.Listener(settings)}}
+	for typeURL, list := range map[string][]ads.Resource{resourcev3.ClusterType: clusters, resourcev3.ListenerType: listener} {
 		if _, err := p.store.Update(typeURL, list); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	p.pub = publish.New(routes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))}, p.store, func(_, pod, _, reason string) {
+	p.pub = publish.New(scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))}, p.store, func(_, pod, _, reason string) {
 		s.t.Errorf("%s: %s", pod, reason)
 	})
 	for i := range manyUsers {
@@ -67,7 +67,7 @@ func (s *stack) newPlane(left map[int]bool, moved map[int]string) *plane {
 			ip = moved[i]
 		}
 		if !left[i] {
-			p.pub.Set(s.newPod(fmt.Sprintf("pod-%d", i), notebook.ID{User: manyName(i)}, ip+":8888", spawned("n")))
+			p.pub.Set(s.newPod(fmt.Sprintf("pod-%d", i), server.ID{User: manyName(i)}, ip+":8888", spawned("n")))
 		}
 	}
 	if err := p.pub.Start(); err != nil {
@@ -79,12 +79,12 @@ func (s *stack) newPlane(left map[int]bool, moved map[int]string) *plane {
 // serve answers at the stack's socket.
 func (p *plane) serve(s *stack) {
 	s.t.Helper()
-	l, err := serve.Listen("unix:" + s.path("server.sock"))
+	l, err := run.Listen("unix:" + s.path("server.sock"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	p.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(xdsserve.MaxRequestBytes))
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(p.grpc, xdsserve.NewServer(p.store))
+	p.grpc = grpc.NewServer(grpc.MaxRecvMsgSize(ads.MaxRequestBytes))
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(p.grpc, ads.NewServer(p.store))
 	go func() { _ = p.grpc.Serve(l) }()
 	s.t.Cleanup(p.grpc.Stop)
 }
@@ -94,7 +94,7 @@ type counted struct{ up, down atomic.Int64 }
 
 func (s *stack) startCounted() *counted {
 	s.t.Helper()
-	l, err := serve.Listen("unix:" + s.path("xds.sock"))
+	l, err := run.Listen("unix:" + s.path("xds.sock"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -176,8 +176,8 @@ func TestR4_ReconnectWithAHundredThousandNames(t *testing.T) {
 	})
 	up, down = tap.up.Load()-up, tap.down.Load()-down
 	t.Logf("first push %d bytes; reconnect: Envoy sends %d bytes and receives %d", full, up, down)
-	if up < manyUsers*50 || up > xdsserve.MaxRequestBytes {
-		t.Errorf("Envoy named its resources in %d bytes; the limit is %d", up, xdsserve.MaxRequestBytes)
+	if up < manyUsers*50 || up > ads.MaxRequestBytes {
+		t.Errorf("Envoy named its resources in %d bytes; the limit is %d", up, ads.MaxRequestBytes)
 	}
 	if down > 100<<10 {
 		t.Errorf("%d bytes for 20 changes: everything was sent again", down)

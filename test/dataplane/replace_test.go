@@ -14,7 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // answers is what one person got, in order: "old", "new", or the status of a reply
@@ -103,8 +103,8 @@ func TestReplacedPodGetsNothingBeforeItIsReady(t *testing.T) {
 	s := newStack(t)
 	first, second := newUpstream(t, "10.99.0.1", "old"), newUpstream(t, "10.99.0.2", "new")
 	other := newUpstream(t, "10.99.0.3", "bob")
-	s.addPod("bob", notebook.ID{User: "bob"}, other.addr)
-	s.addPod("first", notebook.ID{User: "alice"}, first.addr, spawned("n1"))
+	s.addPod("bob", server.ID{User: "bob"}, other.addr)
+	s.addPod("first", server.ID{User: "alice"}, first.addr, spawned("n1"))
 	s.routed("/user/alice/api", true)
 	alice := s.login("alice")
 	alice.visit("/user/alice/lab")
@@ -115,7 +115,7 @@ func TestReplacedPodGetsNothingBeforeItIsReady(t *testing.T) {
 		s.eventually("more answers while "+what, func() bool { return len(got.list()) > n+100 })
 	}
 
-	s.addPod("second", notebook.ID{User: "alice"}, second.addr, spawned("n2"), notReady)
+	s.addPod("second", server.ID{User: "alice"}, second.addr, spawned("n2"), notReady)
 	enough("the next pod starts")
 	s.changePod("second", func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionTrue })
 	enough("both are ready") // the oldest serves: never both
@@ -161,7 +161,7 @@ func TestK8_AddressOfALeavingPodIsReused(t *testing.T) {
 	key := []byte(strings.Repeat("k", 32))
 	first := newUpstream(t, "10.99.0.1", "alice")
 	first.guard(contract.ServerSecret(key, namespace, "jupyter-alice", "n1"))
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, first.addr, spawned("n1"))
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, first.addr, spawned("n1"))
 	s.routed("/user/alice/api", true)
 	alice := s.login("alice")
 	alice.visit("/user/alice/lab")
@@ -172,7 +172,7 @@ func TestK8_AddressOfALeavingPodIsReused(t *testing.T) {
 	first.stop()
 	second := newUpstream(t, "10.99.0.1", "mallory")
 	second.guard(contract.ServerSecret(key, namespace, "jupyter-mallory", "n2"))
-	s.addPod("jupyter-mallory", notebook.ID{User: "mallory"}, second.addr, spawned("n2"))
+	s.addPod("jupyter-mallory", server.ID{User: "mallory"}, second.addr, spawned("n2"))
 	s.routed("/user/mallory/api", true)
 	n := len(got.list())
 	s.eventually("alice goes on asking", func() bool { return len(got.list()) > n+100 })

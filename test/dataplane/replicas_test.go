@@ -20,7 +20,7 @@ import (
 
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 )
 
@@ -210,7 +210,7 @@ func (f *fleet) startChurn(addr string) (count *atomic.Int64, stop func()) {
 	go func() {
 		defer close(done)
 		for i := 0; ctx.Err() == nil; i++ {
-			f.addPod(fmt.Sprintf("churn-%d", i), notebook.ID{User: fmt.Sprintf("guest-%d", i)}, addr)
+			f.addPod(fmt.Sprintf("churn-%d", i), server.ID{User: fmt.Sprintf("guest-%d", i)}, addr)
 			if i >= 20 {
 				f.deletePod(fmt.Sprintf("churn-%d", i-20))
 			}
@@ -227,7 +227,7 @@ func (f *fleet) startChurn(addr string) (count *atomic.Int64, stop func()) {
 // come back, no request fails, no websocket drops, and in the end all have the same.
 func TestEitherXDSServerMayDie(t *testing.T) {
 	f := newFleet(t, 2, 4)
-	f.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
+	f.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	f.routed("/user/alice/api", true)
 	alice := f.login("alice")
 	alice.visit("/user/alice/lab")
@@ -313,6 +313,6 @@ func (s *stack) within(limit time.Duration, what string, ok func() bool) {
 func TestStatesOfDifferentEnvoysDiffer(t *testing.T) {
 	f := newFleet(t, 1, 1)
 	before := f.state(f.envoys[0])
-	f.addPod("jupyter-alice", notebook.ID{User: "alice"}, "10.99.0.1:8888")
+	f.addPod("jupyter-alice", server.ID{User: "alice"}, "10.99.0.1:8888")
 	f.eventually("alice is part of it", func() bool { return cmp.Diff(before, f.state(f.envoys[0])) != "" })
 }

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 const page = "Accept: text/html,application/xhtml+xml"
@@ -45,7 +45,7 @@ func TestWithoutAServer(t *testing.T) {
 // P9, H9: only the platform's own names are answered, exactly as written.
 func TestP9_OtherHostsAreNotAnswered(t *testing.T) {
 	s := newStack(t)
-	s.addPod("p", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
+	s.addPod("p", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	s.routed("/user/alice/api", true)
 	for host, want := range map[string]int{
 		"hub.test:8000": 302, "HUB.TEST:8000": 302, // negative control: these are ours

@@ -17,8 +17,8 @@ import (
 
 	authzapp "github.com/perijove/perijove/cmd/authz/app"
 	spawnerapp "github.com/perijove/perijove/cmd/spawner/app"
-	"github.com/perijove/perijove/pkg/login/ldaplogin"
-	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/test/slapd"
 )
 

@@ -16,7 +16,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/routestatus"
+	"github.com/perijove/perijove/pkg/gateway/routestatus"
 )
 
 // kubelet stands for the node: it gives every new pod of ours an address and runs

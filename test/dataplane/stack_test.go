@@ -28,10 +28,10 @@ import (
 	authzapp "github.com/perijove/perijove/cmd/authz/app"
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/notebook/podform"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/podmeta"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 	"github.com/perijove/perijove/test/pki"
 	"github.com/perijove/perijove/test/slapd"
@@ -197,21 +197,21 @@ func (s *stack) run(name string, f func(ctx context.Context, log *slog.Logger) e
 }
 
 // addPod makes a ready pod at the upstream's address.
-func (s *stack) addPod(name string, id notebook.ID, addr string, change ...func(*corev1.Pod)) {
+func (s *stack) addPod(name string, id server.ID, addr string, change ...func(*corev1.Pod)) {
 	s.t.Helper()
 	if _, err := s.client.CoreV1().Pods(namespace).Create(s.t.Context(), s.newPod(name, id, addr, change...), metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *stack) newPod(name string, id notebook.ID, addr string, change ...func(*corev1.Pod)) *corev1.Pod {
+func (s *stack) newPod(name string, id server.ID, addr string, change ...func(*corev1.Pod)) *corev1.Pod {
 	s.t.Helper()
 	ip, _, err := net.SplitHostPort(addr)
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	s.pods++
-	labels, annotations := podform.Write(id)
+	labels, annotations := podmeta.Write(id)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: namespace, Name: name, UID: types.UID(fmt.Sprintf("uid-%d", s.pods)),

@@ -9,7 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 )
 
@@ -40,14 +40,14 @@ func TestOpenWebsocketSurvivesEverythingElse(t *testing.T) {
 	other := newUpstream(t, "10.99.0.2", "bob")
 	for i := range 5 {
 		name := fmt.Sprintf("bob-%d", i)
-		s.addPod(name, notebook.ID{User: "bob"}, other.addr)
+		s.addPod(name, server.ID{User: "bob"}, other.addr)
 		s.routed("/user/bob/api", true)
 		s.deletePod(name)
 		s.routed("/user/bob/api", false)
 	}
 	echoes(t, conn, "after another user came and went five times")
 
-	s.addPod("demo", notebook.ID{User: "alice", Name: "demo"}, other.addr)
+	s.addPod("demo", server.ID{User: "alice", Name: "demo"}, other.addr)
 	s.eventually("alice's own scope changed", func() bool { return s.raw("GET", "/user/alice/demo/").code == 401 })
 	echoes(t, conn, "after a change of her own route")
 
@@ -61,8 +61,8 @@ func TestOpenWebsocketSurvivesEverythingElse(t *testing.T) {
 // meanwhile (R4).
 func TestR1_XDSServerDiesAndComesBack(t *testing.T) {
 	s := newStack(t)
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
-	s.addPod("jupyter-bob", notebook.ID{User: "bob"}, newUpstream(t, "10.99.0.2", "bob").addr)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
+	s.addPod("jupyter-bob", server.ID{User: "bob"}, newUpstream(t, "10.99.0.2", "bob").addr)
 	s.routed("/user/alice/api", true)
 	s.routed("/user/bob/api", true)
 	alice := s.login("alice")
@@ -134,7 +134,7 @@ func TestK8_ReusedAddressServesNobodyElse(t *testing.T) {
 	key := bytes.Repeat([]byte("k"), 32)
 	first := newUpstream(t, "10.99.0.1", "alice")
 	first.guard(contract.ServerSecret(key, namespace, "jupyter-alice", "n1"))
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, first.addr, spawned("n1"))
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, first.addr, spawned("n1"))
 	s.routed("/user/alice/api", true)
 	alice := s.login("alice")
 	if r := alice.visit("/user/alice/lab"); r.code != 200 { // negative control: her own pod knows the secret

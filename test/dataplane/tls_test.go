@@ -19,7 +19,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 const (
@@ -102,7 +102,7 @@ func (s *stack) shown() string {
 func withAliceOverTLS(t *testing.T) (*stack, *person) {
 	t.Helper()
 	s := newTLSStack(t)
-	s.addPod("jupyter-alice", notebook.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
+	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	alice := s.login("alice")
 	s.eventually("alice's server answers", func() bool { return alice.visit("/user/alice/lab").code == 200 })
 	return s, alice
@@ -155,7 +155,7 @@ func TestCertificateRotation(t *testing.T) {
 	}
 	s.startXDS()
 	s.eventually("Envoy is back at the new xds-server", func() bool { return strings.Contains(s.logs["xds-server"].String(), "does not exist") && s.connected() })
-	s.addPod("demo", notebook.ID{User: "alice", Name: "demo"}, newUpstream(t, "10.99.0.2", "demo").addr)
+	s.addPod("demo", server.ID{User: "alice", Name: "demo"}, newUpstream(t, "10.99.0.2", "demo").addr)
 	s.eventually("Envoy takes routes from it", func() bool { return alice.fetch("GET", "/user/alice/demo/").code == 200 })
 	if s.shown() != second {
 		t.Error("the restart took the certificate away")

@@ -13,7 +13,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 var tokenPattern = regexp.MustCompile(`hub_[A-Za-z0-9_-]{43}`)
@@ -51,7 +51,7 @@ func (s *stack) script(method, path string, headers ...string) reply {
 func TestS12_ScriptsUseTokens(t *testing.T) {
 	s, up, alice := withAlice(t)
 	bobs := newUpstream(t, "10.99.0.2", "bob")
-	s.addPod("jupyter-bob", notebook.ID{User: "bob"}, bobs.addr)
+	s.addPod("jupyter-bob", server.ID{User: "bob"}, bobs.addr)
 	s.routed("/user/bob/api", true)
 	token := alice.token("access:servers!user", "servers!user")
 	header := "Authorization: token " + token

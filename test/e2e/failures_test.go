@@ -21,10 +21,10 @@ import (
 
 	spawnerapp "github.com/perijove/perijove/cmd/spawner/app"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/kube"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/spawn"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 )
 
 // told is how long a person may wait until the page says what is wrong.
@@ -122,7 +122,7 @@ func secretFiles(t *testing.T, dir, name string) mtls.Files {
 func (s *ownSpawner) removeEverything() {
 	zero := int64(0)
 	ctx := context.Background()
-	client, err := kube.Client(os.Getenv("KUBECONFIG"), "perijove-e2e")
+	client, err := run.KubeClient(os.Getenv("KUBECONFIG"), "perijove-e2e")
 	if err != nil {
 		return
 	}

@@ -22,7 +22,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/kube"
+	"github.com/perijove/perijove/pkg/run"
 )
 
 const namespace = "perijove"
@@ -40,7 +40,7 @@ func cluster(t *testing.T) kubernetes.Interface {
 	if path == "" {
 		t.Fatal("KUBECONFIG is not set: run this through `make e2e`")
 	}
-	client, err := kube.Client(path, "perijove-e2e")
+	client, err := run.KubeClient(path, "perijove-e2e")
 	if err != nil {
 		t.Fatal(err)
 	}

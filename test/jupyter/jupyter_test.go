@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 const requirements = "../../deploy/images/notebook/requirements.txt"
@@ -75,7 +75,7 @@ func (o *output) String() string {
 }
 
 // command prepares `jupyter lab` as it runs in a pod, on a free port.
-func command(t *testing.T, id notebook.ID, env ...string) (*exec.Cmd, *output, string) {
+func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *output, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -104,7 +104,7 @@ func command(t *testing.T, id notebook.ID, env ...string) (*exec.Cmd, *output, s
 }
 
 // start runs a server until the test ends and returns its origin once it answers.
-func start(t *testing.T, id notebook.ID, env ...string) string {
+func start(t *testing.T, id server.ID, env ...string) string {
 	t.Helper()
 	cmd, out, origin := command(t, id, append([]string{"PERIJOVE_SERVER_SECRET=" + secret}, env...)...)
 	if err := cmd.Start(); err != nil {
@@ -170,7 +170,7 @@ func gateway(more ...string) map[string]string {
 }
 
 func TestOnlyTheGatewayGetsIn(t *testing.T) {
-	id := notebook.ID{User: "张三@x.org", Name: "my demo"}
+	id := server.ID{User: "张三@x.org", Name: "my demo"}
 	base := start(t, id) + id.Prefix()
 	without := func(key string) map[string]string {
 		h := gateway()
@@ -226,7 +226,7 @@ func TestOnlyTheGatewayGetsIn(t *testing.T) {
 
 // TestHubMenuLeadsToTheHub: where a server has a host of its own, JupyterLab is told the hub's.
 func TestHubMenuLeadsToTheHub(t *testing.T) {
-	id := notebook.ID{User: "alice"}
+	id := server.ID{User: "alice"}
 	base := start(t, id, "PERIJOVE_HUB_ORIGIN=https://hub.test") + id.Prefix()
 	if _, page := ask(t, "GET", base+"lab", gateway()); !strings.Contains(page, `"hubHost": "https://hub.test"`) {
 		t.Errorf("the page's configuration does not name the hub's host")
@@ -236,7 +236,7 @@ func TestHubMenuLeadsToTheHub(t *testing.T) {
 // TestXSRFTokenIsAccepted is the control of "POST without _xsrf": with the right cookie
 // and header the same request passes.
 func TestXSRFTokenIsAccepted(t *testing.T) {
-	id := notebook.ID{User: "alice"}
+	id := server.ID{User: "alice"}
 	base := start(t, id) + id.Prefix()
 	req, err := http.NewRequest("GET", base+"lab", nil)
 	if err != nil {
@@ -277,7 +277,7 @@ func TestRefusesToStartWithoutItsSecret(t *testing.T) {
 		"short":   {"PERIJOVE_SERVER_SECRET=letmein"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			cmd, out, _ := command(t, notebook.ID{User: "alice"}, env...)
+			cmd, out, _ := command(t, server.ID{User: "alice"}, env...)
 			err := cmd.Run()
 			if err == nil || cmd.ProcessState.ExitCode() <= 0 {
 				t.Fatalf("it ended with %v", err)

@@ -113,7 +113,7 @@ func names(t *testing.T) []string {
 // edgePages are what Envoy says by itself, its placeholders filled in.
 func edgePages(t *testing.T) map[string]string {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(repo.Root(t), "pkg/edge/pages/*.html"))
+	files, err := filepath.Glob(filepath.Join(repo.Root(t), "pkg/gateway/listener/pages/*.html"))
 	if err != nil || len(files) == 0 {
 		t.Fatal(files, err)
 	}

@@ -20,15 +20,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/perijove/perijove/pkg/accounts"
-	"github.com/perijove/perijove/pkg/login"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
-	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/pass"
-	"github.com/perijove/perijove/pkg/revocation"
-	"github.com/perijove/perijove/pkg/session"
-	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/login"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/pass"
+	"github.com/perijove/perijove/pkg/auth/revocation"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/provider"
 )
 
@@ -55,8 +55,8 @@ func loginSite(t *testing.T) (base string) {
 	renderer, err := web.New()
 	check(t, err)
 	client, log := fake.NewClientset(), slog.New(slog.NewJSONHandler(io.Discard, nil))
-	keeper := standing.New(standing.Settings{
-		Accounts: accounts.New(client, "perijove", "perijove", time.Now, log), Revoked: revocation.New(client, "perijove", "revocations", time.Now, log),
+	keeper := liveness.New(liveness.Settings{
+		Accounts: account.New(client, "perijove", "perijove", time.Now, log), Revoked: revocation.New(client, "perijove", "revocations", time.Now, log),
 		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: time.Now, Log: log,
 	}, prometheus.NewRegistry())
 	handler = login.New(login.Settings{

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/run/mtls"
 )
 
 // CA signs certificates for one test.

@@ -8,10 +8,10 @@ import (
 
 	"go.yaml.in/yaml/v3"
 
+	"github.com/perijove/perijove/pkg/auth/pass"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/identity"
-	"github.com/perijove/perijove/pkg/pass"
-	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 // Host is what the platform answers to.
@@ -157,7 +157,7 @@ func (r *Rig) Passes(first, n int) ([]string, error) {
 	now, all := time.Now(), make([]string, n)
 	for i := range all {
 		name := User(first + i)
-		token, err := ring.Sign(pass.New(session.New(identity.User{Name: name, DisplayName: name}, "ldap", now, time.Hour), name, now, PassTTL))
+		token, err := ring.Sign(pass.New(session.New(access.User{Name: name, DisplayName: name}, "ldap", now, time.Hour), name, now, PassTTL))
 		if err != nil {
 			return nil, err
 		}

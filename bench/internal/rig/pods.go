@@ -11,8 +11,8 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/notebook/podform"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
 // podNetwork is local to the namespace: the upstream answers on all of its addresses.
@@ -45,7 +45,7 @@ func Pods(namespace string, n int) []*corev1.Pod {
 
 // Pod is the i-th user's running server.
 func Pod(namespace string, i int) *corev1.Pod {
-	labels, annotations := podform.Write(notebook.ID{User: User(i)})
+	labels, annotations := podmeta.Write(server.ID{User: User(i)})
 	if annotations == nil {
 		annotations = map[string]string{}
 	}

@@ -4,8 +4,8 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/perijove/perijove/pkg/notebook"
-	"github.com/perijove/perijove/pkg/notebook/podform"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
 // Every user must have an own address that leads to the upstream, or upstream
@@ -23,11 +23,11 @@ func TestEveryPodIsRoutedToAnOwnAddress(t *testing.T) {
 	if len(seen) != 100_500 {
 		t.Errorf("100,500 pods have %d addresses", len(seen))
 	}
-	server, err := podform.Read(Pod("ns", 7))
+	got, err := podmeta.Read(Pod("ns", 7))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if server.ID != (notebook.ID{User: User(7)}) || server.Addr.String() != PodIP(7)+":8888" || server.Nonce == "" {
-		t.Errorf("pod 7 is read as %+v", server)
+	if got.ID != (server.ID{User: User(7)}) || got.Addr.String() != PodIP(7)+":8888" || got.Nonce == "" {
+		t.Errorf("pod 7 is read as %+v", got)
 	}
 }

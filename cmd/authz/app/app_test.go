@@ -28,9 +28,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/login/ldaplogin"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/test/slapd"
 )
 

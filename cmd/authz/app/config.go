@@ -6,14 +6,13 @@ import (
 	"net"
 	"time"
 
-	"github.com/perijove/perijove/pkg/config"
-	"github.com/perijove/perijove/pkg/login/ldaplogin"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/serve"
-	"github.com/perijove/perijove/pkg/service"
-	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 // Config is the whole configuration of authz.
@@ -35,7 +34,7 @@ type Config struct {
 	TLS mtls.Files `yaml:"tls"`
 	// SessionKeyFiles each hold a secret of at least 32 random bytes; patterns such as
 	// /keys/session*.key stand for all files that match. One seals sessions, all open them
-	// (pkg/keyring says which). The files may change while the service runs.
+	// (pkg/auth/keyring says which). The files may change while the service runs.
 	SessionKeyFiles []string `yaml:"sessionKeyFiles"`
 	// PassKeyFiles each hold a P-256 private key in PEM, named and used likewise.
 	PassKeyFiles []string `yaml:"passKeyFiles"`
@@ -150,10 +149,10 @@ func (c Config) site() (origin.Site, error) {
 	return site.WithUserDomain(c.UserDomain)
 }
 
-func (c Config) needsTLS() bool { return !serve.IsUnix(c.Listen.GRPC) || !serve.IsUnix(c.Listen.HTTP) }
+func (c Config) needsTLS() bool { return !run.IsUnix(c.Listen.GRPC) || !run.IsUnix(c.Listen.HTTP) }
 
 func listen(f *config.Faults, key, addr string, unixToo bool) {
-	if unixToo && serve.IsUnix(addr) {
+	if unixToo && run.IsUnix(addr) {
 		f.Check(len(addr) > len("unix:/"), key, "must be unix:/path")
 		return
 	}
@@ -162,7 +161,7 @@ func listen(f *config.Faults, key, addr string, unixToo bool) {
 	}
 }
 
-// Main runs the service; see service.Main for the exit code.
+// Main runs the service; see run.Main for the exit code.
 func Main(ctx context.Context, args []string, stderr io.Writer) int {
-	return service.Main(ctx, "authz", args, stderr, Defaults(), Run)
+	return run.Main(ctx, "authz", args, stderr, Defaults(), Run)
 }

@@ -16,8 +16,8 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
-	"github.com/perijove/perijove/pkg/login/ldaplogin"
-	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/run/mtls"
 )
 
 // unreachable is a Kubernetes API that nobody reaches.

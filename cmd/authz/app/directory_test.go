@@ -9,9 +9,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/perijove/perijove/pkg/accounts"
-	"github.com/perijove/perijove/pkg/session"
-	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/test/slapd"
 )
 
@@ -33,7 +33,7 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := session.New(user, methodLDAP, time.Now(), time.Hour)
-		if err := people.standing.LoggedIn(ctx, standing.Login{User: user, Link: accounts.Link{Issuer: accounts.LDAP, Subject: user.Name},
+		if err := people.standing.LoggedIn(ctx, liveness.Login{User: user, Link: account.Link{Issuer: account.LDAP, Subject: user.Name},
 			Session: recorded(s)}); err != nil {
 			t.Fatal(err)
 		}
@@ -75,6 +75,6 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 	}
 }
 
-func recorded(s session.Session) accounts.Session {
-	return accounts.Session{ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since}
+func recorded(s session.Session) account.Session {
+	return account.Session{ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since}
 }

@@ -9,10 +9,10 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
-	"github.com/perijove/perijove/pkg/config"
-	"github.com/perijove/perijove/pkg/keyring"
-	"github.com/perijove/perijove/pkg/pass"
-	"github.com/perijove/perijove/pkg/session"
+	"github.com/perijove/perijove/pkg/auth/keyring"
+	"github.com/perijove/perijove/pkg/auth/pass"
+	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/run/config"
 )
 
 // keysEvery is how often the key files are looked at; the kubelet needs longer to bring

@@ -5,21 +5,21 @@ import (
 	"net"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/serve"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/run/mtls"
 )
 
 // listenFor opens addr. A Unix socket is guarded by its file's mode; on TCP only the
 // gateway's certificate gets in: who reaches these ports directly could ask as anyone.
 func listenFor(cfg Config, addr string) (net.Listener, *tls.Config, error) {
 	var conf *tls.Config
-	if !serve.IsUnix(addr) {
+	if !run.IsUnix(addr) {
 		var err error
 		if conf, err = mtls.Server(cfg.TLS, []string{contract.NameGateway}); err != nil {
 			return nil, nil, err
 		}
 	}
-	l, err := serve.Listen(addr)
+	l, err := run.Listen(addr)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -9,13 +9,13 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/perijove/perijove/pkg/accounts"
-	"github.com/perijove/perijove/pkg/login"
-	"github.com/perijove/perijove/pkg/login/ldaplogin"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
-	"github.com/perijove/perijove/pkg/revocation"
-	"github.com/perijove/perijove/pkg/standing"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/login"
+	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/revocation"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 )
 
 // Names of ways to log in, as they are kept in sessions and accounts.
@@ -26,9 +26,9 @@ const (
 
 // people is what this replica knows of everybody.
 type people struct {
-	accounts *accounts.Store
+	accounts *account.Store
 	revoked  *revocation.Store
-	standing *standing.Keeper
+	standing *liveness.Keeper
 }
 
 func newPeople(cfg Config, client kubernetes.Interface, directory *ldaplogin.Login, providers []*oidclogin.Provider, reg prometheus.Registerer, log *slog.Logger) people {
@@ -38,17 +38,17 @@ func newPeople(cfg Config, client kubernetes.Interface, directory *ldaplogin.Log
 		namespace = k.Namespace
 	}
 	p := people{
-		accounts: accounts.New(client, namespace, k.Release, time.Now, log),
+		accounts: account.New(client, namespace, k.Release, time.Now, log),
 		revoked:  revocation.New(client, k.Namespace, k.RevocationSecret, time.Now, log),
 	}
-	recheck := map[string]standing.Recheck{}
+	recheck := map[string]liveness.Rechecker{}
 	if directory != nil {
 		recheck[methodLDAP] = recheckIn(directory)
 	}
 	if len(providers) > 0 {
 		recheck[methodOIDC] = recheckAt(providers)
 	}
-	p.standing = standing.New(standing.Settings{
+	p.standing = liveness.New(liveness.Settings{
 		Accounts: p.accounts, Revoked: p.revoked, Idle: cfg.SessionIdle, Lifetime: cfg.SessionLifetime,
 		Recheck: recheck, Every: cfg.Recheck, Strict: cfg.RevocationMode == strict, Now: time.Now, Log: log,
 	}, reg)
@@ -107,16 +107,16 @@ func checker(directory *ldaplogin.Login) login.Checker {
 
 // recheckIn looks a person up in the directory again, by the canonical name that the
 // account is linked to.
-func recheckIn(directory *ldaplogin.Login) standing.Recheck {
-	return func(ctx context.Context, a accounts.Account, since time.Time) (standing.Answer, error) {
+func recheckIn(directory *ldaplogin.Login) liveness.Rechecker {
+	return func(ctx context.Context, a account.Account, since time.Time) (liveness.Answer, error) {
 		name := a.Name
 		for _, link := range a.Links {
-			if link.Issuer == accounts.LDAP {
+			if link.Issuer == account.LDAP {
 				name = link.Subject
 			}
 		}
 		user, err := directory.Recheck(ctx, name, since)
-		return standing.Answer{User: user}, err
+		return liveness.Answer{User: user}, err
 	}
 }
 

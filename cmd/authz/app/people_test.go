@@ -14,11 +14,11 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/identity"
-	"github.com/perijove/perijove/pkg/session"
-	"github.com/perijove/perijove/pkg/standing"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/locking"
 	"github.com/perijove/perijove/test/slapd"
 )
@@ -130,7 +130,7 @@ func TestNewKeysReachTheService(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sealed, err := ring.Seal(session.New(identity.User{Name: "alice"}, "ldap", time.Now(), time.Hour))
+	sealed, err := ring.Seal(session.New(access.User{Name: "alice"}, "ldap", time.Now(), time.Hour))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -166,7 +166,7 @@ func follow(t *testing.T, p people) context.Context {
 
 // overAfterUse has somebody active and asked about, and reports whether s is over then.
 func overAfterUse(ctx context.Context, p people, s session.Session) bool {
-	p.standing.Seen(standing.Use{User: s.User.Name, Session: recorded(s), Active: true})
-	p.standing.Ask(ctx)
-	return p.standing.Over(s.ID, s.User.Name, s.Since)
+	p.standing.Seen(liveness.Use{User: s.User.Name, Session: recorded(s), Active: true})
+	p.standing.RecheckActive(ctx)
+	return p.standing.Ended(s.ID, s.User.Name, s.Since)
 }

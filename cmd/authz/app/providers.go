@@ -6,11 +6,11 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/perijove/perijove/pkg/accounts"
-	"github.com/perijove/perijove/pkg/identity"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
-	"github.com/perijove/perijove/pkg/session"
-	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 // hasLDAP reports whether there is a directory. Without providers there must be one, so
@@ -31,9 +31,9 @@ func (c Config) providers(boxes *session.Ring) []*oidclogin.Provider {
 
 // recheckAt asks the provider that an account belongs to about its person again. Where
 // there is nothing to ask with, what is known holds until the session's lifetime ends.
-func recheckAt(providers []*oidclogin.Provider) standing.Recheck {
-	return func(ctx context.Context, a accounts.Account, _ time.Time) (standing.Answer, error) {
-		known := standing.Answer{User: identity.User{Name: a.Name, DisplayName: a.DisplayName, Groups: a.Groups, Admin: a.Admin}}
+func recheckAt(providers []*oidclogin.Provider) liveness.Rechecker {
+	return func(ctx context.Context, a account.Account, _ time.Time) (liveness.Answer, error) {
+		known := liveness.Answer{User: access.User{Name: a.Name, DisplayName: a.DisplayName, Groups: a.Groups, Admin: a.Admin}}
 		for _, provider := range providers {
 			for _, link := range a.Links {
 				if link.Issuer != provider.Issuer() {
@@ -44,10 +44,10 @@ func recheckAt(providers []*oidclogin.Provider) standing.Recheck {
 					return known, nil
 				}
 				user.Name = a.Name // the provider may call them something else today
-				return standing.Answer{User: user, Refresh: refresh}, err
+				return liveness.Answer{User: user, Refresh: refresh}, err
 			}
 		}
 		// Whoever vouched for this person is no longer asked to let anybody in.
-		return standing.Answer{}, identity.ErrNotAllowed
+		return liveness.Answer{}, access.ErrNotAllowed
 	}
 }

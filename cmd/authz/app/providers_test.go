@@ -10,10 +10,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perijove/perijove/pkg/accounts"
-	"github.com/perijove/perijove/pkg/identity"
-	"github.com/perijove/perijove/pkg/login/ldaplogin"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/hostileop"
 )
 
@@ -38,8 +38,8 @@ func TestO15_RecheckAtTheProvider(t *testing.T) {
 	}
 	providers := cfg.providers(boxes)
 	recheck := recheckAt(providers)
-	account := accounts.Account{
-		Name: "alice-of-old", Groups: []string{"known"}, Links: []accounts.Link{{Issuer: op.Issuer(), Subject: "subject-of-alice"}}, Refresh: loginFor(t, providers[0], op).Refresh,
+	account := account.Account{
+		Name: "alice-of-old", Groups: []string{"known"}, Links: []account.Link{{Issuer: op.Issuer(), Subject: "subject-of-alice"}}, Refresh: loginFor(t, providers[0], op).Refresh,
 	}
 	answer, err := recheck(t.Context(), account, time.Time{})
 	if err != nil || answer.User.Name != "alice-of-old" || answer.User.Admin || answer.Refresh == "" || answer.Refresh == account.Refresh {
@@ -52,12 +52,12 @@ func TestO15_RecheckAtTheProvider(t *testing.T) {
 	}
 	account.Refresh = answer.Refresh
 	op.Lie(hostileop.Switches{Instead: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusBadGateway) }})
-	if answer, err = recheck(t.Context(), account, time.Time{}); !errors.Is(err, identity.ErrUnavailable) || answer.Refresh != account.Refresh {
+	if answer, err = recheck(t.Context(), account, time.Time{}); !errors.Is(err, access.ErrUnavailable) || answer.Refresh != account.Refresh {
 		t.Errorf("down: %+v %v", answer, err)
 	}
 	op.Lie(hostileop.Switches{})
 	op.Revoke()
-	if answer, err = recheck(t.Context(), account, time.Time{}); !errors.Is(err, identity.ErrNotAllowed) {
+	if answer, err = recheck(t.Context(), account, time.Time{}); !errors.Is(err, access.ErrNotAllowed) {
 		t.Errorf("revoked: %+v %v", answer, err)
 	}
 	account.Refresh = ""
@@ -65,7 +65,7 @@ func TestO15_RecheckAtTheProvider(t *testing.T) {
 		t.Errorf("nothing to ask with: %+v %v", answer, err)
 	}
 	account.Links[0].Issuer = "https://gone.test"
-	if _, err = recheck(t.Context(), account, time.Time{}); !errors.Is(err, identity.ErrNotAllowed) {
+	if _, err = recheck(t.Context(), account, time.Time{}); !errors.Is(err, access.ErrNotAllowed) {
 		t.Errorf("a provider that is no longer asked: %v", err)
 	}
 }

@@ -9,10 +9,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/perijove/perijove/pkg/accounts"
-	"github.com/perijove/perijove/pkg/login/oidclogin"
-	"github.com/perijove/perijove/pkg/session"
-	"github.com/perijove/perijove/pkg/standing"
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/test/provider"
 )
 
@@ -51,8 +51,8 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 			t.Fatal(err)
 		}
 		s := session.New(l.User, methodOIDC, time.Now(), time.Hour)
-		if err := people.standing.LoggedIn(ctx, standing.Login{
-			User: l.User, Link: accounts.Link{Issuer: l.Issuer, Subject: l.Subject}, Refresh: l.Refresh, Session: recorded(s),
+		if err := people.standing.LoggedIn(ctx, liveness.Login{
+			User: l.User, Link: account.Link{Issuer: l.Issuer, Subject: l.Subject}, Refresh: l.Refresh, Session: recorded(s),
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -14,14 +14,13 @@ import (
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/perijove/perijove/pkg/extauthz"
-	"github.com/perijove/perijove/pkg/kube"
-	"github.com/perijove/perijove/pkg/login"
-	"github.com/perijove/perijove/pkg/pass"
-	"github.com/perijove/perijove/pkg/selfservice"
-	"github.com/perijove/perijove/pkg/serve"
-	"github.com/perijove/perijove/pkg/telemetry"
-	"github.com/perijove/perijove/pkg/tokens"
+	"github.com/perijove/perijove/pkg/auth/accountpages"
+	"github.com/perijove/perijove/pkg/auth/check"
+	"github.com/perijove/perijove/pkg/auth/login"
+	"github.com/perijove/perijove/pkg/auth/pass"
+	"github.com/perijove/perijove/pkg/auth/tokens"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web"
 )
 
@@ -34,7 +33,7 @@ const passCache = 10_000
 
 // Run serves until ctx is done.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	client, err := kube.Client(cfg.Kubernetes.Kubeconfig, "perijove-authz")
+	client, err := run.KubeClient(cfg.Kubernetes.Kubeconfig, "perijove-authz")
 	if err != nil {
 		return err
 	}
@@ -63,7 +62,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	ready := telemetry.NewHealth(checkRevocations, checkAccounts, "listening")
 	directory, providers := cfg.directory(), cfg.providers(sessions)
 	everybody := newPeople(cfg, client, directory, providers, reg, log)
-	checks := extauthz.NewServer(&extauthz.Decider{
+	checks := check.NewServer(&check.Decider{
 		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, passCache), Standing: everybody.standing, API: tokens.NewRules(),
 		Site: site, PassTTL: cfg.PassTTL,
 	}, renderer, time.Now, log, reg)
@@ -71,15 +70,15 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		Check: checker(directory), Method: methodLDAP, Providers: providers, Standing: everybody.standing, Revoked: everybody.standing, Site: site,
 		Sessions: sessions, Passes: passes, Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Secure: site.Secure(), Now: time.Now, Log: log,
 	}, renderer, reg).Handler()
-	(&selfservice.Pages{Keeper: everybody.standing, Web: renderer, Now: time.Now, Log: log}).Register(pages)
+	(&accountpages.Pages{Keeper: everybody.standing, Web: renderer, Now: time.Now, Log: log}).Register(pages)
 
 	g, ctx := errgroup.WithContext(ctx)
-	private, err := serve.Listen(cfg.PrivateListen)
+	private, err := run.Listen(cfg.PrivateListen)
 	if err != nil {
 		return fmt.Errorf("private port: %w", err)
 	}
 	g.Go(func() error {
-		return serve.HTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg), log)
+		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg), log)
 	})
 	everybody.run(ctx, g, ready)
 	followKeys(ctx, g, cfg, sessions, passes, log)
@@ -97,7 +96,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 			return fmt.Errorf("login pages: %w", err)
 		}
 		handler := telemetry.HTTP(log, reg, "authz", pages)
-		g.Go(func() error { return serve.HTTP(ctx, "login", l, conf, handler, log) })
+		g.Go(func() error { return run.ServeHTTP(ctx, "login", l, conf, handler, log) })
 		ready.Set("listening", nil)
 		return nil
 	})
@@ -105,7 +104,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 }
 
 // serveChecks answers ext_authz and gRPC health checks.
-func serveChecks(ctx context.Context, g *errgroup.Group, cfg Config, checks *extauthz.Server, log *slog.Logger) error {
+func serveChecks(ctx context.Context, g *errgroup.Group, cfg Config, checks *check.Server, log *slog.Logger) error {
 	l, conf, err := listenFor(cfg, cfg.Listen.GRPC)
 	if err != nil {
 		return fmt.Errorf("ext_authz: %w", err)
@@ -118,6 +117,6 @@ func serveChecks(ctx context.Context, g *errgroup.Group, cfg Config, checks *ext
 	authv3.RegisterAuthorizationServer(srv, checks)
 	healthv1.RegisterHealthServer(srv, status)
 	context.AfterFunc(ctx, status.Shutdown)
-	g.Go(func() error { return serve.GRPC(ctx, "ext_authz", l, srv, serve.Grace, log) })
+	g.Go(func() error { return run.ServeGRPC(ctx, "ext_authz", l, srv, run.Grace, log) })
 	return nil
 }

@@ -5,10 +5,10 @@ import (
 	"net"
 	"time"
 
-	"github.com/perijove/perijove/pkg/config"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 // Config is the spawner's configuration file.

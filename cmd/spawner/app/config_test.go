@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/perijove/perijove/pkg/config"
+	"github.com/perijove/perijove/pkg/run/config"
 )
 
 // start runs Main on a configuration that must not get far and returns what it says.

@@ -4,10 +4,10 @@ import (
 	"context"
 	"io"
 
-	"github.com/perijove/perijove/pkg/service"
+	"github.com/perijove/perijove/pkg/run"
 )
 
-// Main runs the service; see service.Main for the exit code.
+// Main runs the service; see run.Main for the exit code.
 func Main(ctx context.Context, args []string, stderr io.Writer) int {
-	return service.Main(ctx, "spawner", args, stderr, Defaults(), Run)
+	return run.Main(ctx, "spawner", args, stderr, Defaults(), Run)
 }

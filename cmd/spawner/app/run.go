@@ -9,23 +9,22 @@ import (
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/perijove/perijove/pkg/config"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/routestatus"
 	"github.com/perijove/perijove/pkg/hub"
-	"github.com/perijove/perijove/pkg/kube"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/routestatus"
-	"github.com/perijove/perijove/pkg/serve"
-	"github.com/perijove/perijove/pkg/spawn"
-	"github.com/perijove/perijove/pkg/spawn/kubecluster"
-	"github.com/perijove/perijove/pkg/telemetry"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/kube"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web"
 )
 
 // Run starts the spawner and returns when ctx is done and everything has stopped, or at
 // the first part that fails.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	client, err := kube.Client(cfg.Kubeconfig, "perijove-spawner")
+	client, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner")
 	if err != nil {
 		return err
 	}
@@ -57,19 +56,19 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	reg := telemetry.NewRegistry()
 	const watching = "cluster"
 	health := telemetry.NewHealth(watching)
-	cluster, err := kubecluster.New(client, kubecluster.Config{
-		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.ToHub()},
+	cluster, err := kube.New(client, kube.Config{
+		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL()},
 		Profile: cfg.Profile, MasterKey: master,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,
 	}, reg, log)
 	if err != nil {
 		return err
 	}
-	private, err := serve.Listen(cfg.PrivateListen)
+	private, err := run.Listen(cfg.PrivateListen)
 	if err != nil {
 		return err
 	}
-	public, err := serve.Listen(cfg.Listen)
+	public, err := run.Listen(cfg.Listen)
 	if err != nil {
 		_ = private.Close()
 		return err
@@ -91,7 +90,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		})
 	})
 	group.Go(func() error {
-		return serve.HTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg), log)
+		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg), log)
 	})
 	group.Go(func() error {
 		// Nothing is answered from an empty cache: every server would seem stopped.
@@ -100,7 +99,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		case <-ctx.Done():
 			return public.Close()
 		}
-		return serve.HTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler.Handler()), log)
+		return run.ServeHTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler.Handler()), log)
 	})
 	return group.Wait()
 }

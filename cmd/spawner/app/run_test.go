@@ -19,8 +19,8 @@ import (
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/test/pki"
 )
 
@@ -63,7 +63,7 @@ func status(t *testing.T, client *http.Client, url string, headers ...string) in
 }
 
 // TestService runs the spawner as a service: its ports, certificates, readiness and end.
-// What it answers is tested in pkg/hub, what it creates in pkg/spawn.
+// What it answers is tested in pkg/hub, what it creates in pkg/hub/spawn.
 func TestService(t *testing.T) {
 	ca := pki.New(t)
 	key := filepath.Join(t.TempDir(), "key")

@@ -8,12 +8,11 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/perijove/perijove/pkg/config"
-	"github.com/perijove/perijove/pkg/edge"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/origin"
-	"github.com/perijove/perijove/pkg/serve"
-	"github.com/perijove/perijove/pkg/service"
+	"github.com/perijove/perijove/pkg/gateway/listener"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 // Config is the whole configuration of the xds-server.
@@ -129,10 +128,10 @@ func (c Config) Validate() error {
 	f.Required(map[string]string{
 		"listen.xds": c.Listen.XDS, "listen.private": c.Listen.Private, "serverKeyFile": c.ServerKeyFile,
 	})
-	if !serve.IsUnix(c.Listen.XDS) || c.Listen.Status != "" {
+	if !run.IsUnix(c.Listen.XDS) || c.Listen.Status != "" {
 		c.TLS.Validate("tls", &f)
 	}
-	if !serve.IsUnix(c.Listen.XDS) {
+	if !run.IsUnix(c.Listen.XDS) {
 		f.Check(len(c.Clients.XDS) > 0, "clients.xds", "is required when listen.xds is a TCP address")
 	}
 	if c.Listen.Status != "" {
@@ -146,7 +145,7 @@ func (c Config) Validate() error {
 	for key, address := range map[string]string{
 		"upstreams.authz": c.Upstreams.Authz, "upstreams.hub": c.Upstreams.Hub, "upstreams.login": c.Upstreams.Login,
 	} {
-		if err := edge.CheckUpstream(address); err != nil {
+		if err := listener.CheckUpstream(address); err != nil {
 			f.Addf(key, "%v", err)
 		}
 	}
@@ -172,7 +171,7 @@ func (c Config) checkUserDomain() error {
 	return err
 }
 
-// Main runs the service; see service.Main for the exit code.
+// Main runs the service; see run.Main for the exit code.
 func Main(ctx context.Context, args []string, stderr io.Writer) int {
-	return service.Main(ctx, "xds-server", args, stderr, Defaults(), Run)
+	return run.Main(ctx, "xds-server", args, stderr, Defaults(), Run)
 }

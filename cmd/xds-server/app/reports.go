@@ -12,9 +12,9 @@ import (
 	"k8s.io/client-go/tools/record"
 	"k8s.io/client-go/util/flowcontrol"
 
-	"github.com/perijove/perijove/pkg/edgecert"
-	"github.com/perijove/perijove/pkg/publish"
-	"github.com/perijove/perijove/pkg/xdsserve"
+	"github.com/perijove/perijove/pkg/gateway/ads"
+	"github.com/perijove/perijove/pkg/gateway/certificate"
+	"github.com/perijove/perijove/pkg/gateway/publish"
 )
 
 // reports tells people what could not be published: a log line, a metric and, for a
@@ -50,7 +50,7 @@ func newReports(client kubernetes.Interface, log *slog.Logger, reg prometheus.Re
 
 func (r *reports) close() { r.broadcaster.Shutdown() }
 
-func (r *reports) nack(n xdsserve.Nack) {
+func (r *reports) nack(n ads.Nack) {
 	r.nacks.WithLabelValues(n.TypeURL).Inc()
 	if !r.nackLines.TryAccept() {
 		return
@@ -71,7 +71,7 @@ func (r *reports) skipped(namespace, pod, uid, reason string) {
 }
 
 // certificate returns a reporter on the Secret of the public certificate.
-func (r *reports) certificate(namespace, name string, reg prometheus.Registerer) edgecert.Reporter {
+func (r *reports) certificate(namespace, name string, reg prometheus.Registerer) certificate.Reporter {
 	faults := prometheus.NewCounter(prometheus.CounterOpts{
 		Name: "perijove_edge_certificate_faults_total", Help: "Times that the Secret of the public certificate was not as it should be.",
 	})
@@ -85,7 +85,7 @@ func (r *reports) certificate(namespace, name string, reg prometheus.Registerer)
 	}
 }
 
-func certificateGauge(reg prometheus.Registerer, keeper *edgecert.Keeper) {
+func certificateGauge(reg prometheus.Registerer, keeper *certificate.Keeper) {
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "perijove_edge_certificate_not_after_seconds", Help: "When the public certificate ends, as Unix time; 0: there is none.",
 	}, func() float64 {
@@ -97,7 +97,7 @@ func certificateGauge(reg prometheus.Registerer, keeper *edgecert.Keeper) {
 	}))
 }
 
-func (r *reports) gauges(reg prometheus.Registerer, store *xdsserve.Store, pub *publish.Publisher) {
+func (r *reports) gauges(reg prometheus.Registerer, store *ads.Store, pub *publish.Publisher) {
 	gauge := func(name, help string, value func() float64) {
 		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
 	}

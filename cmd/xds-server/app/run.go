@@ -11,21 +11,20 @@ import (
 	"google.golang.org/grpc"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/perijove/perijove/pkg/config"
-	"github.com/perijove/perijove/pkg/kube"
-	"github.com/perijove/perijove/pkg/mtls"
-	"github.com/perijove/perijove/pkg/podwatch"
-	"github.com/perijove/perijove/pkg/publish"
-	"github.com/perijove/perijove/pkg/routes"
-	"github.com/perijove/perijove/pkg/routestatus"
-	"github.com/perijove/perijove/pkg/serve"
-	"github.com/perijove/perijove/pkg/telemetry"
-	"github.com/perijove/perijove/pkg/xdsserve"
+	"github.com/perijove/perijove/pkg/gateway/ads"
+	"github.com/perijove/perijove/pkg/gateway/podwatch"
+	"github.com/perijove/perijove/pkg/gateway/publish"
+	"github.com/perijove/perijove/pkg/gateway/routestatus"
+	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 )
 
 // Run serves until ctx is done.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	client, err := kube.Client(cfg.Kubernetes.Kubeconfig, "perijove-xds-server")
+	client, err := run.KubeClient(cfg.Kubernetes.Kubeconfig, "perijove-xds-server")
 	if err != nil {
 		return err
 	}
@@ -49,8 +48,8 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	reports := newReports(client, log, reg)
 	defer reports.close()
 
-	store := xdsserve.NewStore(reports.nack, servedTypes()...)
-	pub := publish.New(routes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses}, store, reports.skipped)
+	store := ads.NewStore(reports.nack, servedTypes()...)
+	pub := publish.New(scopes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses}, store, reports.skipped)
 	reports.gauges(reg, store, pub)
 	if err := publishEdge(store, edgeSettings(cfg, site)); err != nil {
 		return err
@@ -82,28 +81,28 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 }
 
 func servePrivate(ctx context.Context, g *errgroup.Group, cfg Config, health *telemetry.Health, reg registry, log *slog.Logger) error {
-	l, err := serve.Listen(cfg.Listen.Private)
+	l, err := run.Listen(cfg.Listen.Private)
 	if err != nil {
 		return fmt.Errorf("private port: %w", err)
 	}
 	g.Go(func() error {
-		return serve.HTTP(ctx, "private", l, nil, telemetry.PrivateHandler(health, reg), log)
+		return run.ServeHTTP(ctx, "private", l, nil, telemetry.PrivateHandler(health, reg), log)
 	})
 	return nil
 }
 
-func serveXDS(ctx context.Context, g *errgroup.Group, cfg Config, store *xdsserve.Store, log *slog.Logger) error {
+func serveXDS(ctx context.Context, g *errgroup.Group, cfg Config, store *ads.Store, log *slog.Logger) error {
 	creds, err := xdsCredentials(cfg)
 	if err != nil {
 		return err
 	}
-	l, err := serve.Listen(cfg.Listen.XDS)
+	l, err := run.Listen(cfg.Listen.XDS)
 	if err != nil {
 		return fmt.Errorf("xDS port: %w", err)
 	}
-	srv := grpc.NewServer(append(creds, grpc.MaxRecvMsgSize(xdsserve.MaxRequestBytes), keepAlive())...)
-	discoveryv3.RegisterAggregatedDiscoveryServiceServer(srv, xdsserve.NewServer(store))
-	g.Go(func() error { return serve.GRPC(ctx, "xds", l, srv, 0, log) })
+	srv := grpc.NewServer(append(creds, grpc.MaxRecvMsgSize(ads.MaxRequestBytes), keepAlive())...)
+	discoveryv3.RegisterAggregatedDiscoveryServiceServer(srv, ads.NewServer(store))
+	g.Go(func() error { return run.ServeGRPC(ctx, "xds", l, srv, 0, log) })
 	return nil
 }
 
@@ -115,10 +114,10 @@ func serveStatus(ctx context.Context, g *errgroup.Group, cfg Config, handler htt
 	if err != nil {
 		return fmt.Errorf("status port: %w", err)
 	}
-	l, err := serve.Listen(cfg.Listen.Status)
+	l, err := run.Listen(cfg.Listen.Status)
 	if err != nil {
 		return fmt.Errorf("status port: %w", err)
 	}
-	g.Go(func() error { return serve.HTTP(ctx, "status", l, conf, handler, log) })
+	g.Go(func() error { return run.ServeHTTP(ctx, "status", l, conf, handler, log) })
 	return nil
 }

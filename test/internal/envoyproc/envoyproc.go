@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perijove/perijove/pkg/mtls"
+	"github.com/perijove/perijove/pkg/run/mtls"
 	bootfile "github.com/perijove/perijove/test/bootstrap"
 	"github.com/perijove/perijove/test/internal/repo"
 )

@@ -1,0 +1,200 @@
+package account
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
+)
+
+// ErrTaken: the user name that a login wants belongs to another login.
+var ErrTaken = errors.New("the user name belongs to another login")
+
+// Store is one replica's view of all accounts. Make it with New and keep Run running.
+type Store struct {
+	client    kubernetes.Interface
+	namespace string
+	release   string
+	now       func() time.Time
+	log       *slog.Logger
+
+	view   *view
+	synced chan struct{} // closed after the first complete list
+	once   sync.Once
+}
+
+// New returns a Store for the account Secrets of one release in namespace. now is the
+// clock.
+func New(client kubernetes.Interface, namespace, release string, now func() time.Time, log *slog.Logger) *Store {
+	return &Store{
+		client: client, namespace: namespace, release: release, now: now, log: log,
+		view: newView(), synced: make(chan struct{}),
+	}
+}
+
+// Synced is closed once all accounts were read. Before that an ended session or a
+// disabled person could be let in.
+func (s *Store) Synced() <-chan struct{} { return s.synced }
+
+// Len is how many accounts are known.
+func (s *Store) Len() int { return s.view.len() }
+
+// Get returns the account of a user name from memory, without its sealed parts.
+func (s *Store) Get(name string) (Account, bool) { return s.view.byName(name) }
+
+// ByLink returns the account that a login belongs to, from memory.
+func (s *Store) ByLink(l Link) (Account, bool) { return s.view.byLink(l) }
+
+// ByProviderSession returns the account with a session that began in the session sid of
+// an OIDC provider, from memory.
+func (s *Store) ByProviderSession(provider, sid string) (Account, bool) {
+	return s.view.byProviderSession(provider, sid)
+}
+
+// ByToken returns the account and the token with this hash, from memory. The token may
+// have expired.
+func (s *Store) ByToken(hash string) (Account, Token, bool) { return s.view.byToken(hash) }
+
+// Load reads one account from Kubernetes, with its sealed parts. false: there is none.
+func (s *Store) Load(ctx context.Context, name string) (Account, bool, error) {
+	secret, err := s.client.CoreV1().Secrets(s.namespace).Get(ctx, s.secretName(name), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return Account{}, false, nil
+	}
+	if err != nil {
+		return Account{}, false, fmt.Errorf("read account of %q: %w", name, err)
+	}
+	v, err := s.decode(secret)
+	if err != nil {
+		return Account{}, false, err
+	}
+	s.view.set(secret.UID, v)
+	return v.Account, true, nil
+}
+
+// Update changes one account, or makes it. change gets the newest state, with its sealed
+// parts, and may be called several times; when it returns an error, nothing is written
+// and Update returns that error. Readers of this replica see the change at once. A
+// change that changes nothing is not written.
+func (s *Store) Update(ctx context.Context, name string, change func(*Account) error) error {
+	if err := server.ValidUser(name); err != nil {
+		return fmt.Errorf("account: %w", err)
+	}
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { return s.update(ctx, name, change) })
+	if err != nil {
+		return fmt.Errorf("write account of %q: %w", name, err)
+	}
+	return nil
+}
+
+func (s *Store) update(ctx context.Context, name string, change func(*Account) error) error {
+	secrets := s.client.CoreV1().Secrets(s.namespace)
+	secret, err := secrets.Get(ctx, s.secretName(name), metav1.GetOptions{})
+	missing := apierrors.IsNotFound(err)
+	if err != nil && !missing {
+		return err
+	}
+	v := stored{Account: Account{Name: name}}
+	if missing {
+		secret = s.newSecret(name)
+	} else if v, err = s.decode(secret); err != nil {
+		return err
+	}
+	if err := change(&v.Account); err != nil {
+		return err
+	}
+	v.Name, v.Version = name, v.Version+1
+	before := secret.Data[dataKey]
+	if err := s.encode(v, secret); err != nil {
+		return err
+	}
+	if same(before, v) {
+		return nil
+	}
+	if missing {
+		secret, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
+		if apierrors.IsAlreadyExists(err) { // another replica was faster: a conflict like any other
+			return apierrors.NewConflict(corev1.Resource("secrets"), s.secretName(name), err)
+		}
+	} else {
+		secret, err = secrets.Update(ctx, secret, metav1.UpdateOptions{})
+	}
+	if err != nil {
+		return err
+	}
+	s.view.set(secret.UID, v)
+	return nil
+}
+
+// Claim returns the user name that belongs to the login link. The first login takes the
+// name it wants; afterwards the login keeps that name, whatever it wants, and nobody else
+// gets it: ErrTaken (O9). Two first logins at once for one name: one gets it.
+//
+// One login that wants two names on two replicas within the same second may get both;
+// from the next login on it is led to the older one.
+func (s *Store) Claim(ctx context.Context, link Link, wanted string) (string, error) {
+	if link.Issuer == "" || link.Subject == "" {
+		return "", errors.New("claim user name: a login needs an issuer and a subject")
+	}
+	if name, ok, err := s.linked(ctx, link); err != nil || ok {
+		return name, err
+	}
+	err := s.Update(ctx, wanted, func(a *Account) error {
+		if len(a.Links) > 0 && !a.LinkedTo(link) {
+			return ErrTaken
+		}
+		if !a.LinkedTo(link) {
+			// What was recorded before the name was anybody's is not this person's.
+			a.Links, a.Sessions, a.Tokens, a.Refresh = []Link{link}, nil, nil, ""
+		}
+		return nil
+	})
+	if err != nil {
+		return "", err
+	}
+	return wanted, nil
+}
+
+// linked finds the name that a login has already: in memory, else in Kubernetes, since
+// another replica may have given it a moment ago.
+func (s *Store) linked(ctx context.Context, link Link) (string, bool, error) {
+	if a, ok := s.ByLink(link); ok {
+		return a.Name, true, nil
+	}
+	list, err := s.client.CoreV1().Secrets(s.namespace).List(ctx, metav1.ListOptions{
+		LabelSelector: s.selector() + "," + contract.LabelAccountLink + link.key(),
+	})
+	if err != nil {
+		return "", false, fmt.Errorf("look for the account of a login: %w", err)
+	}
+	slices.SortFunc(list.Items, func(a, b corev1.Secret) int {
+		if c := a.CreationTimestamp.Compare(b.CreationTimestamp.Time); c != 0 {
+			return c
+		}
+		return cmp.Compare(a.Name, b.Name)
+	})
+	for i := range list.Items {
+		v, err := s.decode(&list.Items[i])
+		if err != nil {
+			return "", false, err
+		}
+		if v.LinkedTo(link) {
+			s.view.set(list.Items[i].UID, v)
+			return v.Name, true, nil
+		}
+	}
+	return "", false, nil
+}

@@ -1,0 +1,185 @@
+package accountpages
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/auth/tokens"
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/caller"
+)
+
+// maxBody bounds forms and JSON bodies in bytes.
+const maxBody = 16 << 10
+
+// Pages answers the requests. Fields must all be set.
+type Pages struct {
+	Keeper *liveness.Keeper
+	Web    *web.Renderer
+	Now    func() time.Time
+	Log    *slog.Logger
+}
+
+// handler is a request handler that knows its visitor; a returned error is answered by
+// fail.
+type handler func(w http.ResponseWriter, r *http.Request, v caller.Caller) error
+
+// Register adds the pages to mux.
+func (p *Pages) Register(mux *http.ServeMux) {
+	for pattern, fn := range p.routes() {
+		mux.HandleFunc(pattern, p.guard(fn))
+	}
+}
+
+func (p *Pages) routes() map[string]handler {
+	return map[string]handler{
+		"GET " + contract.PathToken:                  onlySessions(p.tokenPage),
+		"POST " + contract.PathToken:                 onlySessions(p.tokenMake),
+		"POST " + contract.PathToken + "/revoke":     onlySessions(p.tokenRevoke),
+		"GET " + contract.PathSessions:               onlySessions(p.sessionsPage),
+		"POST " + contract.PathSessions + "/end":     onlySessions(p.sessionEnd),
+		"POST " + contract.PathSessions + "/end-all": onlySessions(p.sessionsEndAll),
+
+		"GET /hub/api/users/{user}/tokens":         p.apiList,
+		"POST /hub/api/users/{user}/tokens":        p.apiMake,
+		"GET /hub/api/users/{user}/tokens/{id}":    p.apiOne,
+		"DELETE /hub/api/users/{user}/tokens/{id}": p.apiRevoke,
+		"DELETE /hub/api/users/{user}/sessions":    onlySessions(p.apiEndSessions),
+	}
+}
+
+// guard is in front of every handler: identity, XSRF, size.
+func (p *Pages) guard(next handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v, err := caller.Admit(w, r, maxBody)
+		if err == nil {
+			err = next(w, r, v)
+		}
+		if err != nil {
+			p.fail(w, r, v, err)
+		}
+	}
+}
+
+var (
+	errForeign  = errors.New("this belongs to somebody else")
+	errNotFound = errors.New("there is no such thing")
+	errPages    = errors.New("API tokens are good for the API, not for pages")
+)
+
+// badRequest is a request that says something impossible; its text is for programs.
+type badRequest string
+
+func (b badRequest) Error() string { return string(b) }
+
+// onlySessions refuses API tokens: pages are for people (S12).
+func onlySessions(next handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
+		if v.ByToken {
+			return errPages
+		}
+		return next(w, r, v)
+	}
+}
+
+// fail answers an error, as JSON below /hub/api, else as a page.
+func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, err error) {
+	status, title, text := http.StatusServiceUnavailable, "error.internal", "error.unwritten_text"
+	var bad badRequest
+	switch {
+	case errors.Is(err, caller.ErrAnonymous):
+		status, title, text = http.StatusUnauthorized, "error.unauthorized", "error.unauthorized_text"
+	case errors.Is(err, caller.ErrXSRF):
+		status, title, text = http.StatusForbidden, "error.xsrf", "error.xsrf_text"
+	case errors.Is(err, errForeign), errors.Is(err, errPages):
+		status, title, text = http.StatusForbidden, "error.forbidden", "error.not_yours_text"
+	case errors.Is(err, errNotFound):
+		status, title, text = http.StatusNotFound, "error.not_found", "error.not_found_text"
+	case errors.As(err, &bad), errors.Is(err, account.ErrTooManyTokens):
+		status, title, text = http.StatusBadRequest, "error.bad_request", "error.bad_request_text"
+	default:
+		// Kubernetes is away, or a defect: what was asked for may hold here already.
+		p.Log.ErrorContext(r.Context(), "request failed", "user", v.Name, "error", err)
+		err = errors.New("this could not be written; try again in a minute")
+	}
+	if status == http.StatusForbidden {
+		p.audit(r.Context(), v, "access refused", "reason", err.Error(), "path", telemetry.UserText(r.URL.EscapedPath()))
+	}
+	if strings.HasPrefix(r.URL.Path, contract.PathAPI) {
+		web.JSON(w, status, map[string]any{"status": status, "message": err.Error()})
+		return
+	}
+	p.Web.Page(w, r, status, web.Message{
+		Status: status, Title: title, Text: text, User: v.Name, RequestID: telemetry.RequestID(r.Context()),
+		ActionURL: contract.PathHome, Action: "error.back",
+	})
+}
+
+// wanted is what somebody asks of a new token.
+type wanted struct {
+	note   string
+	scopes []string
+	life   time.Duration
+}
+
+// make records a new token of v's and returns it; the token itself is in no other place.
+func (p *Pages) make(ctx context.Context, v caller.Caller, w wanted) (string, account.Token, error) {
+	owner := p.owner(v)
+	scopes, err := tokens.Parse(owner, w.scopes)
+	if err != nil {
+		return "", account.Token{}, badRequest(err.Error())
+	}
+	if v.ByToken && !tokens.Narrower(owner, scopes, v.Scopes) {
+		return "", account.Token{}, badRequest("a token makes no token that may do more than itself")
+	}
+	if w.life <= 0 || w.life > tokens.MaxLifetime {
+		return "", account.Token{}, badRequest("a token lives for at least a second and at most 90 days")
+	}
+	token, hash := tokens.New()
+	now := p.Now().Truncate(time.Second)
+	t := account.Token{ID: session.RandomID(), Hash: hash, Note: w.note, Scopes: scopes, Created: now, Expires: now.Add(w.life)}
+	if err := p.Keeper.AddToken(ctx, v.Name, t); err != nil {
+		return "", account.Token{}, err
+	}
+	p.audit(ctx, v, "API token made", "token", t.ID, "scopes", telemetry.UserText(strings.Join(scopes, " ")), "expires", t.Expires)
+	return token, t, nil
+}
+
+// owner is the visitor as they stand now; what they may ask for depends on it.
+func (p *Pages) owner(v caller.Caller) access.User {
+	u := p.Keeper.Current(access.User{Name: v.Name, Admin: v.Admin})
+	u.Admin = u.Admin && (v.Admin || v.ByToken)
+	return u
+}
+
+// revoke ends a token of user.
+func (p *Pages) revoke(ctx context.Context, v caller.Caller, user, id string) error {
+	found, err := p.Keeper.EndToken(ctx, user, id)
+	if !found {
+		return errNotFound
+	}
+	p.audit(ctx, v, "API token revoked", "token", telemetry.UserText(id), "owner", telemetry.UserText(user))
+	return err
+}
+
+func (p *Pages) audit(ctx context.Context, v caller.Caller, event string, attrs ...any) {
+	p.Log.InfoContext(ctx, event, append([]any{"audit", true, "user", telemetry.UserText(v.Name), "by_token", v.ByToken}, attrs...)...)
+}
+
+// lines splits what was typed into a box, one entry a line.
+func lines(text string) []string {
+	return slices.DeleteFunc(strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == '\r' }), func(s string) bool {
+		return strings.TrimSpace(s) == ""
+	})
+}

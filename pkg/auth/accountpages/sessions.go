@@ -1,0 +1,75 @@
+package accountpages
+
+import (
+	"net/http"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/caller"
+)
+
+func (p *Pages) sessionsPage(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
+	page := web.Sessions{
+		Viewer: web.Viewer{Name: v.Name, DisplayName: v.DisplayName}, XSRF: v.XSRF(),
+		EndAction: contract.PathSessions + "/end", EndAllAction: contract.PathSessions + "/end-all",
+	}
+	for _, s := range p.Keeper.Sessions(v.Name) {
+		page.Sessions = append(page.Sessions, web.SessionLine{
+			ID: s.ID, Current: s.ID == v.Session, Since: s.Since, LastSeen: s.LastSeen, Expires: s.Expires, Agent: s.Agent, Address: s.Address,
+		})
+	}
+	p.Web.Page(w, r, http.StatusOK, page)
+	return nil
+}
+
+// sessionEnd ends one of the visitor's own sessions: the ID is looked for among theirs,
+// so that a foreign one ends nothing.
+func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
+	if err := r.ParseForm(); err != nil {
+		return badRequest("the form cannot be read")
+	}
+	id := r.PostForm.Get("id")
+	for _, s := range p.Keeper.Sessions(v.Name) {
+		if s.ID != id {
+			continue
+		}
+		err := p.Keeper.EndSession(r.Context(), v.Name, id, s.Expires)
+		p.audit(r.Context(), v, "session ended", "own", id == v.Session)
+		if err != nil {
+			return err
+		}
+	}
+	back(w, contract.PathSessions)
+	return nil
+}
+
+func (p *Pages) sessionsEndAll(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
+	err := p.Keeper.EndAll(r.Context(), v.Name)
+	p.audit(r.Context(), v, "all sessions ended", "owner", v.Name)
+	if err != nil {
+		return err
+	}
+	// As after a logout (S7).
+	w.Header().Set("Clear-Site-Data", `"storage"`)
+	back(w, contract.PathLogin)
+	return nil
+}
+
+// apiEndSessions ends all sessions of a person: one's own, or an administrator anyone's.
+func (p *Pages) apiEndSessions(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
+	user := r.PathValue("user")
+	if user != v.Name && !v.Admin {
+		return errForeign
+	}
+	if _, ok := p.Keeper.Accounts.Get(user); !ok {
+		return errNotFound
+	}
+	err := p.Keeper.EndAll(r.Context(), user)
+	p.audit(r.Context(), v, "all sessions ended", "owner", telemetry.UserText(user))
+	if err != nil {
+		return err
+	}
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}

@@ -1,0 +1,14 @@
+// Package check answers Envoy's question before every request: may it pass, as whom,
+// or where should it go instead (ext_authz v3, gRPC).
+//
+// Three layers: translate.go turns Envoy's message into a Request, decide.go turns a
+// Request into a Verdict without any protobuf, answer.go turns a Verdict into Envoy's
+// message. server.go puts them behind gRPC.
+//
+// Whose server a request is for comes from the route that Envoy picked
+// (context_extensions), never from the path: an authorizer that parses paths sooner or
+// later judges another path than the one that is proxied (CVE-2026-26205, CVE-2026-32811).
+// The path is used for one thing only, to lead people back after their login. Nothing
+// here waits: no directory, no Kubernetes API, no disk. What it does not understand it
+// refuses.
+package check

@@ -1,0 +1,156 @@
+package liveness
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/server/access"
+)
+
+// askWait bounds one question about a person.
+const askWait = 15 * time.Second
+
+// errLater: another replica has just asked about this person.
+var errLater = errors.New("asked already")
+
+// RecheckActive asks again about everybody who was here since they were asked about last, at most
+// once in Every over all replicas.
+func (k *Keeper) RecheckActive(ctx context.Context) {
+	var g errgroup.Group
+	g.SetLimit(atOnce)
+	for user, seen := range k.lastSeen() {
+		a, ok := k.Accounts.Get(user)
+		if !ok || a.Disabled || !dueToAsk(a, seen, k.Now(), k.Every) || k.Recheck[a.Method] == nil {
+			continue
+		}
+		g.Go(func() error { k.ask(ctx, user, seen); return nil })
+	}
+	_ = g.Wait()
+}
+
+// dueToAsk: they were here since, and the last time is long enough ago.
+func dueToAsk(a account.Account, seen, now time.Time, every time.Duration) bool {
+	return seen.After(a.Checked) && now.Sub(a.Checked) >= every
+}
+
+func (k *Keeper) lastSeen() map[string]time.Time {
+	all := map[string]time.Time{}
+	for _, t := range k.snapshot() {
+		if t.seen.After(all[t.user]) {
+			all[t.user] = t.seen
+		}
+	}
+	return all
+}
+
+func (k *Keeper) ask(ctx context.Context, user string, seen time.Time) {
+	ctx, cancel := context.WithTimeout(ctx, askWait)
+	defer cancel()
+	now := k.Now()
+	var a account.Account
+	// Taking the turn is a write: of two replicas one asks. A refresh token that two use
+	// at once looks stolen to its provider.
+	err := k.Accounts.Update(ctx, user, func(stored *account.Account) error {
+		if stored.Disabled || !dueToAsk(*stored, seen, now, k.Every) {
+			return errLater
+		}
+		stored.Checked = now
+		a = *stored
+		return nil
+	})
+	if errors.Is(err, errLater) {
+		return
+	}
+	if err != nil {
+		k.Log.WarnContext(ctx, "nobody could be asked about a person again", "user", user, "error", err)
+		return
+	}
+	oldest, newest := span(a.Sessions)
+	answer, err := k.Recheck[a.Method](ctx, a, oldest)
+	before := time.Time{} // sessions up to this moment end, nothing else
+	if refused(err) && newest.After(oldest) {
+		// A password that was changed ends the sessions from before, not those since.
+		before = newest.Add(-time.Millisecond)
+		if answer.Refresh != "" {
+			a.Refresh = answer.Refresh
+		}
+		refresh := answer.Refresh
+		if answer, err = k.Recheck[a.Method](ctx, a, newest); answer.Refresh == "" {
+			answer.Refresh = refresh
+		}
+	}
+	k.settle(ctx, a, answer, err, before)
+}
+
+// span returns when the oldest and the newest session began; zero when there is none.
+func span(sessions []account.Session) (oldest, newest time.Time) {
+	for i, s := range sessions {
+		if i == 0 || s.Since.Before(oldest) {
+			oldest = s.Since
+		}
+		if s.Since.After(newest) {
+			newest = s.Since
+		}
+	}
+	return oldest, newest
+}
+
+func refused(err error) bool {
+	return errors.Is(err, access.ErrNotAllowed) || errors.Is(err, access.ErrCredentials)
+}
+
+// settle writes what was found out. An answer that says no takes effect at once on this
+// replica, whether or not it can be written.
+func (k *Keeper) settle(ctx context.Context, a account.Account, answer Answer, err error, before time.Time) {
+	result := "unchanged"
+	switch {
+	case refused(err):
+		result = "refused"
+		k.Log.InfoContext(ctx, "a person is no longer allowed here; all their sessions end", "audit", true, "user", a.Name, "method", a.Method, "reason", err.Error())
+		if err := k.Revoked.RevokeUser(ctx, a.Name, k.Lifetime); err != nil {
+			k.Log.ErrorContext(ctx, "the end of a person's sessions is known to this replica only, for now", "user", a.Name, "error", err)
+		}
+	case err != nil:
+		result = "unavailable"
+	case !before.IsZero():
+		result = "password_changed"
+		k.Log.InfoContext(ctx, "sessions from before a change of password end", "audit", true, "user", a.Name, "method", a.Method)
+		if err := k.Revoked.RevokeBefore(ctx, a.Name, before, k.Lifetime); err != nil {
+			k.Log.ErrorContext(ctx, "the end of a person's sessions is known to this replica only, for now", "user", a.Name, "error", err)
+		}
+	}
+	k.rechecks.WithLabelValues(a.Method, result).Inc()
+	k.complain(ctx, a.Method, result == "unavailable", err)
+	if err := k.Accounts.Update(ctx, a.Name, func(stored *account.Account) error {
+		if answer.Refresh != "" {
+			stored.Refresh = answer.Refresh
+		}
+		switch {
+		case result == "refused":
+			stored.Disabled, stored.Sessions = true, nil
+		case err == nil:
+			stored.Groups, stored.Admin, stored.DisplayName = answer.User.Groups, answer.User.Admin, answer.User.DisplayName
+		}
+		return nil
+	}); err != nil {
+		k.Log.ErrorContext(ctx, "what the directory said about a person could not be written", "user", a.Name, "error", err)
+	}
+}
+
+// complain writes one line when a method stops answering, and one when it answers again.
+func (k *Keeper) complain(ctx context.Context, method string, silent bool, err error) {
+	k.mu.Lock()
+	changed := k.silent[method] != silent
+	k.silent[method] = silent
+	k.mu.Unlock()
+	switch {
+	case changed && silent:
+		k.Log.WarnContext(ctx, "people who are logged in cannot be checked again; what was known of them stays in force", "method", method, "error", err)
+	case changed:
+		k.Log.InfoContext(ctx, "people who are logged in are checked again", "method", method)
+	}
+}

@@ -1,0 +1,97 @@
+package login
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/liveness"
+	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/web"
+)
+
+// Proof is a login that succeeded, whatever checked it.
+type Proof struct {
+	User   access.User  // Name is the name that this login wants
+	Method string       // for the session, the metrics and the audit log: "ldap", "oidc"
+	Next   string       // where the person wanted to go, not yet judged
+	Link   account.Link // who it is, for good
+
+	// Of a login with a provider: its id, its session, and the sealed tokens.
+	Provider, ProviderSID, IDTokenHint, Refresh string
+}
+
+// begin makes the session and leads on. Every way of logging in ends here.
+func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
+	name, err := p.claim(r.Context(), proof)
+	if err != nil {
+		p.notClaimed(w, r, proof, err)
+		return
+	}
+	proof.User.Name = name
+	for _, old := range p.live(r) {
+		// The old session ends here, or a copy of its cookie would outlive this login (S1).
+		p.revoke(r.Context(), old)
+	}
+	s := session.New(proof.User, proof.Method, p.Now(), p.Lifetime)
+	value, err := p.Sessions.Seal(s)
+	if err != nil {
+		p.Log.ErrorContext(r.Context(), "the session cannot be made", "error", err)
+		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", access.User{})
+		return
+	}
+	p.record(r, s, proof)
+	// No Clear-Site-Data here: it would throw away what other tabs of the same person
+	// have not saved yet, each time a session ends. The logout sends it.
+	w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieSession, value, contract.PathHub))
+	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieLogin, contract.PathLogin))
+	p.logins.WithLabelValues(proof.Method, "success").Inc()
+	p.auditAs(r, proof.Method, "login", proof.User.Name, "admin", proof.User.Admin, "provider", proof.Provider)
+	p.enter(w, r, s, proof.Next)
+}
+
+// claim returns the user name that belongs to this login: a directory's alice and a
+// provider's alice are two people, and the name is one's (O9).
+func (p *Pages) claim(ctx context.Context, proof Proof) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, claimWait)
+	defer cancel()
+	return p.Standing.Accounts.Claim(ctx, proof.Link, proof.User.Name)
+}
+
+func (p *Pages) notClaimed(w http.ResponseWriter, r *http.Request, proof Proof, err error) {
+	page := web.Message{
+		Status: http.StatusServiceUnavailable, Title: "error.unavailable", Text: "error.unavailable_text", Data: map[string]string{"User": proof.User.Name},
+		RequestID: telemetry.RequestID(r.Context()), ActionURL: contract.PathLogin + query(proof.Next), Action: "oauth.again",
+	}
+	result := "unavailable"
+	if errors.Is(err, account.ErrTaken) {
+		result, page.Status, page.Title, page.Text = "taken", http.StatusForbidden, "oauth.taken", "oauth.taken_text"
+	} else {
+		w.Header().Set("Retry-After", "30")
+	}
+	p.logins.WithLabelValues(proof.Method, result).Inc()
+	p.auditAs(r, proof.Method, "login failed", proof.User.Name, "result", result, "provider", proof.Provider, "subject", telemetry.UserText(proof.Link.Subject), "error", telemetry.UserText(err.Error()))
+	p.web.Page(w, r, page.Status, page)
+}
+
+// record remembers the session for its owner and for the provider's logout message. A
+// login holds even when that fails: Kubernetes may be away.
+func (p *Pages) record(r *http.Request, s session.Session, proof Proof) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), tellReplicas)
+	defer cancel()
+	err := p.Standing.LoggedIn(ctx, liveness.Login{
+		User: proof.User, Link: proof.Link, Refresh: proof.Refresh,
+		Session: account.Session{
+			ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since,
+			Agent: r.UserAgent(), Address: r.Header.Get(contract.HeaderClientAddress),
+			Provider: proof.Provider, ProviderSID: proof.ProviderSID, IDTokenHint: proof.IDTokenHint,
+		},
+	})
+	if err != nil {
+		p.Log.ErrorContext(ctx, "a login could not be recorded", "user", proof.User.Name, "error", err)
+	}
+}

@@ -1,0 +1,328 @@
+package ldaplogin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
+)
+
+const (
+	// timeout bounds one whole login, whatever the directory does; attempt bounds what
+	// one server may take of it while there is another to ask.
+	timeout = 5 * time.Second
+	attempt = 2 * time.Second
+	// maxName and maxPassword bound what is sent to the directory, in bytes.
+	maxName     = server.MaxName
+	maxPassword = 1024
+)
+
+// errStanding: the directory's entry says that this account may not log in.
+var errStanding = errors.New("the account is disabled")
+
+// Login checks people against one directory. It is safe for concurrent use.
+type Login struct {
+	cfg     Config
+	now     func() time.Time
+	servers []*replica
+	good    atomic.Int32 // index of the server that answered last
+
+	timeout, attempt time.Duration // the constants; shorter in tests
+}
+
+// New returns a Login; cfg has passed Validate.
+func New(cfg Config) *Login { return newLogin(cfg, dial, time.Now) }
+
+func newLogin(cfg Config, dial dialFunc, now func() time.Time) *Login {
+	l := &Login{cfg: cfg, now: now, timeout: timeout, attempt: attempt}
+	for _, u := range cfg.URLs {
+		l.servers = append(l.servers, newServer(u, cfg, dial, now))
+	}
+	return l
+}
+
+// Check returns the person with that name and password. Errors: access.ErrCredentials,
+// access.ErrNotAllowed, and for everything else access.ErrUnavailable with the
+// reason for the log (never a password).
+func (l *Login) Check(ctx context.Context, username, password string) (access.User, error) {
+	if !plausible(username, password) {
+		return access.User{}, access.ErrCredentials
+	}
+	check := l.searchAndBind
+	if !l.cfg.canRecheck() {
+		check = l.bindAndRead
+	}
+	user, err := l.anywhere(ctx, func(ctx context.Context, s *replica) (access.User, error) {
+		return check(ctx, s, username, password)
+	})
+	if errors.Is(err, errStanding) {
+		// Disabled looks like a wrong password, or guessing would tell which names
+		// exist; the reason is for the log.
+		return access.User{}, fmt.Errorf("%w: %w", access.ErrCredentials, err)
+	}
+	return user, err
+}
+
+// Recheck returns what the directory says now about the person with the canonical name
+// that Check returned. Errors: access.ErrNotAllowed when the person is gone, disabled
+// or in no allowed group any more, or changed the password after since (zero: does not
+// matter); access.ErrUnavailable when the directory does not answer, and always
+// without a service account: that says nothing about the person.
+func (l *Login) Recheck(ctx context.Context, name string, since time.Time) (access.User, error) {
+	if !l.cfg.canRecheck() {
+		return access.User{}, fmt.Errorf("%w: without ldap.bindDN nobody can be looked up again", access.ErrUnavailable)
+	}
+	user, err := l.anywhere(ctx, func(ctx context.Context, s *replica) (user access.User, err error) {
+		err = s.asService(ctx, func(c Conn) error {
+			entry, err := l.byName(c, name)
+			if err != nil {
+				return err
+			}
+			if changed := passwordChanged(entry); !since.IsZero() && changed.After(since) {
+				return fmt.Errorf("%w: the password was changed at %s", errStanding, changed.Format(time.RFC3339))
+			}
+			user, err = l.judge(c, entry)
+			return err
+		})
+		return user, err
+	})
+	if errors.Is(err, errStanding) {
+		return access.User{}, fmt.Errorf("%w: %w", access.ErrNotAllowed, err)
+	}
+	return user, err
+}
+
+// plausible refuses what must never reach a bind. A bind with a DN and no password is
+// "unauthenticated" and succeeds on many servers (RFC 4513 §5.1.2, CVE-2017-14623); some
+// treat blanks or NUL as none.
+func plausible(username, password string) bool {
+	if username == "" || len(username) > maxName || !utf8.ValidString(username) || strings.ContainsRune(username, 0) {
+		return false
+	}
+	return len(password) <= maxPassword && strings.TrimSpace(password) != "" && !strings.ContainsRune(password, 0)
+}
+
+// anywhere asks one server after the other until one has an answer about the person.
+// A server that is silent may take attempt of the time while others are left.
+func (l *Login) anywhere(ctx context.Context, ask func(context.Context, *replica) (access.User, error)) (access.User, error) {
+	ctx, cancel := context.WithTimeout(ctx, l.timeout)
+	defer cancel()
+	var all []error
+	first, n := int(l.good.Load()), len(l.servers)
+	for i := range n {
+		at := (first + i) % n
+		limit := l.attempt
+		if i == n-1 {
+			limit = l.timeout
+		}
+		within, cancel := context.WithTimeout(ctx, limit)
+		user, err := ask(within, l.servers[at])
+		cancel()
+		if err == nil || decided(err) {
+			l.good.Store(int32(at)) //nolint:gosec // the number of configured addresses
+			return user, err
+		}
+		all = append(all, fmt.Errorf("%s: %w", l.servers[at].url, errors.Join(err, within.Err())))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return access.User{}, fmt.Errorf("%w: %w", access.ErrUnavailable, errors.Join(all...))
+}
+
+// decided reports whether err is an answer about the person.
+func decided(err error) bool {
+	return errors.Is(err, access.ErrCredentials) || errors.Is(err, access.ErrNotAllowed) || errors.Is(err, errStanding)
+}
+
+// searchAndBind searches as the service account and tries the password as the person.
+// What is asked until the password is known to be right does not depend on whether the
+// name exists (L3); all that the entry says is looked at afterwards.
+func (l *Login) searchAndBind(ctx context.Context, s *replica, username, password string) (user access.User, err error) {
+	var found *ldap.Entry
+	err = s.asService(ctx, func(c Conn) (err error) {
+		found, err = l.find(c, username)
+		return err
+	})
+	if err != nil {
+		return access.User{}, err
+	}
+	dn := l.nobody(username)
+	if found != nil {
+		dn = found.DN
+	}
+	err = s.asNobody(ctx, func(c Conn) error { return bindPerson(c, dn, password) })
+	if err == nil && found == nil {
+		err = access.ErrCredentials
+	}
+	if err != nil {
+		return access.User{}, err
+	}
+	name, err := l.canonical(found)
+	if err != nil {
+		return access.User{}, err
+	}
+	err = s.asService(ctx, func(c Conn) error {
+		// Another look, by the name that owns servers: it must lead to this entry
+		// alone, or two people would be one owner.
+		entry, err := l.byName(c, name)
+		if err != nil {
+			return err
+		}
+		if entry.DN != found.DN {
+			return fmt.Errorf("%w: the name %q belongs to another entry", access.ErrNotAllowed, name)
+		}
+		user, err = l.judge(c, entry)
+		return err
+	})
+	return user, err
+}
+
+// bindAndRead is the way without a service account: the DN is made from the name, and
+// the person reads the own entry and groups.
+func (l *Login) bindAndRead(ctx context.Context, s *replica, username, password string) (user access.User, err error) {
+	err = s.asNobody(ctx, func(c Conn) error {
+		if err := bindPerson(c, l.templateDN(username), password); err != nil {
+			return err
+		}
+		entry, err := l.find(c, username)
+		if err != nil {
+			return err
+		}
+		if entry == nil {
+			return access.ErrCredentials
+		}
+		user, err = l.judge(c, entry)
+		return err
+	})
+	return user, err
+}
+
+func (l *Login) templateDN(username string) string {
+	return strings.ReplaceAll(l.cfg.BindTemplate, placeName, ldap.EscapeDN(username))
+}
+
+// nobody is a DN that no entry has, for the bind that is made for unknown names.
+func (l *Login) nobody(username string) string {
+	if l.cfg.BindTemplate != "" {
+		return l.templateDN(username)
+	}
+	return "cn=" + ldap.EscapeDN(username) + ",cn=nobody," + l.cfg.UserSearch.Base
+}
+
+// find returns the one entry for what was typed, or nil.
+func (l *Login) find(c Conn, username string) (*ldap.Entry, error) {
+	base, scope := l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree
+	if l.cfg.BindTemplate != "" {
+		base, scope = l.templateDN(username), ldap.ScopeBaseObject
+	}
+	return l.one(c, base, scope, strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, ldap.EscapeFilter(username)))
+}
+
+// byName returns the entry whose canonical name is exactly name. The person must still
+// pass the configured filter, whatever it compares with {username}.
+func (l *Login) byName(c Conn, name string) (*ldap.Entry, error) {
+	filter := "(&(" + l.cfg.UsernameAttribute + "=" + ldap.EscapeFilter(name) + ")" + strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, "*") + ")"
+	entry, err := l.one(c, l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree, filter)
+	if err != nil {
+		return nil, err
+	}
+	if entry == nil {
+		return nil, fmt.Errorf("%w: no single entry has this name", access.ErrNotAllowed)
+	}
+	if got, err := l.canonical(entry); err != nil || got != name {
+		return nil, errors.Join(fmt.Errorf("%w: the entry has another name now", access.ErrNotAllowed), err)
+	}
+	return entry, nil
+}
+
+// one returns the only entry that is found, or nil: none, or more than one, which would
+// let one password open several people's servers.
+func (l *Login) one(c Conn, base string, scope int, filter string) (*ldap.Entry, error) {
+	attributes := append(standingAttributes(), l.cfg.UsernameAttribute, l.cfg.DisplayNameAttribute)
+	if l.cfg.MemberOfAttribute != "" {
+		attributes = append(attributes, l.cfg.MemberOfAttribute)
+	}
+	res, err := c.Search(ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(timeout.Seconds()), false, filter, attributes, nil))
+	switch {
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
+		return nil, nil
+	case err != nil:
+		return nil, fmt.Errorf("search for the user: %w", err)
+	case len(res.Entries) != 1 || res.Entries[0].DN == "":
+		return nil, nil
+	}
+	return res.Entries[0], nil
+}
+
+// canonical returns the name as the directory writes it, never as it was typed
+// (CVE-2026-47203), if it can own servers.
+func (l *Login) canonical(entry *ldap.Entry) (string, error) {
+	names := entry.GetEqualFoldAttributeValues(l.cfg.UsernameAttribute)
+	if len(names) != 1 {
+		return "", fmt.Errorf("%w: the entry has %d values of %s, it needs one", access.ErrNotAllowed, len(names), l.cfg.UsernameAttribute)
+	}
+	if err := server.ValidUser(names[0]); err != nil {
+		return "", fmt.Errorf("%w: %w", access.ErrNotAllowed, err)
+	}
+	return names[0], nil
+}
+
+// judge decides by what entry and the person's groups say now.
+func (l *Login) judge(c Conn, entry *ldap.Entry) (access.User, error) {
+	if reason := standing(entry, l.now()); reason != "" {
+		return access.User{}, fmt.Errorf("%w: %s", errStanding, reason)
+	}
+	name, err := l.canonical(entry)
+	if err != nil {
+		return access.User{}, err
+	}
+	groups, err := l.groups(c, entry, name)
+	if err != nil {
+		return access.User{}, err
+	}
+	admin := overlap(groups, l.cfg.AdminGroups)
+	if !admin && !slices.Contains(l.cfg.AllowedGroups, Everyone) && !overlap(groups, l.cfg.AllowedGroups) {
+		return access.User{}, fmt.Errorf("%w: none of the groups is allowed", access.ErrNotAllowed)
+	}
+	display := strings.ToValidUTF8(entry.GetEqualFoldAttributeValue(l.cfg.DisplayNameAttribute), "")
+	return access.User{Name: name, DisplayName: display, Groups: groups, Admin: admin}, nil
+}
+
+func overlap(have, want []string) bool {
+	return slices.ContainsFunc(have, func(g string) bool { return slices.Contains(want, g) })
+}
+
+// bindPerson tries the password, and asks what the directory thinks about its age
+// (draft-behera-ldap-password-policy): who must change it first did not log in yet.
+func bindPerson(c Conn, dn, password string) error {
+	request := ldap.NewSimpleBindRequest(dn, password, []ldap.Control{ldap.NewControlBeheraPasswordPolicy()})
+	result, err := c.SimpleBind(request)
+	switch {
+	case refused(err):
+		return fmt.Errorf("%w%s", access.ErrCredentials, because(result))
+	case err != nil:
+		return fmt.Errorf("bind as the user: %w", err)
+	}
+	if reason := because(result); reason != "" {
+		return fmt.Errorf("%w%s", errStanding, reason)
+	}
+	return nil
+}
+
+// refused reports whether the directory answered "no" to a bind, as opposed to not
+// answering. Locked, disabled and expired accounts are a no like any other (L10).
+func refused(err error) bool {
+	return ldap.IsErrorAnyOf(err, ldap.LDAPResultInvalidCredentials, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInappropriateAuthentication,
+		ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights,
+		ldap.LDAPResultInvalidDNSyntax)
+}

@@ -1,0 +1,381 @@
+package ldaplogin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-ldap/ldap/v3"
+
+	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/slapd"
+)
+
+const (
+	peopleBase = "ou=people," + slapd.Base
+	groupsBase = "ou=groups," + slapd.Base
+)
+
+func personDN(name string) string { return "uid=" + name + "," + peopleBase }
+func groupDN(name string) string  { return "cn=" + name + "," + groupsBase }
+
+// addPerson adds somebody whose password is the name and "-password".
+func addPerson(t *testing.T, s *slapd.Server, name string, more map[string][]string) {
+	t.Helper()
+	attributes := map[string][]string{
+		"objectClass": {"inetOrgPerson"}, "uid": {name}, "cn": {name}, "sn": {name}, "userPassword": {name + "-password"},
+	}
+	for k, v := range more {
+		attributes[k] = v
+	}
+	s.Add(t, personDN(name), attributes)
+}
+
+func addGroup(t *testing.T, s *slapd.Server, name string, members ...string) {
+	t.Helper()
+	s.Add(t, groupDN(name), map[string][]string{"objectClass": {"groupOfNames"}, "cn": {name}, "member": members})
+}
+
+// TestL8_Groups asks a real directory for nested groups and all kinds of groups.
+func TestL8_Groups(t *testing.T) {
+	server := slapd.Start(t)
+	everyone := func(filter, nested, memberOf string) Config {
+		cfg := directoryConfig(server)
+		cfg.GroupSearch.Filter, cfg.GroupSearch.NestedFilter, cfg.MemberOfAttribute = filter, nested, memberOf
+		cfg.AllowedGroups = []string{Everyone}
+		return cfg
+	}
+	groupsOf := func(t *testing.T, cfg Config, name string) []string {
+		t.Helper()
+		user, err := check(t, cfg, name, name+"-password")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return user.Groups
+	}
+	addPerson(t, server, "nina", nil)
+	addGroup(t, server, "c", personDN("nina"))
+	addGroup(t, server, "b", groupDN("c"))
+	addGroup(t, server, "a", groupDN("b"))
+	t.Run("groups in groups", func(t *testing.T) {
+		if got := groupsOf(t, everyone("(member={dn})", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("only if asked for", func(t *testing.T) {
+		if got := groupsOf(t, everyone("(member={dn})", "", ""), "nina"); !slices.Equal(got, []string{"c"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("memberOf", func(t *testing.T) {
+		if got := groupsOf(t, everyone("", "", "memberof"), "nina"); !slices.Equal(got, []string{"c"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("memberOf and groups in groups", func(t *testing.T) {
+		if got := groupsOf(t, everyone("", "(member={dn})", "memberOf"), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("memberOf absent", func(t *testing.T) {
+		if got := groupsOf(t, everyone("", "", "memberOf"), "dave"); len(got) != 0 {
+			t.Error(got)
+		}
+	})
+	t.Run("memberOf of a group elsewhere", func(t *testing.T) {
+		server.Add(t, "cn=admins,"+peopleBase, map[string][]string{"objectClass": {"groupOfNames"}, "cn": {"admins"}, "member": {personDN("dave")}})
+		if user, err := check(t, everyone("", "", "memberOf"), "dave", "dave-password"); err != nil || user.Admin || len(user.Groups) != 0 {
+			t.Errorf("%+v, %v", user, err)
+		}
+	})
+	t.Run("a cycle", func(t *testing.T) {
+		server.Set(t, groupDN("c"), "member", personDN("nina"), groupDN("a"))
+		defer server.Set(t, groupDN("c"), "member", personDN("nina"))
+		if got := groupsOf(t, everyone("(member={dn})", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("groupOfUniqueNames", func(t *testing.T) {
+		server.Add(t, groupDN("unique"), map[string][]string{"objectClass": {"groupOfUniqueNames"}, "cn": {"unique"}, "uniqueMember": {personDN("nina")}})
+		if got := groupsOf(t, everyone("(uniqueMember={dn})", "", ""), "nina"); !slices.Equal(got, []string{"unique"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("posixGroup", func(t *testing.T) {
+		server.Add(t, groupDN("posix"), map[string][]string{"objectClass": {"posixGroup"}, "cn": {"posix"}, "gidNumber": {"100"}, "memberUid": {"nina"}})
+		if got := groupsOf(t, everyone("(|(member={dn})(memberUid={username}))", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c", "posix"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("10 000 members", func(t *testing.T) {
+		members := []string{personDN("nina")}
+		for i := range 10_000 {
+			members = append(members, personDN(fmt.Sprintf("somebody-with-a-long-name-%d", i)))
+		}
+		server.Set(t, groupDN("c"), "member", members...)
+		if got := groupsOf(t, everyone("(member={dn})", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
+			t.Error(got)
+		}
+	})
+	t.Run("depth", func(t *testing.T) { testDepth(t, server, everyone("(member={dn})", "(member={dn})", "")) })
+}
+
+func testDepth(t *testing.T, server *slapd.Server, cfg Config) {
+	addPerson(t, server, "deep", nil)
+	member := personDN("deep")
+	for i := range 50 {
+		addGroup(t, server, fmt.Sprintf("level-%d", i), member)
+		member = groupDN(fmt.Sprintf("level-%d", i))
+	}
+	if user, err := check(t, cfg, "deep", "deep-password"); err != nil || len(user.Groups) != 50 {
+		t.Errorf("depth 50: %d groups, %v", len(user.Groups), err)
+	}
+	for i := 50; i < maxDepth+5; i++ {
+		addGroup(t, server, fmt.Sprintf("level-%d", i), member)
+		member = groupDN(fmt.Sprintf("level-%d", i))
+	}
+	if user, err := check(t, cfg, "deep", "deep-password"); !errors.Is(err, access.ErrUnavailable) || !errors.Is(err, errManyGroups) {
+		t.Errorf("deeper than we go: %d groups, %v", len(user.Groups), err)
+	}
+}
+
+// TestL10_Standing disables people of a real directory in every way that it knows, and
+// looks at the login and at the re-check of somebody who is logged in.
+func TestL10_Standing(t *testing.T) {
+	server := slapd.Start(t)
+	cfg := directoryConfig(server)
+	cfg.AllowedGroups = []string{Everyone}
+	login := New(cfg)
+	ctx := context.Background()
+	server.Add(t, "cn=strict,"+slapd.Base, map[string][]string{
+		"objectClass": {"device", "pwdPolicy"}, "cn": {"strict"}, "pwdAttribute": {"userPassword"}, "pwdLockout": {"TRUE"},
+		"pwdMaxFailure": {"3"}, "pwdMaxAge": {"3600"}, "pwdMustChange": {"TRUE"},
+	})
+	policy := map[string][]string{"pwdPolicySubentry": {"cn=strict," + slapd.Base}}
+	for name, c := range map[string]struct {
+		more       map[string][]string
+		disable    func(dn string)
+		logs, stay error
+		enable     func(dn string) // afterwards everything works again
+	}{
+		"locked by an administrator": {policy, func(dn string) { server.Set(t, dn, "pwdAccountLockedTime", "000001010000Z") },
+			access.ErrCredentials, access.ErrNotAllowed, func(dn string) { server.Set(t, dn, "pwdAccountLockedTime") }},
+		"locked by wrong guesses": {policy, func(dn string) {
+			for range 4 {
+				_, _ = login.Check(ctx, strings.TrimPrefix(strings.Split(dn, ",")[0], "uid="), "a guess")
+			}
+		}, access.ErrCredentials, nil, func(dn string) { server.Set(t, dn, "pwdAccountLockedTime") }},
+		"must change the password": {policy, func(dn string) { server.Set(t, dn, "pwdReset", "TRUE") },
+			access.ErrCredentials, access.ErrNotAllowed, func(dn string) { server.Set(t, dn, "pwdReset") }},
+		"password expired": {policy, func(dn string) { server.Set(t, dn, "pwdChangedTime", "20200101000000Z") },
+			access.ErrCredentials, nil, func(dn string) {
+				server.Set(t, dn, "pwdChangedTime", time.Now().Add(-time.Minute).UTC().Format("20060102150405Z"))
+			}},
+		"account ended": {nil, func(dn string) { server.Set(t, dn, "pwdEndTime", "20200101000000Z") },
+			access.ErrCredentials, access.ErrNotAllowed, func(dn string) { server.Set(t, dn, "pwdEndTime") }},
+		"shadow account expired": {map[string][]string{"objectClass": {"inetOrgPerson", "shadowAccount"}}, func(dn string) { server.Set(t, dn, "shadowExpire", "1") },
+			access.ErrCredentials, access.ErrNotAllowed, func(dn string) { server.Set(t, dn, "shadowExpire", "-1") }},
+		"deleted": {nil, func(dn string) {
+			if err := server.Admin(t).Del(ldap.NewDelRequest(dn, nil)); err != nil {
+				t.Error(err)
+			}
+		}, access.ErrCredentials, access.ErrNotAllowed, nil},
+		"renamed": {nil, func(dn string) {
+			server.Set(t, dn, "uid", strings.ToUpper(strings.TrimPrefix(strings.Split(dn, ",")[0], "uid=")))
+		},
+			nil, access.ErrNotAllowed, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			user := "x" + regexp.MustCompile(`\W`).ReplaceAllString(name, "")
+			addPerson(t, server, user, c.more)
+			both := func(when string, logs, stay error) {
+				t.Helper()
+				if _, err := login.Check(ctx, user, user+"-password"); !errors.Is(err, logs) {
+					t.Errorf("%s: login: %v, want %v", when, err, logs)
+				}
+				if _, err := login.Recheck(ctx, user, time.Time{}); !errors.Is(err, stay) {
+					t.Errorf("%s: re-check: %v, want %v", when, err, stay)
+				}
+			}
+			both("before", nil, nil)
+			c.disable(personDN(user))
+			both("disabled", c.logs, c.stay)
+			if c.enable != nil {
+				c.enable(personDN(user))
+				both("enabled again", nil, nil)
+			}
+		})
+	}
+}
+
+// TestV4_Recheck follows somebody who is logged in through changes in the directory.
+func TestV4_Recheck(t *testing.T) {
+	server := slapd.Start(t)
+	cfg := directoryConfig(server)
+	login := New(cfg)
+	ctx := context.Background()
+	recheck := func(since time.Time) (access.User, error) {
+		t.Helper()
+		return login.Recheck(ctx, "bob", since)
+	}
+	begin := time.Now().Add(-time.Minute)
+	if user, err := recheck(begin); err != nil || user.Name != "bob" || user.Admin || !slices.Equal(user.Groups, []string{"staff"}) {
+		t.Fatalf("%+v, %v", user, err)
+	}
+	for _, name := range []string{"BOB", "b*", "*", "nobody", "", "bob)(uid=*"} {
+		if user, err := login.Recheck(ctx, name, begin); !errors.Is(err, access.ErrNotAllowed) {
+			t.Errorf("%q is %+v, %v", name, user, err)
+		}
+	}
+	server.Set(t, groupDN("admins"), "member", personDN("carol"), personDN("bob"))
+	if user, err := recheck(begin); err != nil || !user.Admin {
+		t.Errorf("made administrator: %+v, %v", user, err)
+	}
+	server.Set(t, groupDN("admins"), "member", personDN("carol"))
+	server.Set(t, groupDN("staff"), "member", personDN("alice"))
+	if user, err := recheck(begin); !errors.Is(err, access.ErrNotAllowed) {
+		t.Errorf("left the group: %+v, %v", user, err)
+	}
+	server.Set(t, groupDN("staff"), "member", personDN("bob"))
+	server.Set(t, personDN("bob"), "pwdPolicySubentry", "cn=none,"+slapd.Base)
+	server.Set(t, personDN("bob"), "userPassword", "another")
+	if _, err := recheck(begin); !errors.Is(err, access.ErrNotAllowed) {
+		t.Errorf("changed the password: %v", err)
+	}
+	if _, err := recheck(time.Now().Add(time.Minute)); err != nil {
+		t.Errorf("logged in after changing the password: %v", err)
+	}
+	server.Stop()
+	if _, err := recheck(begin); !errors.Is(err, access.ErrUnavailable) {
+		t.Errorf("directory gone: %v", err)
+	}
+	cfg.BindTemplate, cfg.BindDN, cfg.BindPasswordFile = "uid={username},"+peopleBase, "", ""
+	if _, err := New(cfg).Recheck(ctx, "bob", begin); !errors.Is(err, access.ErrUnavailable) {
+		t.Errorf("without a service account: %v", err)
+	}
+}
+
+// TestL9_OneNameOneEntry: mallory cannot become alice by an entry that has her name in
+// the attribute that names owners.
+func TestL9_OneNameOneEntry(t *testing.T) {
+	server := slapd.Start(t)
+	cfg := directoryConfig(server)
+	cfg.AllowedGroups, cfg.UserSearch.Filter, cfg.UsernameAttribute = []string{Everyone}, "(uid={username})", "employeeNumber"
+	addPerson(t, server, "mallory", map[string][]string{"employeeNumber": {"42"}})
+	if user, err := check(t, cfg, "mallory", "mallory-password"); err != nil || user.Name != "42" {
+		t.Fatalf("%+v, %v", user, err)
+	}
+	addPerson(t, server, "zoe", map[string][]string{"employeeNumber": {"42"}})
+	for _, name := range []string{"mallory", "zoe"} {
+		if user, err := check(t, cfg, name, name+"-password"); !errors.Is(err, access.ErrNotAllowed) {
+			t.Errorf("two entries own the name 42: %s is %+v, %v", name, user, err)
+		}
+	}
+}
+
+// TestTemplateWithServiceAccount: the DN is made, everything else is looked up.
+func TestTemplateWithServiceAccount(t *testing.T) {
+	server := slapd.Start(t)
+	cfg := directoryConfig(server)
+	cfg.BindTemplate = "uid={username}," + peopleBase
+	if user, err := check(t, cfg, "ALICE", "alice-password"); err != nil || user.Name != "alice" || !slices.Equal(user.Groups, []string{"students"}) {
+		t.Errorf("%+v, %v", user, err)
+	}
+	for _, name := range []string{"alice,ou=people", "x+uid=alice", `alice\`, "nobody"} {
+		if user, err := check(t, cfg, name, "alice-password"); !errors.Is(err, access.ErrCredentials) {
+			t.Errorf("%q is %+v, %v", name, user, err)
+		}
+	}
+	if user, err := New(cfg).Recheck(context.Background(), "alice", time.Time{}); err != nil || user.Name != "alice" {
+		t.Errorf("%+v, %v", user, err)
+	}
+}
+
+// operations returns, by connection, what slapd logged.
+func operations(log string) map[string][]string {
+	line := regexp.MustCompile(`conn=(\d+) op=\d+ ((?:BIND dn|SRCH base)=.*)`)
+	ops := map[string][]string{}
+	for _, m := range line.FindAllStringSubmatch(log, -1) {
+		if !strings.Contains(m[2], "mech=") { // the same bind again, with its result
+			ops[m[1]] = append(ops[m[1]], m[2])
+		}
+	}
+	return ops
+}
+
+// TestL7_NoIdentityBleed logs many people in at once and reads the directory's own log:
+// who searches is the service account, and a person's connection does nothing but bind.
+func TestL7_NoIdentityBleed(t *testing.T) {
+	server := slapd.Start(t)
+	login := New(directoryConfig(server))
+	var wg sync.WaitGroup
+	for i := range 60 {
+		wg.Go(func() {
+			name := []string{"alice", "bob", "carol"}[i%3]
+			password := name + "-password"
+			if i%4 == 3 {
+				password = "wrong"
+			}
+			user, err := login.Check(context.Background(), name, password)
+			if (err == nil) != (password != "wrong") || err == nil && user.Name != name {
+				t.Errorf("%s with %s: %+v, %v", name, password, user, err)
+			}
+		})
+	}
+	wg.Wait()
+	service, people := 0, 0
+	for conn, ops := range operations(server.Log(t)) {
+		if strings.Contains(ops[0], slapd.AdminDN) {
+			continue // the test itself
+		}
+		isService := strings.Contains(ops[0], slapd.BindDN)
+		for i, op := range ops {
+			switch {
+			case i == 0 && !strings.HasPrefix(op, "BIND"), i > 0 && strings.HasPrefix(op, "BIND"), !isService && i > 0:
+				t.Errorf("connection %s: %q", conn, ops)
+			}
+		}
+		if isService {
+			service++
+		} else {
+			people++
+		}
+	}
+	if people != 60 || service == 0 || service > maxService {
+		t.Errorf("%d connections of people, %d of the service account", people, service)
+	}
+}
+
+// TestL1_OneEscapedSearch reads in the directory's log what hostile names became.
+func TestL1_OneEscapedSearch(t *testing.T) {
+	server := slapd.Start(t)
+	login := New(directoryConfig(server))
+	if _, err := login.Check(context.Background(), "alice", "alice-password"); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"*": `\2A`, "a*": `a\2A`, "alice)(uid=*": `alice\29\28uid=\2A`, "*)(|(uid=*": `\2A\29\28|\28uid=\2A`, `\2a`: `\5C2a`,
+	} {
+		before := len(server.Log(t))
+		if _, err := login.Check(context.Background(), name, "alice-password"); !errors.Is(err, access.ErrCredentials) {
+			t.Errorf("%q: %v", name, err)
+		}
+		var searches []string
+		for _, ops := range operations(server.Log(t)[before:]) {
+			for _, op := range ops {
+				if strings.HasPrefix(op, "SRCH") && !strings.Contains(op, "marker-") {
+					searches = append(searches, op)
+				}
+			}
+		}
+		if len(searches) != 1 || !strings.Contains(strings.ToUpper(searches[0]), strings.ToUpper(`filter="(uid=`+want+`)"`)) {
+			t.Errorf("%q was searched as %q", name, searches)
+		}
+	}
+}

@@ -1,0 +1,160 @@
+package certificate
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes/fake"
+
+	"github.com/perijove/perijove/test/pki"
+)
+
+const host = "hub.test"
+
+type fixture struct {
+	*Keeper
+	ca        *pki.CA
+	published []*tlsv3.Secret
+	reports   []string
+	broken    bool
+}
+
+func newFixture(t *testing.T) *fixture {
+	f := &fixture{ca: pki.New(t)}
+	f.Keeper = NewKeeper([]string{host}, func(s *tlsv3.Secret) error {
+		if f.broken {
+			return errors.New("no")
+		}
+		f.published = append(f.published, s)
+		return nil
+	}, func(_, reason string) { f.reports = append(f.reports, reason) }, time.Now)
+	return f
+}
+
+// secret returns a Secret with a certificate for name.
+func (f *fixture) secret(t *testing.T, name string, valid time.Duration) *corev1.Secret {
+	t.Helper()
+	files := f.ca.Issue(name, valid)
+	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "edge", UID: "u"}, Data: map[string][]byte{}}
+	for key, path := range map[string]string{corev1.TLSCertKey: files.Cert, corev1.TLSPrivateKeyKey: files.Key} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Data[key] = data
+	}
+	return s
+}
+
+func (f *fixture) reported(t *testing.T, want ...string) {
+	t.Helper()
+	if len(f.reports) != len(want) {
+		t.Fatalf("reports %q, want %d", f.reports, len(want))
+	}
+	for i, w := range want {
+		if !strings.Contains(f.reports[i], w) {
+			t.Errorf("report %q, want one that says %q", f.reports[i], w)
+		}
+	}
+}
+
+func TestGoodCertificateIsPublishedOnce(t *testing.T) {
+	f := newFixture(t)
+	s := f.secret(t, host, time.Hour)
+	f.Set(s)
+	f.Set(s) // a relist
+	if len(f.published) != 1 || f.NotAfter().IsZero() {
+		t.Fatalf("published %d times, until %v", len(f.published), f.NotAfter())
+	}
+	f.Set(f.secret(t, host, 2*time.Hour))
+	if len(f.published) != 2 {
+		t.Error("the next certificate was not published")
+	}
+	f.reported(t)
+}
+
+func TestBadSecretKeepsTheOldOneAndIsReportedOnce(t *testing.T) {
+	f := newFixture(t)
+	f.Set(f.secret(t, host, time.Hour))
+	until := f.NotAfter()
+	mixed := f.secret(t, host, time.Hour)
+	mixed.Data[corev1.TLSPrivateKeyKey] = f.secret(t, host, time.Hour).Data[corev1.TLSPrivateKeyKey]
+	f.Set(mixed)
+	f.Set(mixed)
+	f.reported(t, "does not match")
+	f.Set(f.secret(t, host, -time.Hour))
+	f.reported(t, "does not match", "expired")
+	f.Delete()
+	f.Delete()
+	f.reported(t, "does not match", "expired", "does not exist")
+	if len(f.published) != 1 || f.NotAfter() != until {
+		t.Errorf("published %d times; the first certificate must stay", len(f.published))
+	}
+	for _, r := range f.reports {
+		if !strings.Contains(r, "stays") {
+			t.Errorf("%q does not say that the old one stays", r)
+		}
+	}
+	f.Set(f.secret(t, host, time.Hour)) // mended
+	if len(f.published) != 2 {
+		t.Error("the mended Secret was not published")
+	}
+}
+
+func TestFirstCertificateIsServedEvenIfBrowsersComplain(t *testing.T) {
+	for name, c := range map[string]struct {
+		host  string
+		valid time.Duration
+		says  string
+	}{
+		"expired":    {host, -time.Hour, "expired"},
+		"other name": {"other.test", time.Hour, "not for hub.test"},
+	} {
+		f := newFixture(t)
+		f.Set(f.secret(t, c.host, c.valid))
+		if len(f.published) != 1 {
+			t.Errorf("%s: not served: everybody would be locked out", name)
+		}
+		f.reported(t, c.says)
+	}
+}
+
+func TestNothingToServeIsReported(t *testing.T) {
+	f := newFixture(t)
+	f.Set(&corev1.Secret{})
+	f.Delete()
+	f.reported(t, "https waits", "https waits")
+	f.broken = true
+	f.Set(f.secret(t, host, time.Hour))
+	if !f.NotAfter().IsZero() {
+		t.Error("what could not be published counts as served")
+	}
+}
+
+func TestWatchReadsOneSecret(t *testing.T) {
+	f := newFixture(t)
+	other := f.secret(t, "evil.test", time.Hour)
+	other.Name = "another"
+	client := fake.NewClientset(other) // a fake ignores field selectors: the name is checked too
+	if err := Watch(t.Context(), client, "ns", "edge", f.Keeper); err != nil {
+		t.Fatal(err)
+	}
+	f.reported(t, "does not exist")
+	if !f.NotAfter().IsZero() {
+		t.Error("another Secret was served")
+	}
+	if _, err := client.CoreV1().Secrets("ns").Create(t.Context(), f.secret(t, host, time.Hour), metav1.CreateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); f.NotAfter().IsZero(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the new Secret was not noticed in 10 s")
+		}
+	}
+}

@@ -1,0 +1,204 @@
+package listener
+
+import (
+	"time"
+
+	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
+	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
+	mutationrulesv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/mutation_rules/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matchingv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/matching/v3"
+	skipv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/matcher/action/v3"
+	compositev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/composite/v3"
+	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/web/cookies"
+)
+
+// How Envoy judges passes.
+const (
+	// passClockSkew is Envoy's tolerance, in seconds. 0 would mean its default of a minute
+	// and double a pass's life.
+	passClockSkew = 1
+	// passCache is how many verified passes a worker remembers, about 3 KB each: a
+	// signature costs more than the rest of a request.
+	passCache = 20_000
+	// passMaxBytes bounds a token that is remembered.
+	passMaxBytes = 2048
+	// passKeysEvery is how old the public keys may be. A pass by a key that is newer than
+	// that goes to authz, which knows it: a rotation logs nobody out.
+	passKeysEvery = time.Minute
+)
+
+// checks are the filters that every request must pass, upgrades too, in the order of
+// judgement. With a pass that Envoy can verify authz is skipped; everything else goes to
+// authz. The route's rule (RBAC) comes last: it admits a pass for its own owner, and
+// whom authz has named. So a request that slipped past authz for whatever reason, such
+// as a delegating filter that could not make its delegate, ends there.
+func checks(s Settings) []*hcmv3.HttpFilter {
+	if !s.PassChecked {
+		return []*hcmv3.HttpFilter{httpFilter(scopes.ExtAuthzFilter, extAuthz()), filterCookies()}
+	}
+	return []*hcmv3.HttpFilter{
+		httpFilter(scopes.JWTFilter, verifyPass(s)),
+		httpFilter(scopes.ExtAuthzFilter, unlessPassed(extAuthz())),
+		httpFilter(scopes.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
+		filterCookies(),
+	}
+}
+
+// verifyPass verifies the pass of requests that only read and writes down what it says in
+// headers. Anything that changes something or opens a websocket is left to authz, which
+// judges its origin (S9, S10), and so are a request with a token of its own and the link
+// behind JupyterLab's logout, which is ours.
+func verifyPass(s Settings) *jwtv3.JwtAuthentication {
+	const provider = "pass"
+	return &jwtv3.JwtAuthentication{
+		Providers: map[string]*jwtv3.JwtProvider{provider: {
+			Issuer: contract.PassIssuer,
+			JwksSourceSpecifier: &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: &jwtv3.RemoteJwks{
+				HttpUri: &corev3.HttpUri{
+					Uri:              "http://" + contract.NameGateway + contract.PathPassKeys,
+					HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: string(contract.UpstreamLogin)},
+					Timeout:          durationpb.New(time.Second),
+				},
+				CacheDuration: durationpb.New(passKeysEvery),
+				// Without authz there are no keys; the listener must open all the same.
+				AsyncFetch: &jwtv3.JwksAsyncFetch{FastListener: true, FailedRefetchDuration: durationpb.New(time.Second)},
+			}},
+			FromCookies:      []string{cookies.Jar{Secure: s.Site.Secure(), PerUser: s.Site.PerUser()}.Name(contract.CookiePass)},
+			ClockSkewSeconds: passClockSkew,
+			JwtCacheConfig:   &jwtv3.JwtCacheConfig{JwtCacheSize: passCache, JwtMaxTokenSize: passMaxBytes},
+			ClaimToHeaders: []*jwtv3.JwtClaimToHeader{
+				{HeaderName: contract.HeaderUser, ClaimName: contract.ClaimUser},
+				{HeaderName: contract.HeaderDisplayName, ClaimName: contract.ClaimDisplayName},
+				{HeaderName: contract.HeaderPassOwner, ClaimName: contract.ClaimOwner},
+			},
+		}},
+		Rules: []*jwtv3.RequirementRule{{
+			Match: &routev3.RouteMatch{
+				PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: contract.PathUser},
+				Headers:       onlyReads(s),
+			},
+			// In this order: the second requirement alone would not use the cache.
+			RequirementType: &jwtv3.RequirementRule_Requires{Requires: anyRequirement(
+				&jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: provider}},
+				&jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_AllowMissingOrFailed{AllowMissingOrFailed: &emptypb.Empty{}}},
+			)},
+		}},
+	}
+}
+
+func onlyReads(s Settings) []*routev3.HeaderMatcher {
+	all := []*routev3.HeaderMatcher{
+		{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
+		{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
+		{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
+		// Opening a page is what authz counts as somebody being there; the rest of the
+		// page comes by the pass.
+		{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: exactly("navigate")},
+		{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
+		}}},
+	}
+	if s.Site.PerUser() {
+		// What other people's pages ask for is authz's to judge (S8). They are of the same
+		// site, so the browser sends the pass.
+		all = append(all, &routev3.HeaderMatcher{
+			Name: "sec-fetch-site", TreatMissingHeaderAsEmpty: true,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "(same-origin|none)?"}},
+			}},
+		})
+	}
+	return all
+}
+
+func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {
+	return &jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_RequiresAny{
+		RequiresAny: &jwtv3.JwtRequirementOrList{Requirements: list},
+	}}
+}
+
+func exactly(value string) *routev3.HeaderMatcher_StringMatch {
+	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value},
+	}}
+}
+
+// unlessPassed runs check except where Envoy verified a pass. The filter is not even made
+// then: ext_authz's own way of being skipped costs twice as much.
+func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
+	action := func(name string, config *xdscorev3.TypedExtensionConfig) *xdsmatcherv3.Matcher_OnMatch {
+		config.Name = name
+		return &xdsmatcherv3.Matcher_OnMatch{OnMatch: &xdsmatcherv3.Matcher_OnMatch_Action{Action: config}}
+	}
+	verified := &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
+		Input: &xdscorev3.TypedExtensionConfig{
+			Name: "pass", TypedConfig: pack(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: contract.HeaderPassOwner}),
+		},
+		Matcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: &xdsmatcherv3.StringMatcher{
+			MatchPattern: &xdsmatcherv3.StringMatcher_SafeRegex{SafeRegex: &xdsmatcherv3.RegexMatcher{
+				EngineType: &xdsmatcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcherv3.RegexMatcher_GoogleRE2{}}, Regex: ".+",
+			}},
+		}},
+	}
+	return &matchingv3.ExtensionWithMatcher{
+		ExtensionConfig: &corev3.TypedExtensionConfig{Name: scopes.ExtAuthzFilter, TypedConfig: pack(&compositev3.Composite{})},
+		XdsMatcher: &xdsmatcherv3.Matcher{
+			MatcherType: &xdsmatcherv3.Matcher_MatcherList_{MatcherList: &xdsmatcherv3.Matcher_MatcherList{
+				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{{
+					Predicate: &xdsmatcherv3.Matcher_MatcherList_Predicate{
+						MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_{SinglePredicate: verified},
+					},
+					OnMatch: action("skip", &xdscorev3.TypedExtensionConfig{TypedConfig: pack(&skipv3.SkipFilter{})}),
+				}},
+			}},
+			OnNoMatch: action("ask authz", &xdscorev3.TypedExtensionConfig{TypedConfig: pack(&compositev3.ExecuteFilterAction{
+				TypedConfig: &corev3.TypedExtensionConfig{Name: scopes.ExtAuthzFilter, TypedConfig: pack(check)},
+			})}),
+		},
+	}
+}
+
+// extAuthz asks authz. Nothing is let through when it does not answer.
+func extAuthz() *authzv3.ExtAuthz {
+	exact := func(name string) *matcherv3.StringMatcher {
+		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}
+	}
+	return &authzv3.ExtAuthz{
+		TransportApiVersion: corev3.ApiVersion_V3,
+		// Fail closed, and say that it is an outage: the default 403 would hide one.
+		FailureModeAllow: false,
+		StatusOnError:    &typev3.HttpStatus{Code: typev3.StatusCode_ServiceUnavailable},
+		Services: &authzv3.ExtAuthz_GrpcService{GrpcService: &corev3.GrpcService{
+			TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
+				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: contract.ClusterAuthz},
+			},
+			Timeout: durationpb.New(authzTimeout),
+		}},
+		AllowedHeaders: &matcherv3.ListStringMatcher{Patterns: []*matcherv3.StringMatcher{
+			exact("cookie"), exact("authorization"), exact("accept"), exact("accept-language"),
+			exact("connection"), exact("upgrade"), exact("origin"), exact("referer"), exact("x-requested-with"),
+			exact("x-forwarded-proto"), exact(contract.HeaderRequestID),
+			{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "sec-fetch-"}},
+		}},
+		// Only what the contract names may come back from authz.
+		DecoderHeaderMutationRules: &mutationrulesv3.HeaderMutationRules{
+			DisallowIsError: wrapperspb.Bool(true),
+			DisallowAll:     wrapperspb.Bool(true),
+			AllowExpression: &matcherv3.RegexMatcher{Regex: `cookie|x-perijove-(user|display-name|admin|xsrf|session|scopes|by-token)|authorization`},
+		},
+	}
+}

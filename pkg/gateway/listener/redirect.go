@@ -1,0 +1,112 @@
+package listener
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/web/origin"
+)
+
+// Listeners returns every listener: the public one and, with a RedirectPort, the one
+// that sends plain text to https.
+func Listeners(s Settings) []*listenerv3.Listener {
+	if s.RedirectPort == 0 {
+		return []*listenerv3.Listener{Listener(s)}
+	}
+	return []*listenerv3.Listener{Listener(s), redirectListener(s)}
+}
+
+// redirectListener knows no upstream and reads no cookie: whatever is asked for, the
+// answer is the same path on https.
+func redirectListener(s Settings) *listenerv3.Listener {
+	manager := &hcmv3.HttpConnectionManager{
+		StatPrefix:                   contract.RedirectListenerName,
+		NormalizePath:                wrapperspb.Bool(true),
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_REJECT_REQUEST,
+		UseRemoteAddress:             wrapperspb.Bool(true),
+		XffNumTrustedHops:            s.TrustedHops,
+		InternalAddressConfig:        nobodyInternal(),
+		RequestHeadersTimeout:        durationpb.New(headersTimeout),
+		StreamIdleTimeout:            durationpb.New(headersTimeout),
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			IdleTimeout:                  durationpb.New(headersTimeout),
+			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
+		},
+		StripPortMode:  &hcmv3.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: redirects(s.Site)},
+		HttpFilters:    []*hcmv3.HttpFilter{httpFilter("envoy.filters.http.router", &routerv3.Router{})},
+	}
+	return &listenerv3.Listener{
+		Name: contract.RedirectListenerName,
+		Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{
+			Address:       s.Address,
+			PortSpecifier: &corev3.SocketAddress_PortValue{PortValue: s.RedirectPort},
+		}}},
+		PerConnectionBufferLimitBytes: wrapperspb.UInt32(bufferLimit),
+		FilterChains: []*listenerv3.FilterChain{{
+			Filters: []*listenerv3.Filter{{
+				Name:       "envoy.filters.network.http_connection_manager",
+				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(manager)},
+			}},
+		}},
+	}
+}
+
+// redirects leads each of our names to itself on https, with the port that it has
+// there. No name but ours comes from the request: others are answered 404.
+func redirects(site origin.Site) *routev3.RouteConfiguration {
+	config := &routev3.RouteConfiguration{Name: contract.RedirectListenerName}
+	var seen []string
+	for _, host := range site.Hosts {
+		name := withoutPort(host)
+		if slices.Contains(seen, name) {
+			continue
+		}
+		seen = append(seen, name)
+		config.VirtualHosts = append(config.VirtualHosts, &routev3.VirtualHost{
+			Name:    name,
+			Domains: []string{name},
+			Routes:  toHTTPS(&routev3.RedirectAction{HostRedirect: host}),
+		})
+	}
+	if site.PerUser() {
+		// Every name below the domain is ours, so it may stay as it is.
+		own := &routev3.RedirectAction{}
+		host := site.AnyUser()[0]
+		if _, port, found := strings.Cut(host, ":"); found {
+			n, _ := strconv.ParseUint(port, 10, 16) // of a URL that was parsed
+			own.PortRedirect = uint32(n)
+		}
+		config.VirtualHosts = append(config.VirtualHosts, &routev3.VirtualHost{
+			Name: "people", Domains: []string{withoutPort(host)}, Routes: toHTTPS(own),
+		})
+	}
+	return config
+}
+
+func toHTTPS(to *routev3.RedirectAction) []*routev3.Route {
+	to.SchemeRewriteSpecifier = &routev3.RedirectAction_HttpsRedirect{HttpsRedirect: true}
+	to.ResponseCode = routev3.RedirectAction_MOVED_PERMANENTLY
+	return []*routev3.Route{{
+		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
+		Action: &routev3.Route_Redirect{Redirect: to},
+	}}
+}
+
+// withoutPort keeps an IPv6 address in its brackets, as Envoy compares it.
+func withoutPort(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[:i]
+	}
+	return host
+}

@@ -1,0 +1,226 @@
+package listener
+
+import (
+	"embed"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/structpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/web/origin"
+)
+
+//go:embed pages/*.html
+var pages embed.FS
+
+// localReplies says what Envoy answers by itself.
+//
+// No scope or no route (response flag NR) below /user/ means that no such server
+// runs: a browser's page is sent to /hub/user/…, where it can be started; anything
+// else gets 424 in JSON as JupyterHub answers it, which JupyterLab reads as "server
+// stopped" (a redirect would break it). Only hosts of ours are redirected.
+//
+// Where everybody has a host, the hub's pages are at the hub's host only, and pages of
+// theirs that are asked for elsewhere lead there.
+func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
+	ours := headerMatches(":authority", anyOf(site))
+	page := headerMatches("accept", `.*text/html.*`)
+	noRoute := flag("NR")
+	belowUser := headerMatches(":path", "^"+contract.PathUser+".*")
+	mappers := []*hcmv3.ResponseMapper{
+		{
+			Filter:       all(noRoute, belowUser, ours, page, headerMatches(":method", "GET|HEAD")),
+			StatusCode:   wrapperspb.UInt32(302),
+			Body:         inline(""),
+			HeadersToAdd: location(site.HubBaseURL() + "/hub%REQ(:PATH)%"),
+		},
+		{
+			Filter:             all(noRoute, belowUser, ours),
+			StatusCode:         wrapperspb.UInt32(424),
+			BodyFormatOverride: jsonBody("The server is not running. Start it from /hub/home."),
+		},
+		{
+			Filter:       all(noRoute, ours, headerMatches(":path", `^/(hub)?(\?.*)?$`)),
+			StatusCode:   wrapperspb.UInt32(302),
+			Body:         inline(""),
+			HeadersToAdd: location(site.HubBaseURL() + contract.PathHub),
+		},
+		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.html")},
+		{Filter: noRoute, BodyFormatOverride: jsonBody("Nothing is here.")},
+		{Filter: all(flag("UAEX"), status(accesslogv3.ComparisonFilter_LE, 499))}, // authz wrote what it refuses
+		{
+			Filter:             status(accesslogv3.ComparisonFilter_EQ, 403), // RBAC refuses a pass
+			BodyFormatOverride: jsonBody("This is somebody else's server and you may not enter it."),
+		},
+		{Filter: all(unavailable(), page), BodyFormatOverride: htmlBody("503.html"), HeadersToAdd: retryAfter()},
+		{
+			Filter:             unavailable(),
+			BodyFormatOverride: jsonBody("The server does not answer right now. Try again in a moment."),
+			HeadersToAdd:       retryAfter(),
+		},
+	}
+	if site.PerUser() {
+		mappers = slices.Insert(mappers, 0, strayed(site, noRoute, page))
+	}
+	return &hcmv3.LocalReplyConfig{Mappers: mappers}
+}
+
+// strayed leads from /hub/… on a person's host, where JupyterLab's menu and our own error
+// pages point, to the hub.
+func strayed(site origin.Site, noRoute, page *accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
+	return &hcmv3.ResponseMapper{
+		Filter: all(noRoute, page, headerMatches(":authority", "(?i)^("+anyUser(site)+")$"),
+			headerMatches(":path", "^"+contract.PathHub+".*"), headerMatches(":method", "GET|HEAD")),
+		StatusCode:   wrapperspb.UInt32(302),
+		Body:         inline(""),
+		HeadersToAdd: location(site.HubBaseURL() + "%REQ(:PATH)%"),
+	}
+}
+
+// unavailable is an upstream, or authz, that does not answer. Refusals by authz
+// carry the flag UAEX too but keep the body that authz wrote: they are never 5xx.
+func unavailable() *accesslogv3.AccessLogFilter {
+	return all(flag("UF", "UC", "UH", "UT", "UAEX"), status(accesslogv3.ComparisonFilter_GE, 500))
+}
+
+func status(op accesslogv3.ComparisonFilter_Op, code uint32) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
+		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
+			Op: op,
+			// Envoy wants a runtime key too; nobody sets it.
+			Value: &corev3.RuntimeUInt32{DefaultValue: code, RuntimeKey: "perijove.fixed"},
+		}},
+	}}
+}
+
+func retryAfter() []*corev3.HeaderValueOption {
+	return []*corev3.HeaderValueOption{{Header: &corev3.HeaderValue{Key: "retry-after", Value: "2"}}}
+}
+
+func anyOf(site origin.Site) string {
+	quoted := make([]string, len(site.Hosts))
+	for i, h := range site.Hosts {
+		quoted[i] = regexp.QuoteMeta(h)
+	}
+	if site.PerUser() {
+		quoted = append(quoted, anyUser(site))
+	}
+	return "(?i)^(" + strings.Join(quoted, "|") + ")$"
+}
+
+// anyUser matches the hosts of people's servers.
+func anyUser(site origin.Site) string {
+	var patterns []string
+	for _, h := range site.AnyUser() {
+		patterns = append(patterns, "[a-z0-9-]+"+regexp.QuoteMeta(strings.TrimPrefix(h, "*")))
+	}
+	return strings.Join(patterns, "|")
+}
+
+func flag(flags ...string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_ResponseFlagFilter{
+		ResponseFlagFilter: &accesslogv3.ResponseFlagFilter{Flags: flags},
+	}}
+}
+
+func headerMatches(name, regex string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
+			Name: name,
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
+			}},
+		}},
+	}}
+}
+
+func all(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_AndFilter{
+		AndFilter: &accesslogv3.AndFilter{Filters: filters},
+	}}
+}
+
+func anyFilter(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_OrFilter{
+		OrFilter: &accesslogv3.OrFilter{Filters: filters},
+	}}
+}
+
+func withoutHeader(name string) *accesslogv3.AccessLogFilter {
+	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
+			Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false},
+		}},
+	}}
+}
+
+func location(value string) []*corev3.HeaderValueOption {
+	return []*corev3.HeaderValueOption{{
+		Header:       &corev3.HeaderValue{Key: "location", Value: value},
+		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+	}}
+}
+
+func inline(text string) *corev3.DataSource {
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: text}}
+}
+
+func jsonBody(message string) *corev3.SubstitutionFormatString {
+	return &corev3.SubstitutionFormatString{Format: &corev3.SubstitutionFormatString_JsonFormat{
+		JsonFormat: &structpb.Struct{Fields: map[string]*structpb.Value{
+			"status":     structpb.NewStringValue("%RESPONSE_CODE%"),
+			"message":    structpb.NewStringValue(message),
+			"request_id": structpb.NewStringValue("%REQ(X-REQUEST-ID)%"),
+		}},
+	}}
+}
+
+func htmlBody(file string) *corev3.SubstitutionFormatString {
+	body, err := pages.ReadFile("pages/" + file)
+	if err != nil {
+		panic(fmt.Sprintf("embedded page %s: %v", file, err)) // a build without its own files
+	}
+	return &corev3.SubstitutionFormatString{
+		ContentType: "text/html; charset=utf-8",
+		Format: &corev3.SubstitutionFormatString_TextFormatSource{
+			TextFormatSource: inline(string(body)),
+		},
+	}
+}
+
+// accessLog writes one JSON line a request, never a query, cookie or header that
+// may hold a secret. What a pass opened and went well is left out: an open JupyterLab
+// asks several times a second, each line costs as much as a check of the pass, and its
+// visitor is seen twice a minute when authz renews the pass.
+func accessLog() []*accesslogv3.AccessLog {
+	fields := map[string]string{
+		"time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "method": "%REQ(:METHOD)%",
+		"path": "%PATH(NQ:ORIG_OR_PATH):256%", "host": "%REQ(:AUTHORITY):256%",
+		"protocol": "%PROTOCOL%", "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
+		"client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "upstream": "%UPSTREAM_HOST%",
+		"ms": "%DURATION%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
+	}
+	values := map[string]*structpb.Value{}
+	for k, v := range fields {
+		values[k] = structpb.NewStringValue(v)
+	}
+	return []*accesslogv3.AccessLog{{
+		Name:   "envoy.access_loggers.stdout",
+		Filter: anyFilter(status(accesslogv3.ComparisonFilter_GE, 400), withoutHeader(contract.HeaderPassOwner)),
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&streamv3.StdoutAccessLog{
+			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
+				Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: values}},
+			}},
+		})},
+	}}
+}

@@ -1,0 +1,182 @@
+package scopes_test
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"google.golang.org/protobuf/proto"
+	"sigs.k8s.io/yaml"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/web/origin"
+	"github.com/perijove/perijove/test/golden"
+)
+
+var update = golden.Updating()
+
+func settings() scopes.Settings {
+	return scopes.Settings{
+		Site:        origin.Site{Scheme: "https", Hosts: []string{"hub.example", "hub.example:443"}},
+		ServerKey:   []byte(strings.Repeat("k", 32)),
+		PassChecked: true,
+	}
+}
+
+// TestScopes reads servers and writes the scopes of their user. The folder is the
+// documentation of what one user costs Envoy.
+func TestScopes(t *testing.T) {
+	golden.Each(t, "testdata/*.txtar", *update, func(t *testing.T, in map[string][]byte) (string, []byte) {
+		var list []server.Server
+		if err := yaml.UnmarshalStrict(in["servers.yaml"], &list); err != nil {
+			t.Fatal(err)
+		}
+		user := list[0].User
+		got, served, skipped := scopes.ForUser(settings(), user, list)
+
+		// The same in any order of the pods.
+		shuffled := append([]server.Server(nil), list...)
+		rand.New(rand.NewSource(1)).Shuffle(len(shuffled), func(i, j int) { shuffled[i], shuffled[j] = shuffled[j], shuffled[i] })
+		again, _, _ := scopes.ForUser(settings(), user, shuffled)
+
+		var out bytes.Buffer
+		for i, s := range got {
+			if err := s.Route.ValidateAll(); err != nil {
+				t.Errorf("Envoy's own validation refuses %s: %v", s.Name, err)
+			}
+			if !bytes.Equal(marshal(t, s.Route), marshal(t, again[i].Route)) {
+				t.Errorf("scope %s depends on the order of pods", s.Name)
+			}
+			fmt.Fprintf(&out, "--- scope %s\n%s", s.Name, golden.YAML(t, s.Route))
+		}
+		for _, s := range served {
+			fmt.Fprintf(&out, "--- served %s by %s/%s\n", s.ID, s.Namespace, s.Pod)
+		}
+		for _, s := range skipped {
+			fmt.Fprintf(&out, "--- skipped %s/%s: %s\n", s.Server.Namespace, s.Server.Pod, s.Reason)
+		}
+		return "want", out.Bytes()
+	})
+}
+
+func marshal(t *testing.T, m proto.Message) []byte {
+	t.Helper()
+	b, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestUserWithoutServersIsWithdrawn(t *testing.T) {
+	got, _, _ := scopes.ForUser(settings(), "alice", nil)
+	if len(got) != 1 || got[0].Name != "alice" || got[0].Route != nil {
+		t.Errorf("scopes = %+v, want alice without a route", got)
+	}
+}
+
+// A user may be called like one of our pages; leaving must not take the page away.
+func TestUserCalledLoginSharesTheScopeWithThePage(t *testing.T) {
+	got, _, _ := scopes.ForUser(settings(), "login", nil)
+	if got[0].Route == nil {
+		t.Fatal("/hub/login vanished with the user login")
+	}
+	one := server.Server{ID: server.ID{User: "login"}, Addr: netip.MustParseAddrPort("10.0.0.1:8888")}
+	got, _, _ = scopes.ForUser(settings(), "login", []server.Server{one})
+	if n := len(got[0].Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()); n != 2 {
+		t.Errorf("%d routes, want the page's and the server's", n)
+	}
+}
+
+func TestEveryHubPageHasAScope(t *testing.T) {
+	got := scopes.Hub(settings())
+	if len(got) != len(contract.HubPages()) {
+		t.Fatalf("%d scopes for %d pages", len(got), len(contract.HubPages()))
+	}
+	for _, s := range got {
+		if err := s.Route.ValidateAll(); err != nil {
+			t.Errorf("%s: %v", s.Name, err)
+		}
+		route := s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()[0]
+		if route.GetTypedPerFilterConfig()[scopes.ExtAuthzFilter] == nil {
+			t.Errorf("page %q says nothing to ext_authz: the check would have no kind", s.Name)
+		}
+	}
+}
+
+// P9: no virtual host answers for every Host.
+func TestP9_NoWildcardHost(t *testing.T) {
+	for _, s := range scopes.Hub(settings()) {
+		for _, d := range s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetDomains() {
+			if strings.Contains(d, "*") {
+				t.Errorf("scope %s answers %q", s.Name, d)
+			}
+		}
+	}
+}
+
+func FuzzAnyServerPassesEnvoysValidation(f *testing.F) {
+	f.Add("alice", "", "n0nce", false)
+	f.Add("a@b", "x y", "", true)
+	f.Add("login", "logout", "n", false)
+	f.Fuzz(func(t *testing.T, user, name, nonce string, strip bool) {
+		one := server.Server{
+			ID: server.ID{User: user, Name: name}, Namespace: "ns", Pod: "p", UID: "u", Nonce: nonce,
+			Addr: netip.MustParseAddrPort("10.0.0.1:8888"), StripPrefix: strip, Created: time.Unix(1, 0),
+		}
+		got, served, skipped := scopes.ForUser(settings(), user, []server.Server{one})
+		if one.Valid() != nil {
+			if len(skipped) != 1 || len(served) != 0 {
+				t.Errorf("an invalid name was served")
+			}
+			return
+		}
+		for _, s := range got {
+			if err := s.Route.ValidateAll(); err != nil {
+				t.Errorf("%q: %v", s.Name, err)
+			}
+		}
+	})
+}
+
+// Where everybody has a host, a user's servers are on hers only and our pages on the hub's.
+func TestHostsOfPeople(t *testing.T) {
+	s := settings()
+	s.Site.UserDomain = "users.example"
+	one := server.Server{ID: server.ID{User: "login"}, Addr: netip.MustParseAddrPort("10.0.0.1:8888")}
+	got, _, _ := scopes.ForUser(s, "login", []server.Server{one})
+	hosts := map[string][]string{}
+	for _, host := range got[0].Route.GetRouteConfiguration().GetVirtualHosts() {
+		for _, r := range host.GetRoutes() {
+			hosts[strings.Join(host.GetDomains(), " ")] = append(hosts[strings.Join(host.GetDomains(), " ")], r.GetMatch().GetPath()+r.GetMatch().GetPathSeparatedPrefix())
+		}
+	}
+	want := map[string][]string{
+		"hub.example hub.example:443":                 {"/hub/login"},
+		"login.users.example login.users.example:443": {"/user/login/oauth_callback", "/user/login"},
+	}
+	if diff := cmp.Diff(want, hosts); diff != "" {
+		t.Error(diff)
+	}
+	if err := got[0].Route.ValidateAll(); err != nil {
+		t.Error(err)
+	}
+	// Only the styles of our pages are on every host, and no wildcard goes beyond the domain (P9).
+	for _, scope := range scopes.Hub(s) {
+		for _, d := range scope.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetDomains() {
+			if strings.Contains(d, "*") && (scope.Name != "static" || !strings.HasPrefix(d, "*.users.example")) {
+				t.Errorf("scope %s answers %q", scope.Name, d)
+			}
+		}
+	}
+	if got, _, _ := scopes.ForUser(s, "alice", nil); got[0].Route != nil {
+		t.Error("a user without servers has a route")
+	}
+}

@@ -1,0 +1,124 @@
+package kube
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+)
+
+const (
+	// probeEvery is the pause between two questions: what a person waits longer than
+	// necessary is half of it on average.
+	probeEvery = 50 * time.Millisecond
+	// probeTimeout bounds one question; a dropped packet must not cost more.
+	probeTimeout = time.Second
+)
+
+// prober asks starting servers whether they answer, a goroutine for each.
+type prober struct {
+	client   *http.Client
+	answered func(context.Context, *corev1.Pod) bool
+	log      *slog.Logger
+
+	mu      sync.Mutex
+	running map[types.UID]*probe
+	all     sync.WaitGroup
+}
+
+type probe struct {
+	url    string
+	run    string // which run of the container is asked
+	cancel context.CancelFunc
+}
+
+func newProber(answered func(context.Context, *corev1.Pod) bool, log *slog.Logger) *prober {
+	return &prober{
+		answered: answered, log: log, running: map[types.UID]*probe{},
+		client: &http.Client{
+			Timeout: probeTimeout,
+			// A pod is anybody's program: it must not send us elsewhere (to the metadata
+			// service of a cloud, to another pod).
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport: &http.Transport{
+				DisableKeepAlives:      true, // one 200 is all that is wanted
+				MaxResponseHeaderBytes: 16 << 10,
+			},
+		},
+	}
+}
+
+// start probes url until it answers 200 or stop is called. A second call for the same
+// run of the same pod does nothing.
+func (p *prober) start(ctx context.Context, pod *corev1.Pod, url string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	run := spawn.Condition(pod, true).Message
+	if have, ok := p.running[pod.UID]; ok {
+		if have.url == url && have.run == run {
+			return
+		}
+		have.cancel()
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	mine := &probe{url: url, run: run, cancel: cancel}
+	p.running[pod.UID] = mine
+	p.all.Go(func() {
+		p.probe(ctx, pod, url)
+		cancel()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if p.running[pod.UID] == mine { // not replaced by a probe of the next run
+			delete(p.running, pod.UID)
+		}
+	})
+}
+
+func (p *prober) stop(uid types.UID) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if have, ok := p.running[uid]; ok {
+		have.cancel()
+		delete(p.running, uid)
+	}
+}
+
+func (p *prober) wait() { p.all.Wait() }
+
+func (p *prober) probe(ctx context.Context, pod *corev1.Pod, url string) {
+	again := time.NewTicker(probeEvery)
+	defer again.Stop()
+	for {
+		if p.ask(ctx, url) && p.answered(ctx, pod) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+		}
+	}
+}
+
+// ask reports whether url answers 200.
+func (p *prober) ask(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		p.log.ErrorContext(ctx, "probe URL is wrong", "error", err)
+		return false
+	}
+	resp, err := p.client.Do(req)
+	if err != nil {
+		return false // not listening yet: the usual case
+	}
+	defer func() { _ = resp.Body.Close() }()
+	_, _ = io.CopyN(io.Discard, resp.Body, 4096) // the answer's text does not matter
+	return resp.StatusCode == http.StatusOK
+}

@@ -1,0 +1,109 @@
+package kube
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/cache"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/podmeta"
+)
+
+// patchTimeout bounds one write of a condition.
+const patchTimeout = 10 * time.Second
+
+// podHandler follows the pods: those that wait for a secret get it, those that start are
+// probed. Every replica does this; doing it twice changes nothing.
+func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
+	seen := func(o any) {
+		pod := o.(*corev1.Pod)
+		c.changes.notify(pod.Name)
+		c.metrics.observe(string(pod.UID), c.judge(pod).Phase)
+		c.follow(ctx, pod)
+	}
+	return cache.ResourceEventHandlerFuncs{
+		AddFunc:    seen,
+		UpdateFunc: func(_, o any) { seen(o) },
+		DeleteFunc: func(o any) {
+			if late, ok := o.(cache.DeletedFinalStateUnknown); ok {
+				o = late.Obj
+			}
+			pod, ok := o.(*corev1.Pod)
+			if !ok {
+				return
+			}
+			c.answers.stop(pod.UID)
+			c.metrics.forget(string(pod.UID))
+			c.changes.notify(pod.Name)
+		},
+	}
+}
+
+// follow does what a pod needs next. It must not block: informers call it.
+func (c *Cluster) follow(ctx context.Context, pod *corev1.Pod) {
+	id, err := podmeta.ReadID(pod)
+	if err != nil || !spawn.OwnsPod(pod, id) || pod.Name != spawn.PodName(id) {
+		return // not one of ours after all
+	}
+	if spawn.WaitsForSecret(pod) {
+		go c.repairSecret(ctx, id, pod)
+	}
+	if spawn.IsStale(pod) {
+		c.answers.stop(pod.UID) // or its True could be overtaken by our False
+		go c.mark(ctx, pod, false)
+		return
+	}
+	target, ok := spawn.ProbeTarget(pod)
+	if !ok {
+		c.answers.stop(pod.UID)
+		return
+	}
+	c.answers.start(ctx, pod, fmt.Sprintf("http://%s%sapi", target, id.Prefix()))
+}
+
+// repairSecret creates the secret of a pod whose creator was killed before it could
+// (step 3 in package spawn).
+func (c *Cluster) repairSecret(ctx context.Context, id server.ID, pod *corev1.Pod) {
+	if err := c.ensureSecret(ctx, id, pod); err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "server's secret not created", "pod", pod.Name, "error", err)
+	}
+}
+
+// answered is called by the prober when the pod's server has answered. It returns
+// whether the cluster knows it now; if not it will be called again.
+func (c *Cluster) answered(ctx context.Context, pod *corev1.Pod) bool {
+	return c.mark(ctx, pod, true)
+}
+
+// mark writes the answering condition. The UID makes it a conflict if the pod has been
+// replaced meanwhile; two replicas writing the same do no harm.
+func (c *Cluster) mark(ctx context.Context, pod *corev1.Pod, answering bool) bool {
+	condition := spawn.Condition(pod, answering)
+	condition.LastTransitionTime = metav1.NewTime(time.Now())
+	patch, err := json.Marshal(map[string]any{
+		"metadata": map[string]any{"uid": pod.UID},
+		"status":   map[string]any{"conditions": []corev1.PodCondition{condition}},
+	})
+	if err != nil {
+		c.log.ErrorContext(ctx, "condition cannot be encoded", "error", err)
+		return false
+	}
+	// The pod's change ends its probe, and with it ctx, before the answer has been read.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patchTimeout)
+	defer cancel()
+	_, err = c.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	switch {
+	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
+		return true
+	}
+	c.log.WarnContext(ctx, "condition not written, trying again", "pod", pod.Name, "error", err)
+	return false
+}

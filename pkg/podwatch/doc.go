@@ -1,6 +1,0 @@
-// Package podwatch owns the watch on labelled pods: it tells a Sink about each pod
-// that carries the server label, and when it is gone or loses the label.
-//
-// It reads no label's meaning (see podform) and never writes to the API. When the
-// API cannot be reached the Sink hears nothing: what is published stays.
-package podwatch

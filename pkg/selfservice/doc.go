@@ -1,8 +1,0 @@
-// Package selfservice owns the pages where people see and end what is theirs, /hub/token
-// and /hub/sessions, and JupyterHub's REST paths for API tokens.
-//
-// authz answers them, since it keeps sessions and tokens; who the visitor is comes in the
-// private headers, as for every other page of the hub (pkg/visitor). A token is shown
-// once, in the answer to the request that made it, and never again. The package decides
-// nothing about other requests and judges no token: pkg/standing and pkg/tokens do.
-package selfservice

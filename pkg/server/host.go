@@ -1,0 +1,16 @@
+package server
+
+import "strings"
+
+// HostLabel returns the DNS label (RFC 1035 §2.3.4, at most 63 bytes, lower case) of the
+// host on which a user's servers live when everybody has one. No two users share a label.
+//
+// It is the user's slug but for one case: browsers read a label that begins with "xn--" as
+// Punycode (RFC 5890 §2.3.2.1) and refuse one that is none.
+func HostLabel(user string) string {
+	label := slug(user)
+	if strings.HasPrefix(label, "xn--") {
+		return "x" + label // still injective: only a hashed slug contains "--"
+	}
+	return label
+}

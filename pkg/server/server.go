@@ -1,0 +1,176 @@
+package server
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+// ID names one server: its owner and, for all but the default server, its own name.
+// Both are raw names, as the directory or the user wrote them.
+type ID struct {
+	User string
+	Name string
+}
+
+// Server is one published server: everything that a route needs to know about a pod.
+type Server struct {
+	ID
+	Namespace string
+	Pod       string
+	UID       string
+	Addr      netip.AddrPort
+	// Nonce is contract.AnnotationNonce; empty for pods that the spawner did not make.
+	Nonce       string
+	StripPrefix bool
+	// Created breaks ties: of two pods that claim one ID the oldest wins.
+	Created time.Time
+}
+
+// MaxName bounds a user or server name in bytes. A name is a path segment in every
+// request, a cookie path and, encoded, a scope key.
+const MaxName = 255
+
+// ValidUser reports why name cannot be a user name, or nil.
+// Any printable UTF-8 is allowed except what cannot be one path segment.
+func ValidUser(name string) error {
+	if err := validSegment(name); err != nil {
+		return fmt.Errorf("user name %s", err)
+	}
+	return nil
+}
+
+// ValidServer reports why name cannot name a server, or nil. The empty name is the
+// default server.
+func ValidServer(name string) error {
+	if name == "" {
+		return nil
+	}
+	if err := validSegment(name); err != nil {
+		return fmt.Errorf("server name %s", err)
+	}
+	return nil
+}
+
+func validSegment(s string) error {
+	switch {
+	case s == "":
+		return errors.New("is empty")
+	case len(s) > MaxName:
+		return fmt.Errorf("is longer than %d bytes", MaxName)
+	case !utf8.ValidString(s):
+		return errors.New("is not UTF-8")
+	case s == "." || s == "..":
+		return errors.New("is a path step")
+	case strings.HasPrefix(s, "."):
+		// "..;x" and its kind are read as path steps by some servers (CVE-2026-73551).
+		return errors.New("starts with a dot")
+	case strings.ContainsAny(s, `/\;`):
+		return errors.New(`contains one of / \ ;`)
+	}
+	for _, r := range s {
+		if !unicode.IsPrint(r) || (unicode.IsSpace(r) && r != ' ') {
+			return fmt.Errorf("contains the character %U", r)
+		}
+	}
+	return nil
+}
+
+// Valid reports why id names no server, or nil.
+func (id ID) Valid() error {
+	return errors.Join(ValidUser(id.User), ValidServer(id.Name))
+}
+
+// Prefix is the path that the server answers under, with a slash at both ends:
+// /user/alice/ or /user/alice/demo/. Segments are percent-encoded (RFC 3986) as
+// browsers send them.
+func (id ID) Prefix() string {
+	p := contract.PathUser + canonical(id.User) + "/"
+	if id.Name == "" {
+		return p
+	}
+	return p + canonical(id.Name) + "/"
+}
+
+// String is the form used in logs and events: user/name, "alice/" for the default.
+func (id ID) String() string { return id.User + "/" + id.Name }
+
+// Compare orders IDs by user, then name.
+func (id ID) Compare(other ID) int {
+	return cmp.Or(strings.Compare(id.User, other.User), strings.Compare(id.Name, other.Name))
+}
+
+// Spellings returns the ways a client may write s as one path segment: as Prefix
+// does, as a browser leaves it when it is typed (a+b), and with every reserved
+// character escaped (alice%40x.org). Names of letters, digits, "-", "_", "." and "~"
+// have one spelling. The first is Prefix's.
+func Spellings(s string) []string {
+	out := []string{canonical(s)}
+	for _, other := range []string{url.PathEscape(s), escapeAll(s)} {
+		if !slices.Contains(out, other) {
+			out = append(out, other)
+		}
+	}
+	return out
+}
+
+// canonical escapes all but the unreserved characters and "@", as JupyterHub does.
+// Applications put their base URL into regular expressions, where a bare "+" or "$"
+// would never match.
+func canonical(s string) string { return strings.ReplaceAll(escapeAll(s), "%40", "@") }
+
+func escapeAll(s string) string {
+	var b strings.Builder
+	for i := range len(s) {
+		c := s[i]
+		if isUnreserved(c) {
+			b.WriteByte(c)
+			continue
+		}
+		fmt.Fprintf(&b, "%%%02X", c)
+	}
+	return b.String()
+}
+
+func isUnreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
+		c == '-' || c == '_' || c == '.' || c == '~'
+}
+
+// ParsePath splits an escaped URL path below /user/ into the owner, the next
+// segment and the rest. It is for our own pages (/hub/user/…), never for deciding
+// who may enter: that is judged by the route that Envoy picked.
+//
+// owner and next are unescaped; rest keeps its escapes and its leading slash. next
+// is "" and rest "/" for /user/alice/. Whether next names a server only the caller
+// can know. An error means that the path is malformed or not below /user/.
+func ParsePath(path string) (owner, next, rest string, err error) {
+	below, ok := strings.CutPrefix(path, contract.PathUser)
+	if !ok {
+		return "", "", "", fmt.Errorf("path is not below %s", contract.PathUser)
+	}
+	first, tail, _ := strings.Cut(below, "/")
+	if owner, err = url.PathUnescape(first); err != nil {
+		return "", "", "", fmt.Errorf("owner in path: %w", err)
+	}
+	if err := ValidUser(owner); err != nil {
+		return "", "", "", err
+	}
+	second, rest, _ := strings.Cut(tail, "/")
+	if next, err = url.PathUnescape(second); err != nil {
+		return "", "", "", fmt.Errorf("server in path: %w", err)
+	}
+	if err := ValidServer(next); err != nil {
+		return "", "", "", err
+	}
+	return owner, next, "/" + rest, nil
+}

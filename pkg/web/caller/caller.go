@@ -1,0 +1,112 @@
+package caller
+
+import (
+	"crypto/subtle"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
+)
+
+// Caller is who sent a request.
+type Caller struct {
+	Name        string
+	DisplayName string
+	Admin       bool
+	// Session is the ID of the session, "" for a request with an API token.
+	Session string
+	// ByToken is true for a request with an API token, Scopes are the token's.
+	ByToken bool
+	Scopes  []string
+
+	xsrf string
+}
+
+// Errors.
+var (
+	ErrAnonymous = errors.New("no identity in the request")
+	ErrXSRF      = errors.New("request was not made by one of our pages")
+)
+
+// From reads the private headers, or fails with ErrAnonymous. A header that comes twice
+// is refused rather than chosen from (H1).
+func From(h http.Header) (Caller, error) {
+	var v Caller
+	var admin, scopes string
+	for key, into := range map[string]*string{
+		contract.HeaderUser: &v.Name, contract.HeaderDisplayName: &v.DisplayName, contract.HeaderAdmin: &admin,
+		contract.HeaderXSRF: &v.xsrf, contract.HeaderSession: &v.Session,
+	} {
+		value, err := single(h, key)
+		if err != nil {
+			return Caller{}, ErrAnonymous
+		}
+		if *into, err = contract.DecodeHeader(value); err != nil {
+			return Caller{}, ErrAnonymous
+		}
+	}
+	scopes, err := single(h, contract.HeaderScopes)
+	if err != nil || server.ValidUser(v.Name) != nil {
+		return Caller{}, ErrAnonymous
+	}
+	v.Admin = admin == "true"
+	_, v.ByToken = h[http.CanonicalHeaderKey(contract.HeaderScopes)]
+	for _, encoded := range strings.Fields(scopes) {
+		scope, err := contract.DecodeHeader(encoded)
+		if err != nil {
+			return Caller{}, ErrAnonymous
+		}
+		v.Scopes = append(v.Scopes, scope)
+	}
+	return v, nil
+}
+
+// Admit is what stands before every page and REST path: it bounds the body of r to limit
+// bytes, reads who the visitor is and, of a request that may change something, whether it
+// is theirs (CheckXSRF). The visitor is returned beside ErrXSRF too, for the refusal.
+func Admit(w http.ResponseWriter, r *http.Request, limit int64) (Caller, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, limit)
+	v, err := From(r.Header)
+	if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+		err = v.CheckXSRF(r)
+	}
+	return v, err
+}
+
+// single returns the value of a header that comes at most once.
+func single(h http.Header, key string) (string, error) {
+	values := h.Values(key)
+	switch len(values) {
+	case 0:
+		return "", nil
+	case 1:
+		return values[0], nil
+	}
+	return "", errors.New("header is there more than once")
+}
+
+// CheckXSRF refuses, with ErrXSRF, a state-changing request that did not come from one
+// of our pages (S9): the browser must not call it cross-origin, and the session's token
+// must be in the form or the header. A token in the URL does not count: URLs are logged.
+// A request with an API token comes from no page of anybody's.
+func (v Caller) CheckXSRF(r *http.Request) error {
+	if v.ByToken {
+		return nil
+	}
+	if err := http.NewCrossOriginProtection().Check(r); err != nil {
+		return ErrXSRF
+	}
+	token := r.Header.Get(contract.XSRFHeader)
+	if token == "" {
+		token = r.PostFormValue(contract.XSRFName)
+	}
+	if v.xsrf == "" || subtle.ConstantTimeCompare([]byte(token), []byte(v.xsrf)) != 1 {
+		return ErrXSRF
+	}
+	return nil
+}
+
+// XSRF is the token that forms must repeat.
+func (v Caller) XSRF() string { return v.xsrf }

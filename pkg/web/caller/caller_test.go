@@ -1,0 +1,85 @@
+package caller
+
+import (
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+func headers(pairs ...string) http.Header {
+	h := http.Header{}
+	for i := 0; i < len(pairs); i += 2 {
+		h.Add(pairs[i], pairs[i+1])
+	}
+	return h
+}
+
+func TestFrom(t *testing.T) {
+	got, err := From(headers(contract.HeaderUser, "b%C3%B6b", contract.HeaderDisplayName, "B%0A", contract.HeaderAdmin, "true", contract.HeaderXSRF, "x", contract.HeaderSession, "s"))
+	want := Caller{Name: "böb", DisplayName: "B\n", Admin: true, Session: "s", xsrf: "x"}
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Caller{})); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	got, err = From(headers(contract.HeaderUser, "bob", contract.HeaderScopes, "servers%21user=a%20b self"))
+	want = Caller{Name: "bob", ByToken: true, Scopes: []string{"servers!user=a b", "self"}}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Caller{})); err != nil || diff != "" {
+		t.Error(err, diff)
+	}
+	if got, err := From(headers(contract.HeaderUser, "bob", contract.HeaderScopes, "")); err != nil || !got.ByToken || len(got.Scopes) != 0 {
+		t.Errorf("%+v %v", got, err)
+	}
+}
+
+// TestH1_NothingIsChosenFrom: twice, not encoded, absent or impossible.
+func TestH1_NothingIsChosenFrom(t *testing.T) {
+	for _, key := range []string{contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderSession, contract.HeaderScopes} {
+		h := headers(contract.HeaderUser, "bob")
+		h.Add(key, "x")
+		h.Add(key, "x")
+		if _, err := From(h); !errors.Is(err, ErrAnonymous) {
+			t.Errorf("%s twice: %v", key, err)
+		}
+		h = headers(contract.HeaderUser, "bob")
+		h.Set(key, "%zz")
+		if _, err := From(h); !errors.Is(err, ErrAnonymous) {
+			t.Errorf("%s is not encoded: %v", key, err)
+		}
+	}
+	for _, h := range []http.Header{{}, headers(contract.HeaderUser, ""), headers(contract.HeaderUser, "..%2Falice"), headers(contract.HeaderAdmin, "true")} {
+		if _, err := From(h); !errors.Is(err, ErrAnonymous) {
+			t.Errorf("%v: %v", h, err)
+		}
+	}
+}
+
+func TestS9_CheckXSRF(t *testing.T) {
+	v := Caller{Name: "alice", xsrf: "right"}
+	for name, c := range map[string]struct {
+		who  Caller
+		make func(*http.Request)
+		ok   bool
+	}{
+		"in the form":          {v, func(r *http.Request) {}, true},
+		"in the header":        {v, func(r *http.Request) { r.Body = http.NoBody; r.Header.Set(contract.XSRFHeader, "right") }, true},
+		"none":                 {v, func(r *http.Request) { r.Body = http.NoBody }, false},
+		"wrong":                {v, func(r *http.Request) { r.Header.Set(contract.XSRFHeader, "wrong") }, false},
+		"in the URL":           {v, func(r *http.Request) { r.Body = http.NoBody; r.URL.RawQuery = "_xsrf=right" }, false},
+		"from another site":    {v, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, false},
+		"no session, no token": {Caller{Name: "alice"}, func(r *http.Request) {}, false},
+		"an API token":         {Caller{Name: "alice", ByToken: true}, func(r *http.Request) { r.Body = http.NoBody }, true},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/hub/token", strings.NewReader("_xsrf=right"))
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		c.make(r)
+		if err := c.who.CheckXSRF(r); (err == nil) != c.ok {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
