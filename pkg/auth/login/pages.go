@@ -68,7 +68,7 @@ type Pages struct {
 	guesses  *ratelimit.Guard
 	logins   *prometheus.CounterVec
 	origin   *http.CrossOriginProtection
-	redeemer     *handoff.Redeemer
+	redeemer *handoff.Redeemer
 }
 
 // New returns the pages.
