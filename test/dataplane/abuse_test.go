@@ -13,17 +13,17 @@ import (
 	"github.com/perijove/perijove/test/abuse"
 )
 
-// arena is a stack in which alice's and bob's servers run.
-type arena struct {
-	*stack
+// abuseEnv is an env in which alice's and bob's servers run.
+type abuseEnv struct {
+	*env
 	alices, bobs       *upstream
 	nobody, bob, alice abuse.Sender
 }
 
-func newArena(t *testing.T) *arena {
+func newAbuseEnv(t *testing.T) *abuseEnv {
 	t.Helper()
 	s, up, alice := withAlice(t, spawned("n1"))
-	a := &arena{stack: s, alices: up, bobs: newUpstream(t, "10.99.0.2", "bob")}
+	a := &abuseEnv{env: s, alices: up, bobs: newUpstream(t, "10.99.0.2", "bob")}
 	s.addPod("jupyter-bob", server.ID{User: "bob"}, a.bobs.addr)
 	s.routed("/user/bob/api", true)
 	bob := s.login("bob")
@@ -60,7 +60,7 @@ func send(t *testing.T, protocol string, c abuse.Case) (answer abuse.Answer, ok 
 
 // attack runs a catalogue over both protocols. No attack may reach alice's server; each
 // honest twin must reach a server.
-func (a *arena) attack(t *testing.T, catalogue []abuse.Case) {
+func (a *abuseEnv) attack(t *testing.T, catalogue []abuse.Case) {
 	t.Helper()
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		before := len(a.alices.requests())
@@ -117,20 +117,20 @@ func sendAll(t *testing.T, protocol string, catalogue []abuse.Case) (n int) {
 
 // P1 to P9, H9: no path and no host leads to another's server.
 func TestP1_NoPathLeadsToAnothersServer(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	a.attack(t, abuse.PathsToAlice(a.bob, a.alice))
 	a.attack(t, abuse.Hosts(a.bob))
 }
 
 // H2, H5, H7: what two servers could read differently never gets past the edge.
 func TestH7_MalformedRequestsAreRefused(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	a.attack(t, abuse.Malformed(a.alice))
 }
 
 // H8, S10, S11, D8: only a websocket of somebody who may passes, and CONNECT leads nowhere.
 func TestH8_OtherTunnelsAreRefused(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	a.attack(t, abuse.Tunnels(a.nobody, a.bob, a.alice))
 }
 
@@ -138,7 +138,7 @@ func TestH8_OtherTunnelsAreRefused(t *testing.T) {
 // the client's headers. The client's address is a private one, which Envoy obeys unless it
 // is told not to.
 func TestH4_ClientHeadersAreNotObeyed(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	lines, names := abuse.Headers([]string{
 		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
 		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF,

@@ -23,7 +23,7 @@ func spawned(nonce string) func(*corev1.Pod) {
 
 // TestWhoEnters is the heart of it: everyone tries alice's server.
 func TestWhoEnters(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	up := newUpstream(t, "10.99.0.1", "alice")
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr, spawned("n1"))
 	s.routed("/user/alice/api", true)
@@ -72,7 +72,7 @@ func TestWhoEnters(t *testing.T) {
 
 // S4, S14: neither session nor pass reaches a pod, whoever visits; other cookies do.
 func TestS4_PodsSeeNoCookieOfOurs(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	up := newUpstream(t, "10.99.0.1", "alice")
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr)
 	s.routed("/user/alice/api", true)
@@ -98,7 +98,7 @@ func TestS4_PodsSeeNoCookieOfOurs(t *testing.T) {
 // H1, H3, H4, H6: no header of a client changes the route, the identity, the secret
 // or the decision.
 func TestH1_ClientHeadersChangeNothing(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	up, other := newUpstream(t, "10.99.0.1", "alice"), newUpstream(t, "10.99.0.2", "elsewhere")
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr, spawned("n1"))
 	s.addPod("plain", server.ID{User: "alice", Name: "plain"}, newUpstream(t, "10.99.0.3", "plain").addr)
@@ -195,7 +195,7 @@ func TestS10_WebsocketOrigins(t *testing.T) {
 
 // S9: forms and scripts of other sites change nothing under /hub/.
 func TestS9_ForeignSitesCannotAct(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	alice := s.login("alice")
 	cookie := "Cookie: " + alice.cookies("/hub/")
 	body := []string{"Content-Type: text/plain", "Content-Length: 0"}
@@ -241,7 +241,7 @@ func TestV1_LogoutEndsOldTabs(t *testing.T) {
 
 // Names that need percent-encoding reach the same server in every spelling.
 func TestNamesThatNeedEncoding(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	for i, name := range []string{"alice@uni.example", "al ice", "张伟", "o'neil", "50%", "a+b$c"} {
 		id := server.ID{User: name}
 		up := newUpstream(t, "10.99.1."+string(rune('1'+i)), name)
@@ -259,7 +259,7 @@ func TestNamesThatNeedEncoding(t *testing.T) {
 }
 
 func TestStripPrefix(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.addPod("web", server.ID{User: "alice", Name: "web"}, newUpstream(t, "10.99.0.1", "web").addr,
 		func(p *corev1.Pod) { p.Annotations[contract.AnnotationStripPrefix] = "true" })
 	s.routed("/user/alice/web/", true)

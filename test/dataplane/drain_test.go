@@ -19,8 +19,8 @@ import (
 	"github.com/perijove/perijove/test/internal/envoyproc"
 )
 
-// startDrain drains the stack's Envoy in the background.
-func (s *stack) startDrain(limit time.Duration) <-chan int {
+// startDrain drains the env's Envoy in the background.
+func (s *env) startDrain(limit time.Duration) <-chan int {
 	done := make(chan int, 1)
 	go func() {
 		left, err := drain.Run(context.Background(), drain.Options{
@@ -75,7 +75,7 @@ func TestR7_DrainWaitsForOpenWebsockets(t *testing.T) {
 
 // again is the same person with connections of their own: the old ones were asked to
 // close.
-func (s *stack) again(p *person) *person {
+func (s *env) again(p *person) *person {
 	n := s.newPerson()
 	n.http.Jar = p.http.Jar
 	return n
@@ -132,14 +132,14 @@ func TestR7_RollingUpdateFailsNoRequest(t *testing.T) {
 }
 
 // startSecondGateway runs another gateway and returns where it answers.
-func (s *stack) startSecondGateway() string {
+func (s *env) startSecondGateway() string {
 	s.t.Helper()
 	s.launchSecondGateway().Ready(s.t)
 	return "127.0.0.1:8001"
 }
 
 // launchSecondGateway runs another Envoy with an xds-server of its own.
-func (s *stack) launchSecondGateway() *envoyproc.Envoy {
+func (s *env) launchSecondGateway() *envoyproc.Envoy {
 	s.t.Helper()
 	cfg := s.xdsConfig()
 	cfg.Listen = xdsapp.Listen{XDS: "unix:" + s.path("xds2.sock"), Private: "127.0.0.1:9121"}
@@ -151,7 +151,7 @@ func (s *stack) launchSecondGateway() *envoyproc.Envoy {
 }
 
 // clientAt is a person's browser at one gateway.
-func (s *stack) clientAt(addr string, p *person) *http.Client {
+func (s *env) clientAt(addr string, p *person) *http.Client {
 	transport := &http.Transport{TLSClientConfig: s.trust.Clone(), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}

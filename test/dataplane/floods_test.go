@@ -16,7 +16,7 @@ import (
 )
 
 // memory is what Envoy has allocated, in bytes.
-func (a *arena) memory() int {
+func (a *abuseEnv) memory() int {
 	a.t.Helper()
 	var m struct {
 		Allocated string `json:"allocated"`
@@ -32,7 +32,7 @@ func (a *arena) memory() int {
 }
 
 // served lets bob send request after request while f runs; none may fail.
-func (a *arena) served(t *testing.T, what string, f func()) {
+func (a *abuseEnv) served(t *testing.T, what string, f func()) {
 	t.Helper()
 	stop, done := make(chan struct{}), make(chan int)
 	defer func() {
@@ -65,7 +65,7 @@ func (a *arena) served(t *testing.T, what string, f func()) {
 // D1, D8: frames without end close their own connection and harm nobody else; a few of
 // them do no harm at all.
 func TestD1_FloodsEndTheirConnection(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	for _, flood := range abuse.Floods(a.alice, "/user/alice/x") {
 		a.served(t, flood.Name, func() {
 			before := a.memory()
@@ -91,7 +91,7 @@ func TestD1_FloodsEndTheirConnection(t *testing.T) {
 
 // D2, D4: headers that are too many or too large are refused before anybody keeps them.
 func TestD2_LargeHeadersAreRefused(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	before := a.memory()
 	a.served(t, "large headers", func() {
 		a.attack(t, abuse.Large(a.alice, "/user/alice/x"))
@@ -112,7 +112,7 @@ func TestD2_LargeHeadersAreRefused(t *testing.T) {
 
 // D3: what never comes to its end is ended, and does not hold up anybody.
 func TestD3_SlowRequestsAreCut(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	a.served(t, "slow requests", func() {
 		var group sync.WaitGroup
 		for name, begin := range abuse.Slow(a.alice, "/user/alice/x") {
@@ -128,7 +128,7 @@ func TestD3_SlowRequestsAreCut(t *testing.T) {
 
 // D10: what the edge grants a connection of HTTP/2.
 func TestD10_LimitsOfAConnection(t *testing.T) {
-	newArena(t)
+	newAbuseEnv(t)
 	c, err := abuse.DialH2(publicAddr)
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestD10_LimitsOfAConnection(t *testing.T) {
 
 // D6: garbage for a session or a pass is refused without a question to the directory.
 func TestD6_GarbageCookiesAskNobody(t *testing.T) {
-	a := newArena(t)
+	a := newAbuseEnv(t)
 	asked := strings.Count(a.ldap.Log(t), "SRCH")
 	a.served(t, "garbage cookies", func() {
 		c, err := abuse.DialH2(publicAddr)

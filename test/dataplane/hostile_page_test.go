@@ -104,7 +104,7 @@ func pod(t *testing.T, ip, body, kind string) (*asked, string) {
 // only the hub defends itself; these lines show as well that the attacks work.
 func TestS8_HostilePage(t *testing.T) {
 	for name, c := range map[string]struct {
-		stack func(*testing.T) *stack
+		env   func(*testing.T) *env
 		alice string
 		bob   string
 		want  map[string]string
@@ -112,7 +112,7 @@ func TestS8_HostilePage(t *testing.T) {
 		reached []string
 	}{
 		"one host": {
-			stack: newStack, alice: "http://hub.test:8000", bob: "http://hub.test:8000",
+			env: newEnv, alice: "http://hub.test:8000", bob: "http://hub.test:8000",
 			want: map[string]string{
 				"read server": "200 read", "write server": "200 read", "frame server": "read", "window of server": "read", "socket": "open",
 				"frame hub": "blocked", "write hub": "403", "read hub": "200",
@@ -120,7 +120,7 @@ func TestS8_HostilePage(t *testing.T) {
 			reached: []string{"GET /user/alice/api", "POST /user/alice/written", "POST /user/alice/posted", "GET /user/alice/framed", "GET /user/alice/ws", "GET /user/alice/script.js"},
 		},
 		"a host for each person": {
-			stack: func(t *testing.T) *stack { return newTLSStackWith(t, func(s *stack) { s.userDomain = "hub.test" }) },
+			env:   func(t *testing.T) *env { return newTLSEnvWith(t, func(s *env) { s.userDomain = "hub.test" }) },
 			alice: aliceHost, bob: bobHost,
 			want: map[string]string{
 				"read server": "blocked", "read server, no-cors": "opaque", "write server": "blocked", "write server, no-cors": "opaque", "frame server": "blocked", "window of server": "blocked",
@@ -129,7 +129,7 @@ func TestS8_HostilePage(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			s := c.stack(t)
+			s := c.env(t)
 			page := strings.NewReplacer("ALICE", `"`+c.alice+`"`, "HUB", `"`+s.base()+`"`).Replace(attacks)
 			victim, addr := pod(t, "10.99.0.1", `{"marker": 1}`, "text/plain")
 			s.addPod("jupyter-alice", server.ID{User: "alice"}, addr)
@@ -171,7 +171,7 @@ func TestS8_HostilePage(t *testing.T) {
 }
 
 // actions counts what was asked of the cluster.
-func (s *stack) actions(verb, resource string) (n int) {
+func (s *env) actions(verb, resource string) (n int) {
 	for _, a := range s.client.Actions() {
 		if a.GetVerb() == verb && a.GetResource().Resource == resource {
 			n++
@@ -182,11 +182,11 @@ func (s *stack) actions(verb, resource string) (n int) {
 
 // tab is a person's real browser.
 type tab struct {
-	s   *stack
+	s   *env
 	ctx context.Context
 }
 
-func (s *stack) chromium() *tab {
+func (s *env) chromium() *tab {
 	s.t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("/usr/bin/chromium"),
@@ -256,7 +256,7 @@ func (b *tab) fill(name string) {
 // A person's bookmark leads through the form, which browsers let lead to our own host only,
 // to the person's host.
 func TestLoginInTheBrowserLeadsToOnesOwnHost(t *testing.T) {
-	s, _, _ := newPeopleStack(t)
+	s, _, _ := newPeopleEnv(t)
 	alice := s.chromium()
 	alice.open(aliceHost + "/user/alice/lab?x=1")
 	alice.fill("alice")

@@ -41,7 +41,7 @@ var nasty = []string{
 // R14, X7: hundreds of pods as bad as can be are skipped or served; the real Envoy
 // refuses none of what becomes of them, and a good one among them works.
 func TestX7_HostilePodsReachEnvoyOrNobody(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	random := rand.New(rand.NewPCG(1, 2))
 	pick := func() string { return nasty[random.IntN(len(nasty))] }
 	for i := range 400 {
@@ -79,7 +79,7 @@ func TestX7_HostilePodsReachEnvoyOrNobody(t *testing.T) {
 }
 
 // ads opens a raw delta stream to the sidecar's socket.
-func (s *stack) ads(node string) discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient {
+func (s *env) ads(node string) discoveryv3.AggregatedDiscoveryService_DeltaAggregatedResourcesClient {
 	s.t.Helper()
 	conn, err := grpc.NewClient("unix:"+s.path("xds.sock"), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(1<<30)))
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *stack) ads(node string) discoveryv3.AggregatedDiscoveryService_DeltaAgg
 }
 
 // crowd adds n people whose pods are all at one address.
-func (s *stack) crowd(n int) {
+func (s *env) crowd(n int) {
 	s.t.Helper()
 	for i := range n {
 		s.addPod(fmt.Sprintf("crowd-%d", i), server.ID{User: fmt.Sprintf("person-%d", i)}, "10.99.0.9:8888")
@@ -106,7 +106,7 @@ func (s *stack) crowd(n int) {
 }
 
 // comesAndGoes shows that routes still reach the real Envoy.
-func (s *stack) comesAndGoes(name string) {
+func (s *env) comesAndGoes(name string) {
 	s.t.Helper()
 	s.addPod(name, server.ID{User: name}, "10.99.0.9:8888")
 	s.routed("/user/"+name+"/api", true)
@@ -117,7 +117,7 @@ func (s *stack) comesAndGoes(name string) {
 // An Envoy that refuses everything costs two responses a resource, a bounded log, and
 // nobody else anything.
 func TestAnEnvoyThatRefusesEverything(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.crowd(300)
 	s.routed("/user/person-299/api", true)
 	stream := s.ads("refuser")
@@ -148,7 +148,7 @@ func TestAnEnvoyThatRefusesEverything(t *testing.T) {
 // An Envoy that never reads: routes go on reaching the others, and what waits for it
 // is its present state, not a history.
 func TestAnEnvoyThatNeverReads(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.crowd(1000) // more than the flow control's window
 	s.routed("/user/person-999/api", true)
 	deaf := s.ads("deaf")
@@ -178,7 +178,7 @@ func TestAnEnvoyThatNeverReads(t *testing.T) {
 // X1: no method of any discovery service answers without a certificate of the list,
 // and with one only delta ADS does.
 func TestX1_EveryDiscoveryMethod(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.startRemoteXDS()
 	call := func(creds credentials.TransportCredentials, method string) codes.Code {
 		conn, err := grpc.NewClient(remoteXDS, grpc.WithTransportCredentials(creds))
@@ -238,7 +238,7 @@ func discoveryMethods() (out []string) {
 // X3: a method without its leading slash is nobody's (CVE-2026-33186), even with the
 // right certificate.
 func TestX3_MethodWithoutItsSlash(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.startRemoteXDS()
 	s.eventually("the port answers", func() bool { return s.grpcStatus("/no.such.Service/Method") == "12" }) // negative control of the client
 	for _, path := range []string{
@@ -254,7 +254,7 @@ func TestX3_MethodWithoutItsSlash(t *testing.T) {
 
 // grpcStatus opens one stream by hand on the remote xDS port with the gateway's
 // certificate.
-func (s *stack) grpcStatus(path string) string {
+func (s *env) grpcStatus(path string) string {
 	s.t.Helper()
 	conf, err := mtls.Client(s.gate, contract.NameGateway)
 	if err != nil {
@@ -300,7 +300,7 @@ func (s *stack) grpcStatus(path string) string {
 // X4: the private port of Envoy shows two pages and nothing else of the admin port,
 // and the admin port is on loopback.
 func TestX4_AdminIsNotReachedThroughTheOpenPorts(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	for _, path := range []string{
 		"/quitquitquit", "/stats/prometheus/../../quitquitquit", "/stats/prometheus/..%2f..%2fquitquitquit", "//quitquitquit", "/ready/../config_dump",
 		"/config_dump", "/stats", "/certs", "/drain_listeners", "/healthcheck/fail", "/stats/prometheus/",

@@ -14,16 +14,16 @@ import (
 	"github.com/perijove/perijove/test/provider"
 )
 
-// withProvider is a stack whose people log in with a password or with a certified
+// withProvider is an env whose people log in with a password or with a certified
 // OpenID Connect provider.
-func withProvider(t *testing.T) (*stack, *provider.Provider) {
+func withProvider(t *testing.T) (*env, *provider.Provider) {
 	t.Helper()
 	op := provider.Start(t, provider.Options{
 		Callback: "http://" + publicHost + "/hub/oauth_callback/op",
 		// The provider finds our name in no DNS; Envoy answers by its address too.
 		LogoutMessages: "http://" + publicAddr + "/hub/oauth_logout/op",
 	})
-	s := newStackWith(t, func(s *stack) {
+	s := newEnvWith(t, func(s *env) {
 		s.adjust = func(cfg *xdsapp.Config) { cfg.ExtraHosts = []string{publicAddr} }
 		s.adjustAuthz = func(cfg *authzapp.Config) {
 			cfg.ExtraHosts = []string{publicAddr}
@@ -95,7 +95,7 @@ func TestOIDCThroughEnvoy(t *testing.T) {
 }
 
 // testBackChannel: emil logs out at the provider, which tells us.
-func testBackChannel(t *testing.T, s *stack, op *provider.Provider) {
+func testBackChannel(t *testing.T, s *env, op *provider.Provider) {
 	first, browser := s.newPerson(), op.Browser()
 	if r := first.loginAt(op, browser, "emil", "/hub/home"); r.code != http.StatusFound {
 		t.Fatalf("emil: %d", r.code)

@@ -18,10 +18,10 @@ const (
 	bobHost   = "https://bob.hub.test:8000"
 )
 
-// newPeopleStack gives everybody a host of their own.
-func newPeopleStack(t *testing.T) (s *stack, alice, bob *upstream) {
+// newPeopleEnv gives everybody a host of their own.
+func newPeopleEnv(t *testing.T) (s *env, alice, bob *upstream) {
 	t.Helper()
-	s = newTLSStackWith(t, func(s *stack) { s.userDomain = "hub.test" })
+	s = newTLSEnvWith(t, func(s *env) { s.userDomain = "hub.test" })
 	alice, bob = newUpstream(t, "10.99.0.1", "alice"), newUpstream(t, "10.99.0.2", "bob")
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, alice.addr)
 	s.addPod("jupyter-bob", server.ID{User: "bob"}, bob.addr)
@@ -39,7 +39,7 @@ func (p *person) next(address string, headers ...string) reply {
 }
 
 func TestEverybodyHasAHost(t *testing.T) {
-	s, up, _ := newPeopleStack(t)
+	s, up, _ := newPeopleEnv(t)
 	alice := s.login("alice")
 	if r := alice.visit(aliceHost + "/user/alice/lab?x=1&y=%2F"); r.code != 200 || !strings.Contains(r.body, `"/user/alice/lab?x=1\u0026y=%2F"`) {
 		t.Fatalf("alice at her own server: %d %s", r.code, r.body)
@@ -120,7 +120,7 @@ func (p *person) requestAt(host, path string, headers ...string) reply {
 // U1-U3: the login leads to the hub's host and to people's hosts, and there only to the
 // path that redeems the code.
 func TestU1_U3_LoginLeadsToOurHostsOnly(t *testing.T) {
-	s, _, _ := newPeopleStack(t)
+	s, _, _ := newPeopleEnv(t)
 	alice := s.login("alice")
 	good := alice.next(aliceHost + "/user/alice/lab").get("Location")
 	_, wish, _ := strings.Cut(good, "?next=")
@@ -159,7 +159,7 @@ func TestU1_U3_LoginLeadsToOurHostsOnly(t *testing.T) {
 
 // A code works once, in the browser that asked, on the host that it was made for.
 func TestO2_CodesWorkOnce(t *testing.T) {
-	s, _, _ := newPeopleStack(t)
+	s, _, _ := newPeopleEnv(t)
 	alice := s.login("alice")
 	code := func() string {
 		return alice.next(alice.next(aliceHost + "/user/alice/lab").get("Location")).get("Location")
@@ -206,7 +206,7 @@ func TestO2_CodesWorkOnce(t *testing.T) {
 
 // S8-S10: for browsers bob's host and alice's are one site, and her cookies go along.
 func TestS8_S10_SiblingHostsMayLinkAndNothingElse(t *testing.T) {
-	s, up, _ := newPeopleStack(t)
+	s, up, _ := newPeopleEnv(t)
 	alice := s.login("alice")
 	alice.visit(aliceHost + "/user/alice/lab")
 	s.knowsKeys()

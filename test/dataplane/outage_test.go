@@ -14,9 +14,9 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 )
 
-// outage takes the API server of a stack away: watches end, calls fail.
+// outage takes the API server of an env away: watches end, calls fail.
 type outage struct {
-	s *stack
+	s *env
 
 	mu      sync.Mutex
 	down    bool
@@ -24,7 +24,7 @@ type outage struct {
 	watches []watch.Interface
 }
 
-func newOutage(s *stack) *outage {
+func newOutage(s *env) *outage {
 	o := &outage{s: s}
 	s.client.PrependReactor("*", "*", func(k8stesting.Action) (bool, runtime.Object, error) {
 		if err := o.refuse(); err != nil {
@@ -85,7 +85,7 @@ func (o *outage) end() {
 // is caught up with, without a moment in which routes are missing.
 func TestR3_APIServerGone(t *testing.T) {
 	var api *outage
-	s := newStackWith(t, func(s *stack) { api = newOutage(s) })
+	s := newEnvWith(t, func(s *env) { api = newOutage(s) })
 	addr := newUpstream(t, "10.99.0.2", "other").addr
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	s.addPod("first", server.ID{User: "first"}, addr)
@@ -133,7 +133,7 @@ func TestR3_APIServerGone(t *testing.T) {
 
 // changeBehind lets one pod go and another come while the API server cannot be
 // reached.
-func changeBehind(s *stack, goes, comes, addr string) {
+func changeBehind(s *env, goes, comes, addr string) {
 	s.t.Helper()
 	pods, state := corev1.SchemeGroupVersion.WithResource("pods"), s.client.Tracker()
 	if err := errors.Join(

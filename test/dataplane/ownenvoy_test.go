@@ -30,7 +30,7 @@ import (
 const remoteXDS = "127.0.0.1:18000"
 
 // startRemoteXDS runs a second xds-server on a TCP port, as for somebody's own Envoy.
-func (s *stack) startRemoteXDS() {
+func (s *env) startRemoteXDS() {
 	cfg := s.xdsConfig()
 	cfg.Listen = xdsapp.Listen{XDS: remoteXDS, Private: "127.0.0.1:9111"}
 	cfg.Clients = xdsapp.Clients{XDS: []string{contract.NameGateway}}
@@ -60,7 +60,7 @@ func remoteCluster(t *testing.T) string {
 
 // An Envoy of one's own, set up as envoy/README.md says, serves what the sidecar serves.
 func TestOwnEnvoyOverMutualTLS(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.startRemoteXDS()
 	own := envoyproc.Start(t, envoyproc.Options{Node: "own", XDSSock: "/nowhere", TLS: s.gate, Edit: func(text string) string {
 		sidecar := regexp.MustCompile(`(?s)  - name: xds\n.*?(  - name: admin\n)`)
@@ -77,7 +77,7 @@ func TestOwnEnvoyOverMutualTLS(t *testing.T) {
 // X1, X2: the TCP port answers delta ADS to the listed certificate and nothing else to
 // anybody.
 func TestX1_XDSPortRefusesEveryoneElse(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.startRemoteXDS()
 	ask := func(creds credentials.TransportCredentials, sotw bool) error {
 		conn, err := grpc.NewClient(remoteXDS, grpc.WithTransportCredentials(creds))

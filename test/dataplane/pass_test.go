@@ -16,16 +16,16 @@ import (
 )
 
 // withAliceAsking is withAlice where every request goes to authz (passTTL: 0).
-func withAliceAsking(t *testing.T, change ...func(*corev1.Pod)) (*stack, *upstream, *person) {
+func withAliceAsking(t *testing.T, change ...func(*corev1.Pod)) (*env, *upstream, *person) {
 	t.Helper()
-	return withAliceOn(newStackWith(t, func(s *stack) {
+	return withAliceOn(newEnvWith(t, func(s *env) {
 		s.adjust = func(cfg *xdsapp.Config) { cfg.Envoy.CheckPasses = false }
 		s.adjustAuthz = func(cfg *authzapp.Config) { cfg.PassTTL = 0 }
 	}), change...)
 }
 
 // knowsKeys waits until Envoy has fetched the keys of passes.
-func (s *stack) knowsKeys() {
+func (s *env) knowsKeys() {
 	s.t.Helper()
 	s.eventually("Envoy knows the keys of passes", func() bool {
 		return s.stat("jwt_authn.jwks_fetch_success") > 0
@@ -33,7 +33,7 @@ func (s *stack) knowsKeys() {
 }
 
 // stat sums Envoy's counters whose name ends in suffix.
-func (s *stack) stat(suffix string) (sum int) {
+func (s *env) stat(suffix string) (sum int) {
 	for line := range strings.Lines(s.envoy.AdminGet(s.t, "/stats?type=Counters")) {
 		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
 		if n, err := strconv.Atoi(value); err == nil && strings.HasSuffix(name, suffix) {
@@ -105,7 +105,7 @@ func TestPassIsJudgedByEnvoy(t *testing.T) {
 // The pass is renewed without anybody noticing, and refused within its lifetime after the
 // session has ended (V1, V3).
 func TestPassIsRenewedAndEnds(t *testing.T) {
-	s := newStackWith(t, func(s *stack) {
+	s := newEnvWith(t, func(s *env) {
 		s.adjustAuthz = func(cfg *authzapp.Config) { cfg.PassTTL = 4 * time.Second }
 	})
 	_, _, alice := withAliceOn(s)

@@ -20,11 +20,11 @@ import (
 
 // person is somebody with a browser-like client.
 type person struct {
-	s    *stack
+	s    *env
 	http *http.Client
 }
 
-func (s *stack) newPerson() *person {
+func (s *env) newPerson() *person {
 	transport := &http.Transport{TLSClientConfig: s.trust.Clone(), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 		return (&net.Dialer{}).DialContext(ctx, network, publicAddr)
 	}}
@@ -35,7 +35,7 @@ func (s *stack) newPerson() *person {
 var xsrfField = regexp.MustCompile(`name="` + contract.XSRFName + `"[^>]*value="([^"]*)"`)
 
 // login goes through the form as a browser does.
-func (s *stack) login(name string) *person {
+func (s *env) login(name string) *person {
 	s.t.Helper()
 	p := s.newPerson()
 	page := p.visit("/hub/login")
@@ -50,13 +50,13 @@ func (s *stack) login(name string) *person {
 	return p
 }
 
-// withAlice is a stack in which alice's server runs and her browser has been there.
-func withAlice(t *testing.T, change ...func(*corev1.Pod)) (*stack, *upstream, *person) {
+// withAlice is an env in which alice's server runs and her browser has been there.
+func withAlice(t *testing.T, change ...func(*corev1.Pod)) (*env, *upstream, *person) {
 	t.Helper()
-	return withAliceOn(newStack(t), change...)
+	return withAliceOn(newEnv(t), change...)
 }
 
-func withAliceOn(s *stack, change ...func(*corev1.Pod)) (*stack, *upstream, *person) {
+func withAliceOn(s *env, change ...func(*corev1.Pod)) (*env, *upstream, *person) {
 	s.t.Helper()
 	up := newUpstream(s.t, "10.99.0.1", "alice")
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, up.addr, change...)
@@ -116,7 +116,7 @@ func (p *person) request(method, path string, form url.Values, follow bool, head
 }
 
 // address is path on the hub's host, unless it is an address already.
-func (s *stack) address(path string) string {
+func (s *env) address(path string) string {
 	if strings.HasPrefix(path, "https://") {
 		return path
 	}

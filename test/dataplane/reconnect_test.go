@@ -42,7 +42,7 @@ type plane struct {
 
 // newPlane publishes every user but those that left, whose pods have the given IP when
 // it says so.
-func (s *stack) newPlane(left map[int]bool, moved map[int]string) *plane {
+func (s *env) newPlane(left map[int]bool, moved map[int]string) *plane {
 	s.t.Helper()
 	p := &plane{}
 	site := sites.Site{Scheme: "http", Hosts: []string{publicHost}}
@@ -76,8 +76,8 @@ func (s *stack) newPlane(left map[int]bool, moved map[int]string) *plane {
 	return p
 }
 
-// serve answers at the stack's socket.
-func (p *plane) serve(s *stack) {
+// serve answers at the env's socket.
+func (p *plane) serve(s *env) {
 	s.t.Helper()
 	l, err := run.Listen("unix:" + s.path("server.sock"))
 	if err != nil {
@@ -92,7 +92,7 @@ func (p *plane) serve(s *stack) {
 // counted forwards Envoy's connections and counts what they carry.
 type counted struct{ up, down atomic.Int64 }
 
-func (s *stack) startCounted() *counted {
+func (s *env) startCounted() *counted {
 	s.t.Helper()
 	l, err := run.Listen("unix:" + s.path("xds.sock"))
 	if err != nil {
@@ -138,7 +138,7 @@ func TestR4_ReconnectWithAHundredThousandNames(t *testing.T) {
 		t.Skip("100 000 routes take a while")
 	}
 	gate := pki.New(t).Issue(contract.NameGateway, time.Hour)
-	s := &stack{t: t, dir: shortDir(t)}
+	s := &env{t: t, dir: shortDir(t)}
 	first := s.newPlane(nil, nil)
 	first.serve(s)
 	tap := s.startCounted()

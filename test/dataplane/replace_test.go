@@ -39,7 +39,7 @@ func (a *answers) list() []string {
 func (a *answers) since(n int) []string { return a.list()[n:] }
 
 // keepAsking asks for alice's server without a pause until the test ends.
-func (s *stack) keepAsking(p *person) *answers {
+func (s *env) keepAsking(p *person) *answers {
 	got := &answers{}
 	cookie := p.cookies("/user/alice/")
 	client := s.newPerson().http
@@ -74,7 +74,7 @@ func whoAnswers(client *http.Client, req *http.Request) string {
 	return pod.Marker
 }
 
-func (s *stack) changePod(name string, change func(*corev1.Pod)) {
+func (s *env) changePod(name string, change func(*corev1.Pod)) {
 	s.t.Helper()
 	pods := s.client.CoreV1().Pods(namespace)
 	pod, err := pods.Get(s.t.Context(), name, metav1.GetOptions{})
@@ -100,7 +100,7 @@ func leaving(p *corev1.Pod) {
 // ready, the old one nothing once it is leaving though it still answers, and no
 // request ever reaches anybody else's.
 func TestReplacedPodGetsNothingBeforeItIsReady(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	first, second := newUpstream(t, "10.99.0.1", "old"), newUpstream(t, "10.99.0.2", "new")
 	other := newUpstream(t, "10.99.0.3", "bob")
 	s.addPod("bob", server.ID{User: "bob"}, other.addr)
@@ -157,7 +157,7 @@ func unique(list []string) []string {
 // is gone with the deletionTimestamp, and a request still under way shows the wrong
 // secret.
 func TestK8_AddressOfALeavingPodIsReused(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	key := []byte(strings.Repeat("k", 32))
 	first := newUpstream(t, "10.99.0.1", "alice")
 	first.guard(contract.ServerSecret(key, namespace, "jupyter-alice", "n1"))

@@ -24,26 +24,26 @@ import (
 	"github.com/perijove/perijove/test/internal/envoyproc"
 )
 
-const sharedAddr = "127.0.0.1:8001" // all Envoys of a fleet listen here; the kernel spreads connections
+const sharedAddr = "127.0.0.1:8001" // all Envoys of a replicasEnv listen here; the kernel spreads connections
 
-// fleet is several xds-servers behind one name, and Envoys that know that name only.
-type fleet struct {
-	*stack
+// replicasEnv is several xds-servers behind one name, and Envoys that know that name only.
+type replicasEnv struct {
+	*env
 	servers []*replica
 	envoys  []*envoyproc.Envoy
 }
 
 // replica is one xds-server.
 type replica struct {
-	f             *fleet
+	f             *replicasEnv
 	name          string
 	xds, private  string
 	stop, restart func()
 }
 
-func newFleet(t *testing.T, servers, envoys int) *fleet {
+func newReplicasEnv(t *testing.T, servers, envoys int) *replicasEnv {
 	t.Helper()
-	f := &fleet{stack: newStack(t)}
+	f := &replicasEnv{env: newEnv(t)}
 	for i := range servers {
 		r := &replica{f: f, name: fmt.Sprintf("replica-%d", i), xds: fmt.Sprintf("127.0.0.1:%d", 18100+i), private: fmt.Sprintf("127.0.0.1:%d", 9150+i)}
 		r.restart = func() { r.stop = r.start() }
@@ -51,7 +51,7 @@ func newFleet(t *testing.T, servers, envoys int) *fleet {
 		f.servers = append(f.servers, r)
 	}
 	for i := range envoys {
-		e := envoyproc.Start(t, envoyproc.Options{Node: fmt.Sprintf("fleet-%d", i), XDSSock: "/nowhere", TLS: f.gate, Edit: f.bootstrap})
+		e := envoyproc.Start(t, envoyproc.Options{Node: fmt.Sprintf("replicas-%d", i), XDSSock: "/nowhere", TLS: f.gate, Edit: f.bootstrap})
 		f.envoys = append(f.envoys, e)
 	}
 	for _, e := range f.envoys {
@@ -80,7 +80,7 @@ func (r *replica) envoysOf() string {
 }
 
 // bootstrap points an Envoy at every replica, as a Service's name would.
-func (f *fleet) bootstrap(text string) string {
+func (f *replicasEnv) bootstrap(text string) string {
 	f.t.Helper()
 	sidecar := regexp.MustCompile(`(?s)  - name: xds\n.*?(  - name: admin\n)`)
 	text = sidecar.ReplaceAllLiteralString(text, remoteCluster(f.t)+"  - name: admin\n")
@@ -97,7 +97,7 @@ func (f *fleet) bootstrap(text string) string {
 }
 
 // state is what an Envoy has: every dynamic resource, without the time of its arrival.
-func (f *fleet) state(e *envoyproc.Envoy) string {
+func (f *replicasEnv) state(e *envoyproc.Envoy) string {
 	f.t.Helper()
 	var dump struct {
 		Configs []map[string]any `json:"configs"`
@@ -157,7 +157,7 @@ type traffic struct {
 	stop           func()
 }
 
-func (f *fleet) startTraffic(alice *person) *traffic {
+func (f *replicasEnv) startTraffic(alice *person) *traffic {
 	tr := &traffic{}
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: dialShared}}
 	cookie := alice.cookies("/user/alice/")
@@ -203,7 +203,7 @@ func askAlice(client *http.Client, cookie string) error {
 }
 
 // startChurn makes people come and go until stopped; it returns how many have come.
-func (f *fleet) startChurn(addr string) (count *atomic.Int64, stop func()) {
+func (f *replicasEnv) startChurn(addr string) (count *atomic.Int64, stop func()) {
 	count = &atomic.Int64{}
 	ctx, cancel := context.WithCancel(f.t.Context())
 	done := make(chan struct{})
@@ -226,7 +226,7 @@ func (f *fleet) startChurn(addr string) (count *atomic.Int64, stop func()) {
 // Two xds-servers, four Envoys, people coming and going: either server may die and
 // come back, no request fails, no websocket drops, and in the end all have the same.
 func TestEitherXDSServerMayDie(t *testing.T) {
-	f := newFleet(t, 2, 4)
+	f := newReplicasEnv(t, 2, 4)
 	f.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	f.routed("/user/alice/api", true)
 	alice := f.login("alice")
@@ -264,8 +264,8 @@ func TestEitherXDSServerMayDie(t *testing.T) {
 	t.Logf("%d people came, %d requests, none failed", guests.Load(), requests.served.Load())
 }
 
-// websockets opens n of them, spread over the fleet.
-func (f *fleet) websockets(p *person, n int) (out []*websocket.Conn) {
+// websockets opens n of them, spread over the replicas.
+func (f *replicasEnv) websockets(p *person, n int) (out []*websocket.Conn) {
 	f.t.Helper()
 	client := &http.Client{Transport: &http.Transport{DialContext: dialShared}}
 	for range n {
@@ -281,7 +281,7 @@ func (f *fleet) websockets(p *person, n int) (out []*websocket.Conn) {
 }
 
 // sameEverywhere waits until every Envoy has the last resource, and compares them all.
-func (f *fleet) sameEverywhere(last string) {
+func (f *replicasEnv) sameEverywhere(last string) {
 	f.t.Helper()
 	var states []string
 	f.eventually("all Envoys have the same resources", func() bool {
@@ -300,7 +300,7 @@ func (f *fleet) sameEverywhere(last string) {
 }
 
 // within is eventually with a time of one's own.
-func (s *stack) within(limit time.Duration, what string, ok func() bool) {
+func (s *env) within(limit time.Duration, what string, ok func() bool) {
 	s.t.Helper()
 	for deadline := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -311,7 +311,7 @@ func (s *stack) within(limit time.Duration, what string, ok func() bool) {
 
 // A difference between two Envoys is seen: the negative control of the comparison.
 func TestStatesOfDifferentEnvoysDiffer(t *testing.T) {
-	f := newFleet(t, 1, 1)
+	f := newReplicasEnv(t, 1, 1)
 	before := f.state(f.envoys[0])
 	f.addPod("jupyter-alice", server.ID{User: "alice"}, "10.99.0.1:8888")
 	f.eventually("alice is part of it", func() bool { return cmp.Diff(before, f.state(f.envoys[0])) != "" })

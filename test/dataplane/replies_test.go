@@ -10,7 +10,7 @@ import (
 const page = "Accept: text/html,application/xhtml+xml"
 
 func TestWithoutAServer(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	for _, c := range []struct {
 		name, method, path string
 		headers            []string
@@ -44,7 +44,7 @@ func TestWithoutAServer(t *testing.T) {
 
 // P9, H9: only the platform's own names are answered, exactly as written.
 func TestP9_OtherHostsAreNotAnswered(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.addPod("p", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	s.routed("/user/alice/api", true)
 	for host, want := range map[string]int{

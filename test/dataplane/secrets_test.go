@@ -73,7 +73,7 @@ func (s *secrets) got(t testing.TB, path string, resp *http.Response, body strin
 }
 
 // sweep looks for every secret in every log and metric. It runs before anything stops.
-func (s *stack) sweep() {
+func (s *env) sweep() {
 	s.secrets.add("the service account's password", slapd.ServicePassword)
 	s.secrets.add("the key of sessions", strings.Repeat("s", 32))
 	s.secrets.add("the key of servers", strings.Repeat("k", 32))
@@ -85,7 +85,7 @@ func (s *stack) sweep() {
 }
 
 // told is everything that is written down or shown to whoever watches the platform.
-func (s *stack) told() map[string]string {
+func (s *env) told() map[string]string {
 	texts := map[string]string{}
 	for name, log := range s.logs {
 		texts["the log of "+name] = log.String()
@@ -159,7 +159,7 @@ func TestS14_NothingTellsASecret(t *testing.T) {
 }
 
 // audits returns the audit lines of a service, newest last.
-func (s *stack) audits(service string) (lines []map[string]any) {
+func (s *env) audits(service string) (lines []map[string]any) {
 	for text := range strings.SplitSeq(s.logs[service].String(), "\n") {
 		line := map[string]any{}
 		if json.Unmarshal([]byte(text), &line) == nil && line["audit"] == true {
@@ -202,7 +202,7 @@ func TestAudit(t *testing.T) {
 // TestL12_NobodyChoosesTheirAddress: who guesses cannot look like many sources, whatever
 // the request says about where it comes from.
 func TestL12_NobodyChoosesTheirAddress(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	codes := map[int]int{}
 	for i := range 12 {
 		p := s.newPerson()

@@ -23,7 +23,7 @@ import (
 )
 
 // startAuthz runs authz against a real OpenLDAP; stopAuthz stops it.
-func (s *stack) startAuthz() {
+func (s *env) startAuthz() {
 	if s.ldap == nil {
 		s.ldap = slapd.Start(s.t)
 		writeFile(s.t, s.path("session.key"), bytes.Repeat([]byte("s"), 32))
@@ -72,7 +72,7 @@ func passKey(t *testing.T) []byte {
 }
 
 // startSpawner runs the spawner; stopSpawner stops it.
-func (s *stack) startSpawner() {
+func (s *env) startSpawner() {
 	cfg := spawnerapp.Defaults()
 	cfg.Listen, cfg.PrivateListen = "127.0.0.1:8081", "127.0.0.1:9103"
 	cfg.TLS = s.spawn

@@ -21,7 +21,7 @@ import (
 
 // kubelet stands for the node: it gives every new pod of ours an address and runs
 // its container, which is an upstream of the test.
-func (s *stack) kubelet(ip string) {
+func (s *env) kubelet(ip string) {
 	s.t.Helper()
 	watch, err := s.client.CoreV1().Pods(namespace).Watch(context.Background(), metav1.ListOptions{})
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *stack) kubelet(ip string) {
 // TestSpawn goes from the button to the first answer of the new server: the progress
 // says ready only when Envoy has the route, so the redirect never loops.
 func TestSpawn(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	up := newUpstream(t, "10.99.0.1", "alice")
 	s.kubelet("10.99.0.1")
 	alice := s.login("alice")
@@ -84,7 +84,7 @@ func TestSpawn(t *testing.T) {
 
 // sameRequestIDEverywhere: the id that Envoy made for the progress stream is in the
 // spawner's log and in that of the xds-server, which the spawner asked meanwhile.
-func (s *stack) sameRequestIDEverywhere() {
+func (s *env) sameRequestIDEverywhere() {
 	s.t.Helper()
 	asked := regexp.MustCompile(`"path":"`+routestatus.Path+`".*?"request_id":"([0-9a-f-]{36})"`).FindAllStringSubmatch(s.logs["xds-server"].String(), -1)
 	if len(asked) == 0 {
@@ -98,7 +98,7 @@ func (s *stack) sameRequestIDEverywhere() {
 	s.t.Errorf("none of the ids %v is in the spawner's log", asked)
 }
 
-func (s *stack) stopServer(p *person) {
+func (s *env) stopServer(p *person) {
 	s.t.Helper()
 	m := xsrfField.FindStringSubmatch(p.visit(contract.PathHome).body)
 	if m == nil {
@@ -113,7 +113,7 @@ func (s *stack) stopServer(p *person) {
 }
 
 // progress reads the stream to its end and returns the last event.
-func (s *stack) progress(p *person, path string) map[string]any {
+func (s *env) progress(p *person, path string) map[string]any {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", publicAddr)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/perijove/perijove/test/internal/envoyproc"
 )
 
-func (s *stack) podNames() []string {
+func (s *env) podNames() []string {
 	s.t.Helper()
 	list, err := s.client.CoreV1().Pods(namespace).List(s.t.Context(), metav1.ListOptions{})
 	if err != nil {
@@ -60,7 +60,7 @@ func TestOpenWebsocketSurvivesEverythingElse(t *testing.T) {
 // R1: with the xds-server dead, servers go on; a new one notices what was deleted
 // meanwhile (R4).
 func TestR1_XDSServerDiesAndComesBack(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	s.addPod("jupyter-bob", server.ID{User: "bob"}, newUpstream(t, "10.99.0.2", "bob").addr)
 	s.routed("/user/alice/api", true)
@@ -130,7 +130,7 @@ func TestDirectoryDies(t *testing.T) {
 // address. Envoy still routes alice there; the secret of her own pod makes mallory's
 // server refuse, so neither sees the other's data.
 func TestK8_ReusedAddressServesNobodyElse(t *testing.T) {
-	s := newStack(t)
+	s := newEnv(t)
 	key := bytes.Repeat([]byte("k"), 32)
 	first := newUpstream(t, "10.99.0.1", "alice")
 	first.guard(contract.ServerSecret(key, namespace, "jupyter-alice", "n1"))

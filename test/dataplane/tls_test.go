@@ -27,12 +27,12 @@ const (
 	redirectAddr = "127.0.0.1:8080"
 )
 
-// newTLSStack is a stack whose Envoy speaks TLS with a certificate for hub.test.
-func newTLSStack(t *testing.T) *stack { return newTLSStackWith(t, func(*stack) {}) }
+// newTLSEnv is an env whose Envoy speaks TLS with a certificate for hub.test.
+func newTLSEnv(t *testing.T) *env { return newTLSEnvWith(t, func(*env) {}) }
 
-func newTLSStackWith(t *testing.T, change func(*stack)) *stack {
+func newTLSEnvWith(t *testing.T, change func(*env)) *env {
 	t.Helper()
-	return newStackWith(t, func(s *stack) {
+	return newEnvWith(t, func(s *env) {
 		change(s)
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(readFile(t, s.gate.CA)) {
@@ -49,7 +49,7 @@ func newTLSStackWith(t *testing.T, change func(*stack)) *stack {
 }
 
 // newEdgeSecret holds a new certificate.
-func (s *stack) newEdgeSecret() *corev1.Secret {
+func (s *env) newEdgeSecret() *corev1.Secret {
 	files := s.ca.Issue("hub.test", time.Hour, "*.hub.test")
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: edgeSecret, UID: "edge"},
@@ -58,7 +58,7 @@ func (s *stack) newEdgeSecret() *corev1.Secret {
 	}
 }
 
-func (s *stack) putEdgeSecret(secret *corev1.Secret) {
+func (s *env) putEdgeSecret(secret *corev1.Secret) {
 	s.t.Helper()
 	if _, err := s.client.CoreV1().Secrets(namespace).Update(s.t.Context(), secret, metav1.UpdateOptions{}); err != nil {
 		s.t.Fatal(err)
@@ -75,7 +75,7 @@ func readFile(t *testing.T, path string) []byte {
 }
 
 // handshake opens a connection with the given offer.
-func (s *stack) handshake(change func(*tls.Config)) (tls.ConnectionState, error) {
+func (s *env) handshake(change func(*tls.Config)) (tls.ConnectionState, error) {
 	conf := s.trust.Clone()
 	conf.ServerName = "hub.test"
 	change(conf)
@@ -88,7 +88,7 @@ func (s *stack) handshake(change func(*tls.Config)) (tls.ConnectionState, error)
 }
 
 // shown is the serial number of the certificate that a new connection gets.
-func (s *stack) shown() string {
+func (s *env) shown() string {
 	s.t.Helper()
 	state, err := s.handshake(func(*tls.Config) {})
 	if err != nil {
@@ -97,11 +97,11 @@ func (s *stack) shown() string {
 	return state.PeerCertificates[0].SerialNumber.String()
 }
 
-// withAliceOverTLS is a stack with TLS in which alice's server runs and her browser
+// withAliceOverTLS is an env with TLS in which alice's server runs and her browser
 // has been there.
-func withAliceOverTLS(t *testing.T) (*stack, *person) {
+func withAliceOverTLS(t *testing.T) (*env, *person) {
 	t.Helper()
-	s := newTLSStack(t)
+	s := newTLSEnv(t)
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	alice := s.login("alice")
 	s.eventually("alice's server answers", func() bool { return alice.visit("/user/alice/lab").code == 200 })
@@ -193,7 +193,7 @@ func reused(t *testing.T, p *person) (yes bool) {
 }
 
 // listenerState changes when Envoy replaces a listener.
-func (s *stack) listenerState() string {
+func (s *env) listenerState() string {
 	var out []string
 	for line := range strings.Lines(s.envoy.AdminGet(s.t, "/stats?filter=^listener_manager.listener_(added|modified|removed|in_place_updated)$")) {
 		out = append(out, strings.TrimSpace(line))
@@ -202,11 +202,11 @@ func (s *stack) listenerState() string {
 }
 
 // connected reports whether the xds-server has an Envoy.
-func (s *stack) connected() bool {
+func (s *env) connected() bool {
 	return strings.Contains(httpGet(s.t, "http://127.0.0.1:9101/metrics"), "perijove_xds_envoys 1")
 }
 
-func (s *stack) events(reason string) (n int) {
+func (s *env) events(reason string) (n int) {
 	list, err := s.client.CoreV1().Events(namespace).List(s.t.Context(), metav1.ListOptions{})
 	if err != nil {
 		s.t.Fatal(err)
@@ -222,7 +222,7 @@ func (s *stack) events(reason string) (n int) {
 // Without a certificate a new gateway waits and is not ready: it never falls back to
 // plain text. When the certificate comes it serves.
 func TestGatewayWaitsForItsCertificate(t *testing.T) {
-	s := newTLSStack(t)
+	s := newTLSEnv(t)
 	if err := s.client.CoreV1().Secrets(namespace).Delete(t.Context(), edgeSecret, metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
@@ -249,7 +249,7 @@ func TestGatewayWaitsForItsCertificate(t *testing.T) {
 
 // The edge takes TLS 1.2 with forward secrecy and AEAD, and TLS 1.3, and offers h2.
 func TestTLSIsModern(t *testing.T) {
-	s := newTLSStack(t)
+	s := newTLSEnv(t)
 	for name, c := range map[string]struct {
 		change func(*tls.Config)
 		good   bool
@@ -279,7 +279,7 @@ func cipher(suite uint16) func(*tls.Config) {
 // Plain text gets no answer on the TLS port, and nothing but the way to https on the
 // other one.
 func TestPlainTextIsSentToHTTPS(t *testing.T) {
-	s := newTLSStack(t)
+	s := newTLSEnv(t)
 	if r := s.raw("GET", "/hub/login"); r.code != 0 {
 		t.Errorf("plain text on the TLS port is answered %d", r.code)
 	}
@@ -304,7 +304,7 @@ func TestPlainTextIsSentToHTTPS(t *testing.T) {
 // X5: what Envoy shows of its configuration has no private key, nor do our logs and
 // metrics.
 func TestX5_PrivateKeyIsShownNowhere(t *testing.T) {
-	s := newTLSStack(t)
+	s := newTLSEnv(t)
 	secret, err := s.client.CoreV1().Secrets(namespace).Get(t.Context(), edgeSecret, metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)

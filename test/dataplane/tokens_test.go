@@ -41,7 +41,7 @@ func (p *person) token(scopes ...string) string {
 }
 
 // script sends a request as a program does: no cookies, none of a browser's headers.
-func (s *stack) script(method, path string, headers ...string) reply {
+func (s *env) script(method, path string, headers ...string) reply {
 	s.t.Helper()
 	return s.newPerson().request(method, path, nil, false, headers...)
 }
@@ -111,7 +111,7 @@ func TestS12_ScriptsUseTokens(t *testing.T) {
 }
 
 // testTokenSocket: a script opens a websocket without an Origin; without a token nobody does.
-func (s *stack) testTokenSocket(token string) {
+func (s *env) testTokenSocket(token string) {
 	s.t.Helper()
 	for _, authorization := range []string{"token " + token, "token " + token[:len(token)-1]} {
 		conn, resp, err := websocket.Dial(context.Background(), s.base()+"/user/alice/ws", &websocket.DialOptions{
@@ -129,7 +129,7 @@ func (s *stack) testTokenSocket(token string) {
 }
 
 // testTokenEnds: the person lists the token and revokes it.
-func (s *stack) testTokenEnds(alice *person, header string) {
+func (s *env) testTokenEnds(alice *person, header string) {
 	s.t.Helper()
 	var list struct {
 		Tokens []struct {

@@ -17,7 +17,7 @@ import (
 
 const host = "hub.test"
 
-type fixture struct {
+type env struct {
 	*Keeper
 	ca        *pki.CA
 	published []*tlsv3.Secret
@@ -25,8 +25,8 @@ type fixture struct {
 	broken    bool
 }
 
-func newFixture(t *testing.T) *fixture {
-	f := &fixture{ca: pki.New(t)}
+func newEnv(t *testing.T) *env {
+	f := &env{ca: pki.New(t)}
 	f.Keeper = NewKeeper([]string{host}, func(s *tlsv3.Secret) error {
 		if f.broken {
 			return errors.New("no")
@@ -38,7 +38,7 @@ func newFixture(t *testing.T) *fixture {
 }
 
 // secret returns a Secret with a certificate for name.
-func (f *fixture) secret(t *testing.T, name string, valid time.Duration) *corev1.Secret {
+func (f *env) secret(t *testing.T, name string, valid time.Duration) *corev1.Secret {
 	t.Helper()
 	files := f.ca.Issue(name, valid)
 	s := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "edge", UID: "u"}, Data: map[string][]byte{}}
@@ -52,7 +52,7 @@ func (f *fixture) secret(t *testing.T, name string, valid time.Duration) *corev1
 	return s
 }
 
-func (f *fixture) reported(t *testing.T, want ...string) {
+func (f *env) reported(t *testing.T, want ...string) {
 	t.Helper()
 	if len(f.reports) != len(want) {
 		t.Fatalf("reports %q, want %d", f.reports, len(want))
@@ -65,7 +65,7 @@ func (f *fixture) reported(t *testing.T, want ...string) {
 }
 
 func TestGoodCertificateIsPublishedOnce(t *testing.T) {
-	f := newFixture(t)
+	f := newEnv(t)
 	s := f.secret(t, host, time.Hour)
 	f.Set(s)
 	f.Set(s) // a relist
@@ -80,7 +80,7 @@ func TestGoodCertificateIsPublishedOnce(t *testing.T) {
 }
 
 func TestBadSecretKeepsTheOldOneAndIsReportedOnce(t *testing.T) {
-	f := newFixture(t)
+	f := newEnv(t)
 	f.Set(f.secret(t, host, time.Hour))
 	until := f.NotAfter()
 	mixed := f.secret(t, host, time.Hour)
@@ -116,7 +116,7 @@ func TestFirstCertificateIsServedEvenIfBrowsersComplain(t *testing.T) {
 		"expired":    {host, -time.Hour, "expired"},
 		"other name": {"other.test", time.Hour, "not for hub.test"},
 	} {
-		f := newFixture(t)
+		f := newEnv(t)
 		f.Set(f.secret(t, c.host, c.valid))
 		if len(f.published) != 1 {
 			t.Errorf("%s: not served: everybody would be locked out", name)
@@ -126,7 +126,7 @@ func TestFirstCertificateIsServedEvenIfBrowsersComplain(t *testing.T) {
 }
 
 func TestNothingToServeIsReported(t *testing.T) {
-	f := newFixture(t)
+	f := newEnv(t)
 	f.Set(&corev1.Secret{})
 	f.Delete()
 	f.reported(t, "https waits", "https waits")
@@ -138,7 +138,7 @@ func TestNothingToServeIsReported(t *testing.T) {
 }
 
 func TestWatchReadsOneSecret(t *testing.T) {
-	f := newFixture(t)
+	f := newEnv(t)
 	other := f.secret(t, "evil.test", time.Hour)
 	other.Name = "another"
 	client := fake.NewClientset(other) // a fake ignores field selectors: the name is checked too

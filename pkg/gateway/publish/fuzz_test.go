@@ -61,7 +61,7 @@ func FuzzPodToXDS(f *testing.F) {
 	f.Fuzz(func(t *testing.T, user, server, port, nonce, ip string, number int32, flags byte, user2, server2 string) {
 		a := hostile("a", user, server, port, nonce, ip, number, flags)
 		b := hostile("b", user2, server2, "8888", "n2", "10.0.0.2", 8888, flags&3)
-		publisher := newFixture(t).started(t)
+		publisher := newEnv(t).started(t)
 		publisher.Set(a)
 		publisher.Set(b)
 		for _, p := range []*corev1.Pod{a, b} {
@@ -173,7 +173,7 @@ func distinct(t *testing.T, podA, podB *corev1.Pod) {
 // The same server in two namespaces has one route, the older pod's, and its secret is
 // for that pod only.
 func TestX6_NamespacesDoNotMix(t *testing.T) {
-	f := newFixture(t).started(t)
+	f := newEnv(t).started(t)
 	nonce := func(p *corev1.Pod) { p.Annotations = map[string]string{contract.AnnotationNonce: "n"} }
 	f.Set(pod("p", "alice", "", "u1", 1, nonce))
 	before := f.version("alice")

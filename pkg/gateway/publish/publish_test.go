@@ -19,27 +19,27 @@ import (
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
-type fixture struct {
+type env struct {
 	*publish.Publisher
 	store   *ads.Store
 	reports []string
 }
 
-func newFixture(t *testing.T) *fixture {
-	f := &fixture{store: ads.NewStore(func(ads.Nack) {}, resourcev3.ScopedRouteType)}
+func newEnv(t *testing.T) *env {
+	f := &env{store: ads.NewStore(func(ads.Nack) {}, resourcev3.ScopedRouteType)}
 	f.Publisher = publish.New(scopes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, ServerKey: []byte(strings.Repeat("k", 32))}, f.store,
 		func(ns, pod, _, reason string) { f.reports = append(f.reports, pod+": "+reason) })
 	return f
 }
 
-func (f *fixture) started(t *testing.T) *fixture {
+func (f *env) started(t *testing.T) *env {
 	if err := f.Start(); err != nil {
 		t.Fatal(err)
 	}
 	return f
 }
 
-func (f *fixture) version(name string) string {
+func (f *env) version(name string) string {
 	return f.store.Versions(resourcev3.ScopedRouteType)[name]
 }
 
@@ -60,7 +60,7 @@ func pod(name, user, server, uid string, created int64, change ...func(*corev1.P
 }
 
 func TestNothingIsPublishedBeforeStart(t *testing.T) {
-	f := newFixture(t)
+	f := newEnv(t)
 	f.Set(pod("p", "alice", "", "u1", 1))
 	if len(f.store.Versions(resourcev3.ScopedRouteType)) != 0 {
 		t.Fatal("a partial set was published: an Envoy would drop the rest")
@@ -72,7 +72,7 @@ func TestNothingIsPublishedBeforeStart(t *testing.T) {
 }
 
 func TestRelabelledPodMovesAndUnlabelledOneLeaves(t *testing.T) {
-	f := newFixture(t).started(t)
+	f := newEnv(t).started(t)
 	f.Set(pod("p", "alice", "demo", "u1", 1))
 	f.Set(pod("p", "bob", "demo", "u1", 1))
 	if f.version("alice") != "" || f.version("bob") == "" {
@@ -85,7 +85,7 @@ func TestRelabelledPodMovesAndUnlabelledOneLeaves(t *testing.T) {
 }
 
 func TestUnchangedPodSendsNothing(t *testing.T) {
-	f := newFixture(t).started(t)
+	f := newEnv(t).started(t)
 	f.Set(pod("p", "alice", "", "u1", 1))
 	changed := f.store.Changed()
 	f.Set(pod("p", "alice", "", "u1", 1, func(p *corev1.Pod) { p.ResourceVersion = "9" }))
@@ -98,7 +98,7 @@ func TestUnchangedPodSendsNothing(t *testing.T) {
 
 // R14, X7: a bad pod is named once and harms no other.
 func TestX7_BadPodIsReportedOnce(t *testing.T) {
-	f := newFixture(t).started(t)
+	f := newEnv(t).started(t)
 	f.Set(pod("good", "alice", "", "u1", 1))
 	bad := func(p *corev1.Pod) { p.Status.PodIP = "127.0.0.1" }
 	f.Set(pod("bad", "alice", "x", "u2", 1, bad))
@@ -112,7 +112,7 @@ func TestX7_BadPodIsReportedOnce(t *testing.T) {
 }
 
 func TestYoungerClaimIsReportedAndTakesOverWhenTheOlderLeaves(t *testing.T) {
-	f := newFixture(t).started(t)
+	f := newEnv(t).started(t)
 	f.Set(pod("late", "alice", "", "u2", 2))
 	f.Set(pod("early", "alice", "", "u1", 1))
 	if len(f.reports) != 1 || !strings.HasPrefix(f.reports[0], "late: ") {
@@ -126,7 +126,7 @@ func TestYoungerClaimIsReportedAndTakesOverWhenTheOlderLeaves(t *testing.T) {
 
 // Served is about this very pod: an ACK of the pod before must not count (R10).
 func TestWaitIsAboutThisPod(t *testing.T) {
-	f := newFixture(t).started(t)
+	f := newEnv(t).started(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	id := server.ID{User: "alice"}

@@ -46,8 +46,8 @@ const (
 	publicHost = "hub.test:8000"
 )
 
-// stack is the whole data path without a cluster.
-type stack struct {
+// env is the whole data path without a cluster.
+type env struct {
 	t      *testing.T
 	dir    string
 	ca     *pki.CA
@@ -72,13 +72,13 @@ type stack struct {
 	pods                            int
 }
 
-func newStack(t *testing.T) *stack { return newStackWith(t, func(*stack) {}) }
+func newEnv(t *testing.T) *env { return newEnvWith(t, func(*env) {}) }
 
-// newStackWith lets change prepare what differs before anything starts.
-func newStackWith(t *testing.T, change func(*stack)) *stack {
+// newEnvWith lets change prepare what differs before anything starts.
+func newEnvWith(t *testing.T, change func(*env)) *env {
 	t.Helper()
 	ca := pki.New(t)
-	s := &stack{
+	s := &env{
 		t: t, dir: shortDir(t), ca: ca, client: fake.NewClientset(), logs: map[string]*lockedBuffer{},
 		gate:  ca.Issue(contract.NameGateway, time.Hour),
 		spawn: ca.Issue(contract.NameSpawner, time.Hour),
@@ -131,9 +131,9 @@ func shortDir(t *testing.T) string {
 	return dir
 }
 
-func (s *stack) path(name string) string { return filepath.Join(s.dir, name) }
+func (s *env) path(name string) string { return filepath.Join(s.dir, name) }
 
-func (s *stack) xdsConfig() xdsapp.Config {
+func (s *env) xdsConfig() xdsapp.Config {
 	cfg := xdsapp.Defaults()
 	cfg.PublicURL, cfg.UserDomain = s.base(), s.userDomain
 	cfg.Listen = xdsapp.Listen{XDS: "unix:" + s.path("xds.sock"), Status: "127.0.0.1:18001", Private: "127.0.0.1:9101"}
@@ -152,7 +152,7 @@ func (s *stack) xdsConfig() xdsapp.Config {
 }
 
 // base is the public URL.
-func (s *stack) base() string {
+func (s *env) base() string {
 	if s.trust == nil {
 		return "http://" + publicHost
 	}
@@ -160,7 +160,7 @@ func (s *stack) base() string {
 }
 
 // startXDS runs the xds-server; stopXDS stops it as a kill would look to Envoy.
-func (s *stack) startXDS() {
+func (s *env) startXDS() {
 	cfg := s.xdsConfig()
 	if err := cfg.Validate(); err != nil {
 		s.t.Fatal(err)
@@ -172,7 +172,7 @@ func (s *stack) startXDS() {
 
 // run starts a service in the background and returns its stop. The service's log is
 // shown when the test fails.
-func (s *stack) run(name string, f func(ctx context.Context, log *slog.Logger) error) (stop func()) {
+func (s *env) run(name string, f func(ctx context.Context, log *slog.Logger) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	buf := &lockedBuffer{}
 	s.logs[name] = buf
@@ -197,14 +197,14 @@ func (s *stack) run(name string, f func(ctx context.Context, log *slog.Logger) e
 }
 
 // addPod makes a ready pod at the upstream's address.
-func (s *stack) addPod(name string, id server.ID, addr string, change ...func(*corev1.Pod)) {
+func (s *env) addPod(name string, id server.ID, addr string, change ...func(*corev1.Pod)) {
 	s.t.Helper()
 	if _, err := s.client.CoreV1().Pods(namespace).Create(s.t.Context(), s.newPod(name, id, addr, change...), metav1.CreateOptions{}); err != nil {
 		s.t.Fatal(err)
 	}
 }
 
-func (s *stack) newPod(name string, id server.ID, addr string, change ...func(*corev1.Pod)) *corev1.Pod {
+func (s *env) newPod(name string, id server.ID, addr string, change ...func(*corev1.Pod)) *corev1.Pod {
 	s.t.Helper()
 	ip, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -227,7 +227,7 @@ func (s *stack) newPod(name string, id server.ID, addr string, change ...func(*c
 	return pod
 }
 
-func (s *stack) deletePod(name string) {
+func (s *env) deletePod(name string) {
 	s.t.Helper()
 	if err := s.client.CoreV1().Pods(namespace).Delete(context.Background(), name, metav1.DeleteOptions{}); err != nil {
 		s.t.Fatal(err)
@@ -235,7 +235,7 @@ func (s *stack) deletePod(name string) {
 }
 
 // eventually waits for a condition; what says what is waited for.
-func (s *stack) eventually(what string, ok func() bool) {
+func (s *env) eventually(what string, ok func() bool) {
 	s.t.Helper()
 	deadline := time.Now().Add(30 * time.Second)
 	for !ok() {
@@ -248,7 +248,7 @@ func (s *stack) eventually(what string, ok func() bool) {
 
 // routed waits until Envoy has (or no longer has) a route for the path: without one
 // it answers an API request by itself with 424.
-func (s *stack) routed(path string, want bool) {
+func (s *env) routed(path string, want bool) {
 	s.t.Helper()
 	s.eventually(fmt.Sprintf("route for %s = %v", path, want), func() bool {
 		return (s.raw("GET", path).code != 424) == want
@@ -273,13 +273,13 @@ func (r reply) get(name string) string { return r.header.Get(name) }
 
 // raw sends one HTTP/1.1 request exactly as written: path and headers are not
 // cleaned as Go's client would clean them.
-func (s *stack) raw(method, path string, headers ...string) reply {
+func (s *env) raw(method, path string, headers ...string) reply {
 	s.t.Helper()
 	return s.rawAt(publicAddr, method, path, headers...)
 }
 
 // rawAt is raw to another listener.
-func (s *stack) rawAt(addr, method, path string, headers ...string) reply {
+func (s *env) rawAt(addr, method, path string, headers ...string) reply {
 	s.t.Helper()
 	text := method + " " + path + " HTTP/1.1\r\n"
 	if !hasHost(headers) {
@@ -301,12 +301,12 @@ func hasHost(headers []string) bool {
 }
 
 // rawBytes sends bytes and reads one response; code 0 means that there was none.
-func (s *stack) rawBytes(text string) reply {
+func (s *env) rawBytes(text string) reply {
 	s.t.Helper()
 	return s.rawBytesAt(publicAddr, text)
 }
 
-func (s *stack) rawBytesAt(addr, text string) reply {
+func (s *env) rawBytesAt(addr, text string) reply {
 	s.t.Helper()
 	conn, err := net.Dial("tcp", addr)
 	if err != nil {
