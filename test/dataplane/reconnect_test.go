@@ -54,13 +54,12 @@ func (s *env) newPlane(left map[int]bool, moved map[int]string) *plane {
 	}
 	listener := []ads.Resource{{Name: contract.ListenerName, Message: listener.Listener(settings)}}
 	for typeURL, list := range map[string][]ads.Resource{resourcev3.ClusterType: clusters, resourcev3.ListenerType: listener} {
-		if _, err := p.store.Update(typeURL, list); err != nil {
+		if err := p.store.Update(typeURL, list); err != nil {
 			s.t.Fatal(err)
 		}
 	}
-	p.pub = publish.New(scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))}, p.store, func(_, pod, _, reason string) {
-		s.t.Errorf("%s: %s", pod, reason)
-	})
+	p.pub = publish.New(p.store, func(_, pod, _, reason string) { s.t.Errorf("%s: %s", pod, reason) },
+		scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))})
 	for i := range manyUsers {
 		ip := "10.99.1.1"
 		if moved[i] != "" {

@@ -10,6 +10,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/keepalive"
@@ -42,41 +43,57 @@ func publishEdge(store *ads.Store, s listener.Settings) error {
 	for _, c := range listener.Clusters(s) {
 		clusters = append(clusters, ads.Resource{Name: c.GetName(), Message: c})
 	}
-	if _, err := store.Update(resourcev3.ClusterType, clusters); err != nil {
+	if err := store.Update(resourcev3.ClusterType, clusters); err != nil {
 		return fmt.Errorf("publish clusters: %w", err)
 	}
 	var listeners []ads.Resource
 	for _, l := range listener.Listeners(s) {
 		listeners = append(listeners, ads.Resource{Name: l.GetName(), Message: l})
 	}
-	if _, err := store.Update(resourcev3.ListenerType, listeners); err != nil {
+	if err := store.Update(resourcev3.ListenerType, listeners); err != nil {
 		return fmt.Errorf("publish listeners: %w", err)
 	}
 	return nil
 }
 
-// watchCertificate returns once the public certificate, if there is to be one, is
-// known: an Envoy that connects earlier would be told that it is gone.
-func watchCertificate(ctx context.Context, client kubernetes.Interface, cfg Config, store *ads.Store, reports *reports, reg registry) error {
+// certificateKeeper keeps the public certificate; nil without TLS.
+func certificateKeeper(client kubernetes.Interface, cfg Config, store *ads.Store, reports *reports, reg registry) (*certificate.Keeper, error) {
 	where := cfg.Envoy.TLS
 	if where.Secret == "" {
-		return nil
+		return nil, nil
 	}
 	site, err := url.Parse(cfg.PublicURL)
 	if err != nil {
-		return fmt.Errorf("read the public URL: %w", err)
+		return nil, fmt.Errorf("read the public URL: %w", err)
 	}
 	publish := func(secret *tlsv3.Secret) error {
-		_, err := store.Update(resourcev3.SecretType, []ads.Resource{{Name: secret.GetName(), Message: secret}})
-		return err
+		return store.Update(resourcev3.SecretType, []ads.Resource{{Name: secret.GetName(), Message: secret}})
 	}
 	hosts := []string{site.Hostname()}
 	if cfg.UserDomain != "" {
 		hosts = append(hosts, "any-person."+cfg.UserDomain)
 	}
-	keeper := certificate.NewKeeper(hosts, publish, reports.certificate(where.Namespace, where.Secret, reg), time.Now)
+	keeper := certificate.New(client, publish, reports.certificate(where.Namespace, where.Secret, reg), time.Now,
+		certificate.Settings{Namespace: where.Namespace, Secret: where.Secret, Hosts: hosts})
 	certificateGauge(reg, keeper)
-	return certificate.Watch(ctx, client, where.Namespace, where.Secret, keeper)
+	return keeper, nil
+}
+
+// source is a part that is filled from Kubernetes.
+type source interface {
+	Run(ctx context.Context) error
+	Synced() <-chan struct{}
+}
+
+// fill runs a source in the background and returns once it has synced, or ctx is done.
+func fill(ctx context.Context, g *errgroup.Group, s source) error {
+	g.Go(func() error { return s.Run(ctx) })
+	select {
+	case <-s.Synced():
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // xdsCredentials: a Unix socket is protected by its mode, a TCP port by mutual TLS

@@ -49,9 +49,13 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	defer reports.close()
 
 	store := ads.NewStore(reports.nack, servedTypes()...)
-	pub := publish.New(scopes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses}, store, reports.skipped)
+	pub := publish.New(store, reports.skipped, scopes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses})
 	reports.gauges(reg, store, pub)
 	if err := publishEdge(store, edgeSettings(cfg, site)); err != nil {
+		return err
+	}
+	keeper, err := certificateKeeper(client, cfg, store, reports, reg)
+	if err != nil {
 		return err
 	}
 
@@ -60,12 +64,14 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		return err
 	}
 	g.Go(func() error {
-		if err := podwatch.Watch(ctx, client, cfg.Kubernetes.Namespaces, pub); err != nil {
+		if err := fill(ctx, g, podwatch.New(client, pub, cfg.Kubernetes.Namespaces)); err != nil {
 			return err
 		}
 		health.Set("pods", nil)
-		if err := watchCertificate(ctx, client, cfg, store, reports, reg); err != nil {
-			return err
+		if keeper != nil {
+			if err := fill(ctx, g, keeper); err != nil {
+				return err
+			}
 		}
 		// Not earlier: an incomplete set would withdraw running servers from an Envoy.
 		if err := pub.Start(); err != nil {

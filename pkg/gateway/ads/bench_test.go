@@ -15,7 +15,7 @@ func BenchmarkOneChange(b *testing.B) {
 			for i := range all {
 				all[i] = scope(fmt.Sprintf("user%d", i), 1)
 			}
-			if _, err := store.Update(typeURL, all); err != nil {
+			if err := store.Update(typeURL, all); err != nil {
 				b.Fatal(err)
 			}
 			var envoys []*envoy
@@ -26,7 +26,7 @@ func BenchmarkOneChange(b *testing.B) {
 				envoys = append(envoys, e)
 			}
 			for i := 0; b.Loop(); i++ {
-				if _, err := store.Update(typeURL, []Resource{scope("user7", i+2)}); err != nil {
+				if err := store.Update(typeURL, []Resource{scope("user7", i+2)}); err != nil {
 					b.Fatal(err)
 				}
 				for _, e := range envoys {
@@ -45,7 +45,7 @@ func BenchmarkReconnect(b *testing.B) {
 	for i := range all {
 		all[i] = scope(fmt.Sprintf("user%d", i), 1)
 	}
-	if _, err := store.Update(typeURL, all); err != nil {
+	if err := store.Update(typeURL, all); err != nil {
 		b.Fatal(err)
 	}
 	e := &envoy{store: store, has: map[string]string{}}

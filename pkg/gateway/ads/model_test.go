@@ -179,13 +179,13 @@ func FuzzEveryOrderConverges(f *testing.F) {
 	})
 }
 
+// update publishes resources and returns the versions of all.
 func update(t *testing.T, s *Store, r ...Resource) map[string]string {
 	t.Helper()
-	v, err := s.Update(typeURL, r)
-	if err != nil {
+	if err := s.Update(typeURL, r); err != nil {
 		t.Fatal(err)
 	}
-	return v
+	return s.Versions(typeURL)
 }
 
 func TestOneChangeSendsOneResource(t *testing.T) {

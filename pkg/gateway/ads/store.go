@@ -1,7 +1,6 @@
 package ads
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -55,9 +54,10 @@ func NewStore(onNack func(Nack), typeURLs ...string) *Store {
 	return s
 }
 
-// Update publishes and withdraws resources of one type and returns the version
-// that each published name has now. Unchanged content is not sent again.
-func (s *Store) Update(typeURL string, resources []Resource) (map[string]string, error) {
+// Update publishes and withdraws resources of one type. Unchanged content is not sent
+// again. It fails, and changes nothing, when a message cannot be marshalled or the type is
+// not served.
+func (s *Store) Update(typeURL string, resources []Resource) error {
 	next := make(map[string]entry, len(resources))
 	for _, r := range resources {
 		if r.Message == nil {
@@ -66,7 +66,7 @@ func (s *Store) Update(typeURL string, resources []Resource) (map[string]string,
 		}
 		e, err := newEntry(r.Message)
 		if err != nil {
-			return nil, fmt.Errorf("resource %q: %w", r.Name, err)
+			return fmt.Errorf("resource %q: %w", r.Name, err)
 		}
 		next[r.Name] = e
 	}
@@ -74,14 +74,10 @@ func (s *Store) Update(typeURL string, resources []Resource) (map[string]string,
 	defer s.mu.Unlock()
 	current, ok := s.types[typeURL]
 	if !ok {
-		return nil, fmt.Errorf("type %q is not served", typeURL)
+		return fmt.Errorf("type %q is not served", typeURL)
 	}
-	versions := make(map[string]string, len(next))
 	var touched []string
 	for name, e := range next {
-		if e.version != "" {
-			versions[name] = e.version
-		}
 		if current[name].version == e.version {
 			continue
 		}
@@ -98,7 +94,7 @@ func (s *Store) Update(typeURL string, resources []Resource) (map[string]string,
 		}
 		s.broadcast()
 	}
-	return versions, nil
+	return nil
 }
 
 func newEntry(m proto.Message) (entry, error) {
@@ -147,22 +143,6 @@ func (s *Store) Changed() <-chan struct{} {
 	return s.changed
 }
 
-// WaitAcked returns nil once every connected Envoy has ACKed the current version
-// of name (with none connected at once), or ctx's error.
-func (s *Store) WaitAcked(ctx context.Context, typeURL, name string) error {
-	for {
-		changed := s.Changed()
-		if envoys, acked := s.Acked(typeURL, name); envoys == acked {
-			return nil
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-changed:
-		}
-	}
-}
-
 // Envoys returns the node ids of the connected Envoys.
 func (s *Store) Envoys() []string {
 	s.mu.Lock()
@@ -170,17 +150,6 @@ func (s *Store) Envoys() []string {
 	var out []string
 	for st := range s.streams {
 		out = append(out, st.node)
-	}
-	return out
-}
-
-// Counts returns the number of resources by type.
-func (s *Store) Counts() map[string]int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	out := map[string]int{}
-	for t, m := range s.types {
-		out[t] = len(m)
 	}
 	return out
 }

@@ -9,6 +9,7 @@ import (
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/client-go/kubernetes"
 
 	"github.com/perijove/perijove/pkg/gateway/listener"
 )
@@ -17,27 +18,40 @@ import (
 // browsers. uid is that of the Secret, "" when there is none.
 type Reporter func(uid, reason string)
 
-// Keeper decides between the certificate that is served and the one that a Secret
+// Settings say which Secret is served, and for which names.
+type Settings struct {
+	Namespace, Secret string
+	// Hosts are the names that the certificate should be for.
+	Hosts []string
+}
+
+// Keeper decides between the certificate that is served and the one that the Secret
 // brings. It is safe for concurrent use.
 type Keeper struct {
-	publish func(*tlsv3.Secret) error
-	report  Reporter
-	hosts   []string
-	now     func() time.Time
+	client   kubernetes.Interface
+	publish  func(*tlsv3.Secret) error
+	report   Reporter
+	now      func() time.Time
+	settings Settings
+	synced   chan struct{}
 
 	mu     sync.Mutex
 	seen   [sha256.Size]byte // content of the Secret that was judged last
 	served *x509.Certificate
 }
 
-// NewKeeper returns a Keeper that serves nothing yet. hosts are the names that the
-// certificate should be for; publish sends the secret on to Envoys.
-func NewKeeper(hosts []string, publish func(*tlsv3.Secret) error, report Reporter, now func() time.Time) *Keeper {
-	return &Keeper{hosts: hosts, publish: publish, report: report, now: now}
+// New returns a Keeper that serves nothing yet; it begins with Run. publish sends the
+// secret on to Envoys, now is the clock.
+func New(client kubernetes.Interface, publish func(*tlsv3.Secret) error, report Reporter, now func() time.Time, s Settings) *Keeper {
+	return &Keeper{client: client, publish: publish, report: report, now: now, settings: s, synced: make(chan struct{})}
 }
 
-// Set takes in the Secret's present content.
-func (k *Keeper) Set(secret *corev1.Secret) {
+// Synced returns a channel that is closed once the Secret as it is now, or its absence, has
+// been taken in: an Envoy that connects earlier would be told that there is no certificate.
+func (k *Keeper) Synced() <-chan struct{} { return k.synced }
+
+// set takes in the Secret's present content.
+func (k *Keeper) set(secret *corev1.Secret) {
 	chain, key := secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey]
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -74,7 +88,7 @@ func (k *Keeper) judge(chain, key []byte) (reason string) {
 	case now.Before(leaf.NotBefore):
 		return "the served certificate is valid from " + date(leaf.NotBefore) + " only"
 	}
-	for _, host := range k.hosts {
+	for _, host := range k.settings.Hosts {
 		if leaf.VerifyHostname(host) != nil {
 			return fmt.Sprintf("the served certificate is not for %s", host)
 		}
@@ -82,8 +96,8 @@ func (k *Keeper) judge(chain, key []byte) (reason string) {
 	return ""
 }
 
-// Delete takes in that there is no Secret.
-func (k *Keeper) Delete() {
+// remove takes in that there is no Secret.
+func (k *Keeper) remove() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.seen == digest() {

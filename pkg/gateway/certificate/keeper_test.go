@@ -1,6 +1,7 @@
 package certificate
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -13,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const host = "hub.test"
@@ -20,20 +22,21 @@ const host = "hub.test"
 type env struct {
 	*Keeper
 	ca        *pki.CA
+	client    *fake.Clientset
 	published []*tlsv3.Secret
 	reports   []string
 	broken    bool
 }
 
 func newEnv(t *testing.T) *env {
-	f := &env{ca: pki.New(t)}
-	f.Keeper = NewKeeper([]string{host}, func(s *tlsv3.Secret) error {
+	f := &env{ca: pki.New(t), client: fake.NewClientset()}
+	f.Keeper = New(f.client, func(s *tlsv3.Secret) error {
 		if f.broken {
 			return errors.New("no")
 		}
 		f.published = append(f.published, s)
 		return nil
-	}, func(_, reason string) { f.reports = append(f.reports, reason) }, time.Now)
+	}, func(_, reason string) { f.reports = append(f.reports, reason) }, time.Now, Settings{Namespace: "ns", Secret: "edge", Hosts: []string{host}})
 	return f
 }
 
@@ -67,12 +70,12 @@ func (f *env) reported(t *testing.T, want ...string) {
 func TestGoodCertificateIsPublishedOnce(t *testing.T) {
 	f := newEnv(t)
 	s := f.secret(t, host, time.Hour)
-	f.Set(s)
-	f.Set(s) // a relist
+	f.set(s)
+	f.set(s) // a relist
 	if len(f.published) != 1 || f.NotAfter().IsZero() {
 		t.Fatalf("published %d times, until %v", len(f.published), f.NotAfter())
 	}
-	f.Set(f.secret(t, host, 2*time.Hour))
+	f.set(f.secret(t, host, 2*time.Hour))
 	if len(f.published) != 2 {
 		t.Error("the next certificate was not published")
 	}
@@ -81,17 +84,17 @@ func TestGoodCertificateIsPublishedOnce(t *testing.T) {
 
 func TestBadSecretKeepsTheOldOneAndIsReportedOnce(t *testing.T) {
 	f := newEnv(t)
-	f.Set(f.secret(t, host, time.Hour))
+	f.set(f.secret(t, host, time.Hour))
 	until := f.NotAfter()
 	mixed := f.secret(t, host, time.Hour)
 	mixed.Data[corev1.TLSPrivateKeyKey] = f.secret(t, host, time.Hour).Data[corev1.TLSPrivateKeyKey]
-	f.Set(mixed)
-	f.Set(mixed)
+	f.set(mixed)
+	f.set(mixed)
 	f.reported(t, "does not match")
-	f.Set(f.secret(t, host, -time.Hour))
+	f.set(f.secret(t, host, -time.Hour))
 	f.reported(t, "does not match", "expired")
-	f.Delete()
-	f.Delete()
+	f.remove()
+	f.remove()
 	f.reported(t, "does not match", "expired", "does not exist")
 	if len(f.published) != 1 || f.NotAfter() != until {
 		t.Errorf("published %d times; the first certificate must stay", len(f.published))
@@ -101,7 +104,7 @@ func TestBadSecretKeepsTheOldOneAndIsReportedOnce(t *testing.T) {
 			t.Errorf("%q does not say that the old one stays", r)
 		}
 	}
-	f.Set(f.secret(t, host, time.Hour)) // mended
+	f.set(f.secret(t, host, time.Hour)) // mended
 	if len(f.published) != 2 {
 		t.Error("the mended Secret was not published")
 	}
@@ -117,7 +120,7 @@ func TestFirstCertificateIsServedEvenIfBrowsersComplain(t *testing.T) {
 		"other name": {"other.test", time.Hour, "not for hub.test"},
 	} {
 		f := newEnv(t)
-		f.Set(f.secret(t, c.host, c.valid))
+		f.set(f.secret(t, c.host, c.valid))
 		if len(f.published) != 1 {
 			t.Errorf("%s: not served: everybody would be locked out", name)
 		}
@@ -127,34 +130,52 @@ func TestFirstCertificateIsServedEvenIfBrowsersComplain(t *testing.T) {
 
 func TestNothingToServeIsReported(t *testing.T) {
 	f := newEnv(t)
-	f.Set(&corev1.Secret{})
-	f.Delete()
+	f.set(&corev1.Secret{})
+	f.remove()
 	f.reported(t, "https waits", "https waits")
 	f.broken = true
-	f.Set(f.secret(t, host, time.Hour))
+	f.set(f.secret(t, host, time.Hour))
 	if !f.NotAfter().IsZero() {
 		t.Error("what could not be published counts as served")
 	}
 }
 
-func TestWatchReadsOneSecret(t *testing.T) {
+func TestRunReadsOneSecret(t *testing.T) {
 	f := newEnv(t)
 	other := f.secret(t, "evil.test", time.Hour)
-	other.Name = "another"
-	client := fake.NewClientset(other) // a fake ignores field selectors: the name is checked too
-	if err := Watch(t.Context(), client, "ns", "edge", f.Keeper); err != nil {
-		t.Fatal(err)
-	}
+	other.Name = "another" // the fake API ignores field selectors: the name is checked too
+	f.create(t, other)
+	f.run(t)
 	f.reported(t, "does not exist")
 	if !f.NotAfter().IsZero() {
 		t.Error("another Secret was served")
 	}
-	if _, err := client.CoreV1().Secrets("ns").Create(t.Context(), f.secret(t, host, time.Hour), metav1.CreateOptions{}); err != nil {
+	f.create(t, f.secret(t, host, time.Hour))
+	wait.Until(t, "the new Secret is served", func() bool { return !f.NotAfter().IsZero() })
+}
+
+func (f *env) create(t *testing.T, s *corev1.Secret) {
+	t.Helper()
+	if _, err := f.client.CoreV1().Secrets("ns").Create(t.Context(), s, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); f.NotAfter().IsZero(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatal("the new Secret was not noticed in 10 s")
+}
+
+// run runs the keeper until the test ends and returns once it has synced.
+func (f *env) run(t *testing.T) {
+	t.Helper()
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- f.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v, want the context's error", err)
 		}
+	})
+	select {
+	case <-f.Synced():
+	case <-time.After(10 * time.Second):
+		t.Fatal("not synced after 10 s")
 	}
 }

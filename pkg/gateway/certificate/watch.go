@@ -2,46 +2,46 @@ package certificate
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/client-go/informers"
-	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 )
 
-// Watch feeds keeper from one Secret until ctx is done. It returns once the Secret as
-// it is now, or its absence, has been taken in; watching goes on in the background.
-// Right: get, list and watch on this one name.
-func Watch(ctx context.Context, client kubernetes.Interface, namespace, name string, keeper *Keeper) error {
-	factory := informers.NewSharedInformerFactoryWithOptions(client, 0,
-		informers.WithNamespace(namespace),
+// Run watches the Secret until ctx is done and returns ctx's error. It needs get, list and
+// watch on this one name.
+func (k *Keeper) Run(ctx context.Context) error {
+	factory := informers.NewSharedInformerFactoryWithOptions(k.client, 0,
+		informers.WithNamespace(k.settings.Namespace),
 		informers.WithTweakListOptions(func(o *metav1.ListOptions) {
-			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, name).String()
+			o.FieldSelector = fields.OneTermEqualSelector(metav1.ObjectNameField, k.settings.Secret).String()
 		}),
 	)
 	informer := factory.Core().V1().Secrets()
-	reg, err := informer.Informer().AddEventHandler(handler(name, keeper))
+	reg, err := informer.Informer().AddEventHandler(k.handler())
 	if err != nil {
 		return fmt.Errorf("watch the certificate: %w", err)
 	}
-	factory.Start(ctx.Done())
+	factory.StartWithContext(ctx)
+	defer factory.Shutdown()
 	if !cache.WaitForCacheSync(ctx.Done(), reg.HasSynced) {
-		return errors.Join(errors.New("the certificate was not read before the stop"), ctx.Err())
+		return fmt.Errorf("the certificate was not read before the stop: %w", ctx.Err())
 	}
-	if _, err := informer.Lister().Secrets(namespace).Get(name); err != nil {
-		keeper.Delete()
+	if _, err := informer.Lister().Secrets(k.settings.Namespace).Get(k.settings.Secret); err != nil {
+		k.remove()
 	}
-	return nil
+	close(k.synced)
+	<-ctx.Done()
+	return ctx.Err()
 }
 
-func handler(name string, keeper *Keeper) cache.ResourceEventHandlerFuncs {
+func (k *Keeper) handler() cache.ResourceEventHandlerFuncs {
 	set := func(obj any) {
-		if secret, ok := obj.(*corev1.Secret); ok && secret.Name == name {
-			keeper.Set(secret)
+		if secret, ok := obj.(*corev1.Secret); ok && secret.Name == k.settings.Secret {
+			k.set(secret)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{
@@ -53,8 +53,8 @@ func handler(name string, keeper *Keeper) cache.ResourceEventHandlerFuncs {
 			if err != nil {
 				return
 			}
-			if _, gone, err := cache.SplitMetaNamespaceKey(key); err == nil && gone == name {
-				keeper.Delete()
+			if _, gone, err := cache.SplitMetaNamespaceKey(key); err == nil && gone == k.settings.Secret {
+				k.remove()
 			}
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -21,15 +22,32 @@ type Sink interface {
 	Delete(namespace, name string)
 }
 
-// Watch feeds sink from the given namespaces ("" = all) until ctx is done. It
-// returns once every pod that existed at the start has been handed over, so the
-// caller can serve the first complete set; watching goes on in the background.
-func Watch(ctx context.Context, client kubernetes.Interface, namespaces []string, sink Sink) error {
+// Watcher feeds a Sink with the labelled pods of some namespaces.
+type Watcher struct {
+	client     kubernetes.Interface
+	namespaces []string
+	sink       Sink
+	synced     chan struct{}
+}
+
+// New returns a Watcher of the given namespaces ("" = all). It begins with Run.
+func New(client kubernetes.Interface, sink Sink, namespaces []string) *Watcher {
+	return &Watcher{client: client, namespaces: namespaces, sink: sink, synced: make(chan struct{})}
+}
+
+// Synced returns a channel that is closed once every pod that existed at the start has been
+// handed over: only then is what the sink knows a complete set.
+func (w *Watcher) Synced() <-chan struct{} { return w.synced }
+
+// Run watches until ctx is done and returns ctx's error.
+func (w *Watcher) Run(ctx context.Context) error {
+	var group sync.WaitGroup
+	defer group.Wait()
 	var feeds []*feed
-	for _, ns := range namespaces {
-		f := &feed{sink: sink, known: map[cache.ObjectName]struct{}{}, complete: make(chan struct{})}
-		reflector := cache.NewReflectorWithOptions(source(client, ns), &corev1.Pod{}, f, cache.ReflectorOptions{Name: "pods"})
-		go reflector.RunWithContext(ctx)
+	for _, ns := range w.namespaces {
+		f := &feed{sink: w.sink, known: map[cache.ObjectName]struct{}{}, complete: make(chan struct{})}
+		reflector := cache.NewReflectorWithOptions(source(w.client, ns), &corev1.Pod{}, f, cache.ReflectorOptions{Name: "pods"})
+		group.Go(func() { reflector.RunWithContext(ctx) })
 		feeds = append(feeds, f)
 	}
 	for _, f := range feeds {
@@ -39,7 +57,9 @@ func Watch(ctx context.Context, client kubernetes.Interface, namespaces []string
 			return fmt.Errorf("pods were not listed before the stop: %w", ctx.Err())
 		}
 	}
-	return nil
+	close(w.synced)
+	<-ctx.Done()
+	return ctx.Err()
 }
 
 // source lists and watches the labelled pods of one namespace.

@@ -52,7 +52,7 @@ type claim struct {
 }
 
 // New returns a Publisher that holds back until Start.
-func New(settings scopes.Settings, store *ads.Store, report Reporter) *Publisher {
+func New(store *ads.Store, report Reporter, settings scopes.Settings) *Publisher {
 	return &Publisher{
 		settings: settings, store: store, report: report,
 		pods: map[podKey]claim{}, users: map[string][]podKey{}, served: map[string][]target{},
@@ -184,7 +184,7 @@ func (p *Publisher) send(scopes []scopes.Scope) error {
 			resources[i].Message = s.Route
 		}
 	}
-	if _, err := p.store.Update(resourcev3.ScopedRouteType, resources); err != nil {
+	if err := p.store.Update(resourcev3.ScopedRouteType, resources); err != nil {
 		return fmt.Errorf("publish routes: %w", err)
 	}
 	return nil

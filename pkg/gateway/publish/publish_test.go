@@ -27,8 +27,8 @@ type env struct {
 
 func newEnv(t *testing.T) *env {
 	f := &env{store: ads.NewStore(func(ads.Nack) {}, resourcev3.ScopedRouteType)}
-	f.Publisher = publish.New(scopes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, ServerKey: []byte(strings.Repeat("k", 32))}, f.store,
-		func(ns, pod, _, reason string) { f.reports = append(f.reports, pod+": "+reason) })
+	f.Publisher = publish.New(f.store, func(ns, pod, _, reason string) { f.reports = append(f.reports, pod+": "+reason) },
+		scopes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, ServerKey: []byte(strings.Repeat("k", 32))})
 	return f
 }
 

@@ -2,7 +2,6 @@ package telemetry
 
 import (
 	"net/http"
-	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -19,16 +18,6 @@ func NewRegistry() *prometheus.Registry {
 		collectors.NewBuildInfoCollector(),
 	)
 	return reg
-}
-
-// Version is the module version that this binary was built from, for the
-// X-Perijove-Version header and logs.
-func Version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" {
-		return "devel"
-	}
-	return info.Main.Version
 }
 
 // PrivateHandler serves /healthz (the process runs), /readyz (it can do its work:
