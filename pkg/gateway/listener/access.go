@@ -22,7 +22,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 	"github.com/perijove/perijove/pkg/web/cookies"
 )
 
@@ -48,12 +48,12 @@ const (
 // as a delegating filter that could not make its delegate, ends there.
 func checks(s Settings) []*hcmv3.HttpFilter {
 	if !s.PassChecked {
-		return []*hcmv3.HttpFilter{httpFilter(scopes.ExtAuthzFilter, extAuthz()), filterCookies()}
+		return []*hcmv3.HttpFilter{httpFilter(envoyapi.ExtAuthzFilter, extAuthz()), filterCookies()}
 	}
 	return []*hcmv3.HttpFilter{
-		httpFilter(scopes.JWTFilter, verifyPass(s)),
-		httpFilter(scopes.ExtAuthzFilter, unlessPassed(extAuthz())),
-		httpFilter(scopes.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
+		httpFilter(envoyapi.JWTFilter, verifyPass(s)),
+		httpFilter(envoyapi.ExtAuthzFilter, unlessPassed(extAuthz())),
+		httpFilter(envoyapi.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
 		filterCookies(),
 	}
 }
@@ -102,12 +102,12 @@ func verifyPass(s Settings) *jwtv3.JwtAuthentication {
 
 func onlyReads(s Settings) []*routev3.HeaderMatcher {
 	all := []*routev3.HeaderMatcher{
-		{Name: ":method", HeaderMatchSpecifier: exactly("GET")},
-		{Name: "upgrade", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
-		{Name: "authorization", HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false}},
+		{Name: ":method", HeaderMatchSpecifier: envoyapi.Exact("GET")},
+		envoyapi.Present("upgrade", false),
+		envoyapi.Present("authorization", false),
 		// Opening a page is what authz counts as somebody being there; the rest of the
 		// page comes by the pass.
-		{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: exactly("navigate")},
+		{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: envoyapi.Exact("navigate")},
 		{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 			MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
 		}}},
@@ -131,12 +131,6 @@ func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {
 	}}
 }
 
-func exactly(value string) *routev3.HeaderMatcher_StringMatch {
-	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-		MatchPattern: &matcherv3.StringMatcher_Exact{Exact: value},
-	}}
-}
-
 // unlessPassed runs check except where Envoy verified a pass. The filter is not even made
 // then: ext_authz's own way of being skipped costs twice as much.
 func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
@@ -146,7 +140,7 @@ func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
 	}
 	verified := &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
 		Input: &xdscorev3.TypedExtensionConfig{
-			Name: "pass", TypedConfig: pack(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: contract.HeaderPassOwner}),
+			Name: "pass", TypedConfig: envoyapi.Pack(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: contract.HeaderPassOwner}),
 		},
 		Matcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: &xdsmatcherv3.StringMatcher{
 			MatchPattern: &xdsmatcherv3.StringMatcher_SafeRegex{SafeRegex: &xdsmatcherv3.RegexMatcher{
@@ -155,18 +149,18 @@ func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
 		}},
 	}
 	return &matchingv3.ExtensionWithMatcher{
-		ExtensionConfig: &corev3.TypedExtensionConfig{Name: scopes.ExtAuthzFilter, TypedConfig: pack(&compositev3.Composite{})},
+		ExtensionConfig: &corev3.TypedExtensionConfig{Name: envoyapi.ExtAuthzFilter, TypedConfig: envoyapi.Pack(&compositev3.Composite{})},
 		XdsMatcher: &xdsmatcherv3.Matcher{
 			MatcherType: &xdsmatcherv3.Matcher_MatcherList_{MatcherList: &xdsmatcherv3.Matcher_MatcherList{
 				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{{
 					Predicate: &xdsmatcherv3.Matcher_MatcherList_Predicate{
 						MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_{SinglePredicate: verified},
 					},
-					OnMatch: action("skip", &xdscorev3.TypedExtensionConfig{TypedConfig: pack(&skipv3.SkipFilter{})}),
+					OnMatch: action("skip", &xdscorev3.TypedExtensionConfig{TypedConfig: envoyapi.Pack(&skipv3.SkipFilter{})}),
 				}},
 			}},
-			OnNoMatch: action("ask authz", &xdscorev3.TypedExtensionConfig{TypedConfig: pack(&compositev3.ExecuteFilterAction{
-				TypedConfig: &corev3.TypedExtensionConfig{Name: scopes.ExtAuthzFilter, TypedConfig: pack(check)},
+			OnNoMatch: action("ask authz", &xdscorev3.TypedExtensionConfig{TypedConfig: envoyapi.Pack(&compositev3.ExecuteFilterAction{
+				TypedConfig: &corev3.TypedExtensionConfig{Name: envoyapi.ExtAuthzFilter, TypedConfig: envoyapi.Pack(check)},
 			})}),
 		},
 	}
@@ -174,9 +168,7 @@ func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
 
 // extAuthz asks authz. Nothing is let through when it does not answer.
 func extAuthz() *authzv3.ExtAuthz {
-	exact := func(name string) *matcherv3.StringMatcher {
-		return &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}}
-	}
+	exact := envoyapi.ExactString
 	return &authzv3.ExtAuthz{
 		TransportApiVersion: corev3.ApiVersion_V3,
 		// Fail closed, and say that it is an outage: the default 403 would hide one.

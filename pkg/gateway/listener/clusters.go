@@ -12,12 +12,12 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 )
 
 // Names of the static secrets in envoy/bootstrap.yaml: Envoy's own certificate,
@@ -103,7 +103,7 @@ func upstream(name, address, peer string, grpc bool) *clusterv3.Cluster {
 		c.TransportSocket = mutualTLS(peer)
 	}
 	if grpc || !unix {
-		c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: pack(http2Only())}
+		c.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: envoyapi.Pack(http2Only())}
 	}
 	return c
 }
@@ -153,7 +153,7 @@ func mutualTLS(peer string) *corev3.TransportSocket {
 					DefaultValidationContext: &tlsv3.CertificateValidationContext{
 						MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
 							SanType: tlsv3.SubjectAltNameMatcher_DNS,
-							Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: peer}},
+							Matcher: envoyapi.ExactString(peer),
 						}},
 					},
 					ValidationContextSdsSecretConfig: &tlsv3.SdsSecretConfig{Name: SecretCA},
@@ -163,6 +163,6 @@ func mutualTLS(peer string) *corev3.TransportSocket {
 	}
 	return &corev3.TransportSocket{
 		Name:       "envoy.transport_sockets.tls",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(context)},
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: envoyapi.Pack(context)},
 	}
 }

@@ -11,7 +11,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 )
 
 // forwarded are client headers that change what some applications believe about
@@ -43,7 +43,7 @@ func earlyMutations() *corev3.TypedExtensionConfig {
 	}})
 	return &corev3.TypedExtensionConfig{
 		Name:        "envoy.http.early_header_mutation.header_mutation",
-		TypedConfig: pack(&earlyv3.HeaderMutation{Mutations: list}),
+		TypedConfig: envoyapi.Pack(&earlyv3.HeaderMutation{Mutations: list}),
 	}
 }
 
@@ -55,7 +55,7 @@ var cookiesLua string
 // Set-Cookie; cutting the Cookie header with Envoy's own filters (header_to_metadata with
 // a regular expression, header_mutation) takes half as many instructions again.
 func filterCookies() *hcmv3.HttpFilter {
-	return httpFilter(scopes.CookiesFilter, &luav3.Lua{DefaultSourceCode: &corev3.DataSource{
+	return httpFilter(envoyapi.CookiesFilter, &luav3.Lua{DefaultSourceCode: &corev3.DataSource{
 		Specifier: &corev3.DataSource_InlineString{InlineString: cookiesLua},
 	}})
 }

@@ -1,18 +1,17 @@
 package listener
 
 import (
-	"fmt"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
@@ -66,7 +65,7 @@ func Listener(s Settings) *listenerv3.Listener {
 			TransportSocketConnectTimeout: durationpb.New(headersTimeout),
 			Filters: []*listenerv3.Filter{{
 				Name:       "envoy.filters.network.http_connection_manager",
-				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(connectionManager(s))},
+				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: envoyapi.Pack(connectionManager(s))},
 			}},
 		}},
 	}
@@ -137,7 +136,7 @@ func scopedRoutes() *hcmv3.ScopedRoutes {
 }
 
 func httpFilter(name string, config proto.Message) *hcmv3.HttpFilter {
-	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(config)}}
+	return &hcmv3.HttpFilter{Name: name, ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: envoyapi.Pack(config)}}
 }
 
 func ads() *corev3.ConfigSource {
@@ -147,12 +146,4 @@ func ads() *corev3.ConfigSource {
 		// No timeout: an Envoy without routes must stay unready, not answer 404.
 		InitialFetchTimeout: durationpb.New(0),
 	}
-}
-
-func pack(m proto.Message) *anypb.Any {
-	packed := &anypb.Any{}
-	if err := anypb.MarshalFrom(packed, m, proto.MarshalOptions{Deterministic: true}); err != nil {
-		panic(fmt.Sprintf("marshal %T: %v", m, err)) // only for invalid UTF-8, which Validate refuses
-	}
-	return packed
 }

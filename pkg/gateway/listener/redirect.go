@@ -14,6 +14,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
@@ -56,7 +57,7 @@ func redirectListener(s Settings) *listenerv3.Listener {
 		FilterChains: []*listenerv3.FilterChain{{
 			Filters: []*listenerv3.Filter{{
 				Name:       "envoy.filters.network.http_connection_manager",
-				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: pack(manager)},
+				ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: envoyapi.Pack(manager)},
 			}},
 		}},
 	}
@@ -68,7 +69,7 @@ func redirects(site origin.Site) *routev3.RouteConfiguration {
 	config := &routev3.RouteConfiguration{Name: contract.RedirectListenerName}
 	var seen []string
 	for _, host := range site.Hosts {
-		name := withoutPort(host)
+		name := origin.WithoutPort(host)
 		if slices.Contains(seen, name) {
 			continue
 		}
@@ -88,7 +89,7 @@ func redirects(site origin.Site) *routev3.RouteConfiguration {
 			own.PortRedirect = uint32(n)
 		}
 		config.VirtualHosts = append(config.VirtualHosts, &routev3.VirtualHost{
-			Name: "people", Domains: []string{withoutPort(host)}, Routes: toHTTPS(own),
+			Name: "people", Domains: []string{origin.WithoutPort(host)}, Routes: toHTTPS(own),
 		})
 	}
 	return config
@@ -101,12 +102,4 @@ func toHTTPS(to *routev3.RedirectAction) []*routev3.Route {
 		Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
 		Action: &routev3.Route_Redirect{Redirect: to},
 	}}
-}
-
-// withoutPort keeps an IPv6 address in its brackets, as Envoy compares it.
-func withoutPort(host string) string {
-	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
-		return host[:i]
-	}
-	return host
 }

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
@@ -158,17 +159,12 @@ func anyFilter(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFi
 
 func withoutHeader(name string) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
-		HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
-			Name: name, HeaderMatchSpecifier: &routev3.HeaderMatcher_PresentMatch{PresentMatch: false},
-		}},
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: envoyapi.Present(name, false)},
 	}}
 }
 
 func location(value string) []*corev3.HeaderValueOption {
-	return []*corev3.HeaderValueOption{{
-		Header:       &corev3.HeaderValue{Key: "location", Value: value},
-		AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
-	}}
+	return []*corev3.HeaderValueOption{envoyapi.Overwrite("location", value)}
 }
 
 func inline(text string) *corev3.DataSource {
@@ -217,7 +213,7 @@ func accessLog() []*accesslogv3.AccessLog {
 	return []*accesslogv3.AccessLog{{
 		Name:   "envoy.access_loggers.stdout",
 		Filter: anyFilter(status(accesslogv3.ComparisonFilter_GE, 400), withoutHeader(contract.HeaderPassOwner)),
-		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: pack(&streamv3.StdoutAccessLog{
+		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: envoyapi.Pack(&streamv3.StdoutAccessLog{
 			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
 				Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: values}},
 			}},

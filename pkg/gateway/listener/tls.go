@@ -14,6 +14,7 @@ import (
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 )
 
 // minRSABits is what Envoy's TLS library accepts.
@@ -28,7 +29,7 @@ func publicTLS(s Settings) *corev3.TransportSocket {
 	}
 	return &corev3.TransportSocket{
 		Name: "envoy.transport_sockets.tls",
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: pack(&tlsv3.DownstreamTlsContext{
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: envoyapi.Pack(&tlsv3.DownstreamTlsContext{
 			CommonTlsContext: &tlsv3.CommonTlsContext{
 				// RFC 9325: TLS 1.2 with forward secrecy and AEAD, or TLS 1.3.
 				TlsParams: &tlsv3.TlsParameters{

@@ -14,6 +14,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 	"github.com/perijove/perijove/pkg/gateway/scopes"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web/origin"
@@ -105,7 +106,7 @@ func TestEveryHubPageHasAScope(t *testing.T) {
 			t.Errorf("%s: %v", s.Name, err)
 		}
 		route := s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()[0]
-		if route.GetTypedPerFilterConfig()[scopes.ExtAuthzFilter] == nil {
+		if route.GetTypedPerFilterConfig()[envoyapi.ExtAuthzFilter] == nil {
 			t.Errorf("page %q says nothing to ext_authz: the check would have no kind", s.Name)
 		}
 	}

@@ -30,7 +30,7 @@ func (s Site) WithUserDomain(domain string) (Site, error) {
 		return Site{}, errors.New("must be a domain in lower case, without scheme, port or wildcard: users.example.org")
 	}
 	for _, host := range s.Hosts {
-		label, below := strings.CutSuffix(withoutPort(host), "."+domain)
+		label, below := strings.CutSuffix(WithoutPort(host), "."+domain)
 		if below && !strings.Contains(label, ".") {
 			return Site{}, fmt.Errorf("contains the platform's own host %s: a person called %q would have the same", host, label)
 		}
@@ -94,9 +94,11 @@ func (s Site) onPorts(host string) []string {
 	return []string{host + ":" + port}
 }
 
-func withoutPort(host string) string {
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		return name
+// WithoutPort returns a Host header value without its port. An IPv6 address keeps its
+// brackets, as Envoy compares it.
+func WithoutPort(host string) string {
+	if i := strings.LastIndexByte(host, ':'); i > strings.LastIndexByte(host, ']') {
+		return host[:i]
 	}
 	return host
 }

@@ -1,0 +1,107 @@
+package scopes
+
+import (
+	"regexp"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
+	"github.com/perijove/perijove/pkg/server"
+)
+
+// maxStream bounds a request and an open websocket. Who was shut out loses what is still
+// open after that; JupyterLab connects its kernels anew without anybody noticing.
+const maxStream = time.Hour
+
+// serverRoutes returns the routes of one server below /user/<key>, key being one
+// spelling of the owner's name.
+func serverRoutes(s Settings, one server.Server, key string) []*routev3.Route {
+	var out []*routev3.Route
+	base := contract.PathUser + key
+	if one.Name == "" {
+		return append(out, serverRoute(s, one, base))
+	}
+	for _, name := range server.Spellings(one.Name) {
+		route := serverRoute(s, one, base+"/"+name)
+		if s.PassChecked {
+			out = append(out, askRoute(route, base+"/"+name))
+		}
+		out = append(out, route)
+	}
+	return out
+}
+
+// askRoute has authz asked about exactly prefix whatever the pass says: it redirects
+// /user/alice/name to /user/alice/name/, without which relative links of the page would
+// miss the server. The default server needs none: passes are not sent to /user/alice.
+func askRoute(route *routev3.Route, prefix string) *routev3.Route {
+	ask := proto.CloneOf(route)
+	ask.Match = &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: prefix}}
+	ask.TypedPerFilterConfig[envoyapi.JWTFilter] = envoyapi.Pack(&jwtv3.PerRouteConfig{
+		RequirementSpecifier: &jwtv3.PerRouteConfig_Disabled{Disabled: true},
+	})
+	return ask
+}
+
+func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
+	action := &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: contract.ClusterPods},
+		// Kernels' websockets, long downloads and exports have no natural end.
+		Timeout:           durationpb.New(0),
+		IdleTimeout:       durationpb.New(0),
+		MaxStreamDuration: &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: durationpb.New(maxStream)},
+		UpgradeConfigs:    []*routev3.RouteAction_UpgradeConfig{{UpgradeType: "websocket"}},
+	}
+	switch canonical := strings.TrimSuffix(one.Prefix(), "/"); {
+	case one.StripPrefix:
+		action.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{
+			Pattern:      &matcherv3.RegexMatcher{Regex: "^" + regexp.QuoteMeta(prefix) + "/?"},
+			Substitution: "/",
+		}
+	case prefix != canonical:
+		// The application knows one spelling of its base URL.
+		action.PrefixRewrite = canonical
+	}
+	// Overwritten: a client that could choose the address would reach any address.
+	headers := []*corev3.HeaderValueOption{envoyapi.Overwrite(contract.HeaderDestination, one.Addr.String())}
+	if one.Nonce != "" {
+		secret := contract.ServerSecret(s.ServerKey, one.Namespace, one.Pod, one.Nonce)
+		headers = append(headers, envoyapi.Overwrite(contract.HeaderServerSecret, secret))
+	}
+	filters := map[string]*anypb.Any{envoyapi.ExtAuthzFilter: envoyapi.Pack(checkSettings(about(one)))}
+	if s.PassChecked {
+		filters[envoyapi.RBACFilter] = envoyapi.Pack(admit(one.User))
+	}
+	return &routev3.Route{
+		Name:                 one.Prefix(), // where its cookies may go (pkg/gateway/listener/cookies.lua)
+		Match:                separated(prefix),
+		Action:               &routev3.Route_Route{Route: action},
+		RequestHeadersToAdd:  headers,
+		TypedPerFilterConfig: filters,
+	}
+}
+
+// about tells authz which server a request is for. Absent keys are empty: every byte here
+// is sent to, and kept by, every Envoy for every user.
+func about(one server.Server) map[string]string {
+	ext := map[string]string{
+		contract.ExtKind:   contract.KindServer,
+		contract.ExtOwner:  one.User,
+		contract.ExtPrefix: one.Prefix(),
+	}
+	if one.Name != "" {
+		ext[contract.ExtServer] = one.Name
+	} else if one.Nonce != "" {
+		ext[contract.ExtLogout] = "true"
+	}
+	return ext
+}
