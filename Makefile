@@ -71,7 +71,7 @@ race: ## quick suites under the race detector
 
 .PHONY: golden
 golden: ## write the golden files anew
-	for dir in $$(git grep -l -e 'flag.Bool("update"' -e 'golden.Updating' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	for dir in $$(git grep -l -e 'Bool("update"' -e 'perijove/test/golden"' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		go -C $$dir test . -update; \
 	done
 

@@ -2,7 +2,6 @@ package chart
 
 import (
 	"bytes"
-	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -10,12 +9,11 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
-)
 
-var update = flag.Bool("update", false, "write the golden files")
+	"github.com/perijove/perijove/test/golden"
+)
 
 // helm builds the pinned helm once for this test run and returns its path. Flags are
 // those of `make up`, so that what one has compiled the other finds in Go's cache.
@@ -84,26 +82,12 @@ func testGolden(t *testing.T, helm string) {
 		t.Fatalf("found %d values files, %v", len(values), err)
 	}
 	for _, file := range values {
-		golden := strings.TrimSuffix(file, ".values.yaml") + ".golden.yaml"
 		t.Run(filepath.Base(file), func(t *testing.T) {
 			out, problem, err := render(helm, "-f", file)
 			if err != nil {
 				t.Fatalf("%v\n%s", err, problem)
 			}
-			out = settle(t, out)
-			if *update {
-				if err := os.WriteFile(golden, []byte(out), 0o644); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			want, err := os.ReadFile(golden)
-			if err != nil {
-				t.Fatalf("%v; make golden writes it", err)
-			}
-			if diff := cmp.Diff(string(want), out); diff != "" {
-				t.Errorf("%s differs; look at it, then run make golden\n%s", golden, diff)
-			}
+			golden.File(t, strings.TrimSuffix(file, ".values.yaml")+".golden.yaml", []byte(settle(t, out)))
 			if lint, err := exec.Command(helm, "lint", ".", "--strict", "-f", file).CombinedOutput(); err != nil {
 				t.Errorf("helm lint: %v\n%s", err, lint)
 			}
@@ -169,18 +153,7 @@ func TestBootstrapIsTheRepositorys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if *update {
-		if err := os.WriteFile(copied, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	have, err := os.ReadFile(copied)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(want, have) {
-		t.Errorf("%s is not %s; run make golden", copied, original)
-	}
+	golden.File(t, copied, want)
 }
 
 // objects renders a values file and decodes those of one kind.

@@ -1,5 +1,5 @@
-// Package golden compares what a test made with a section of a txtar file, and
-// rewrites it under -update.
+// Package golden compares what a test made with a file beside it, and writes that file
+// anew under the -update flag, which it registers.
 package golden
 
 import (
@@ -8,6 +8,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -17,21 +18,23 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Updating registers and reads the -update flag; call it once from a package-level
-// variable of the test.
-func Updating() *bool { return flag.Bool("update", false, "rewrite the golden files") }
+var update = flag.Bool("update", false, "write the golden files anew")
 
-// Each runs f for every txtar file that matches pattern; a pattern without files
-// fails. f returns the section's name and what it should hold.
-func Each(t *testing.T, pattern string, update bool, f func(t *testing.T, in map[string][]byte) (section string, got []byte)) {
+// result begins the names of the sections that follow from the others.
+const result = "want"
+
+// Each runs f for every txtar file that matches pattern; a pattern without files fails.
+// f gets the sections that go in and returns those that follow from them, whose names
+// begin with "want".
+func Each(t *testing.T, pattern string, f func(t *testing.T, in map[string][]byte) []txtar.File) {
 	t.Helper()
-	files, err := filepath.Glob(pattern)
-	if err != nil || len(files) == 0 {
+	paths, err := filepath.Glob(pattern)
+	if err != nil || len(paths) == 0 {
 		t.Fatalf("no golden files match %s (%v)", pattern, err)
 	}
-	for _, file := range files {
-		t.Run(filepath.Base(file), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
+	for _, path := range paths {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
+			archive, err := txtar.ParseFile(path)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -39,33 +42,36 @@ func Each(t *testing.T, pattern string, update bool, f func(t *testing.T, in map
 				t.Error("the file does not begin by saying why the case exists")
 			}
 			in := map[string][]byte{}
+			made := &txtar.Archive{Comment: archive.Comment}
 			for _, section := range archive.Files {
-				in[section.Name] = section.Data
+				if !strings.HasPrefix(section.Name, result) {
+					in[section.Name] = section.Data
+					made.Files = append(made.Files, section)
+				}
 			}
-			name, got := f(t, in)
-			if update {
-				write(t, file, archive, name, got)
-				return
-			}
-			if diff := cmp.Diff(string(in[name]), string(got)); diff != "" {
-				t.Errorf("%s differs from what was made (-want +got); accept with -update\n%s", name, diff)
-			}
+			made.Files = append(made.Files, f(t, in)...)
+			File(t, path, txtar.Format(made))
 		})
 	}
 }
 
-func write(t *testing.T, file string, archive *txtar.Archive, name string, got []byte) {
-	found := false
-	for i := range archive.Files {
-		if archive.Files[i].Name == name {
-			archive.Files[i].Data, found = got, true
+// Want is the one section of a case that has one result.
+func Want(data []byte) []txtar.File { return []txtar.File{{Name: result, Data: data}} }
+
+// File fails the test when the file at path does not hold got.
+func File(t testing.TB, path string, got []byte) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil { //nolint:gosec // a file of the repository
+			t.Fatal(err)
 		}
 	}
-	if !found {
-		archive.Files = append(archive.Files, txtar.File{Name: name, Data: got})
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatalf("%v; make golden writes it", err)
 	}
-	if err := os.WriteFile(file, txtar.Format(archive), 0o600); err != nil {
-		t.Fatal(err)
+	if diff := cmp.Diff(string(want), string(got)); diff != "" {
+		t.Errorf("%s differs from what was made (-want +got); if that is meant: make golden\n%s", path, diff)
 	}
 }
 

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"flag"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -24,9 +22,8 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
 
 func pages(t testing.TB) *web.Renderer {
 	t.Helper()
@@ -65,19 +62,7 @@ func TestAnswerGolden(t *testing.T) {
 		pretty.WriteByte('\n')
 		got.Files = append(got.Files, txtar.File{Name: c.name, Data: pretty.Bytes()})
 	}
-	path := filepath.Join("testdata", "answers.txtar")
-	if *update {
-		if err := os.WriteFile(path, txtar.Format(&got), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(string(want), string(txtar.Format(&got))); diff != "" {
-		t.Errorf("run go test ./pkg/auth/check -update if this is meant: %s", diff)
-	}
+	golden.File(t, filepath.Join("testdata", "answers.txtar"), txtar.Format(&got))
 }
 
 func TestPagesOfRefusals(t *testing.T) {

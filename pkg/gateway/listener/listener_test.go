@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
@@ -17,12 +18,10 @@ import (
 	"github.com/perijove/perijove/test/golden"
 )
 
-var update = golden.Updating()
-
 // TestEdge shows everything that an Envoy is told besides routes, for the sidecar
 // layout and for an Envoy elsewhere.
 func TestEdge(t *testing.T) {
-	golden.Each(t, "testdata/*.txtar", *update, func(t *testing.T, in map[string][]byte) (string, []byte) {
+	golden.Each(t, "testdata/*.txtar", func(t *testing.T, in map[string][]byte) []txtar.File {
 		var s listener.Settings
 		if err := yaml.UnmarshalStrict(in["settings.yaml"], &s); err != nil {
 			t.Fatal(err)
@@ -40,7 +39,7 @@ func TestEdge(t *testing.T) {
 			}
 			fmt.Fprintf(&out, "--- cluster %s\n%s", c.GetName(), golden.YAML(t, c))
 		}
-		return "want", out.Bytes()
+		return golden.Want(out.Bytes())
 	})
 }
 

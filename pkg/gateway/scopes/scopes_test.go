@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/proto"
 	"sigs.k8s.io/yaml"
 
@@ -20,8 +21,6 @@ import (
 	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/golden"
 )
-
-var update = golden.Updating()
 
 func settings() scopes.Settings {
 	return scopes.Settings{
@@ -34,7 +33,7 @@ func settings() scopes.Settings {
 // TestScopes reads servers and writes the scopes of their user. The folder is the
 // documentation of what one user costs Envoy.
 func TestScopes(t *testing.T) {
-	golden.Each(t, "testdata/*.txtar", *update, func(t *testing.T, in map[string][]byte) (string, []byte) {
+	golden.Each(t, "testdata/*.txtar", func(t *testing.T, in map[string][]byte) []txtar.File {
 		var list []server.Server
 		if err := yaml.UnmarshalStrict(in["servers.yaml"], &list); err != nil {
 			t.Fatal(err)
@@ -63,7 +62,7 @@ func TestScopes(t *testing.T) {
 		for _, s := range skipped {
 			fmt.Fprintf(&out, "--- skipped %s/%s: %s\n", s.Server.Namespace, s.Server.Pod, s.Reason)
 		}
-		return "want", out.Bytes()
+		return golden.Want(out.Bytes())
 	})
 }
 

@@ -2,10 +2,7 @@ package spawn
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -20,56 +17,15 @@ import (
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/podmeta"
+	"github.com/perijove/perijove/test/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the goldens")
 
 var site = Site{Namespace: "servers", JupyterConfigMap: "perijove-jupyter"}
 
 const nonce = "abcdefghijklmnopqrstuvwxyz"
 
-// golden runs f on each case of a folder: it gets the case's input files and returns
-// the files that follow from them.
-func golden(t *testing.T, folder string, f func(t *testing.T, in map[string][]byte) []txtar.File) {
-	t.Helper()
-	paths, err := filepath.Glob("testdata/" + folder + "/*.txtar")
-	if err != nil || len(paths) == 0 {
-		t.Fatalf("no cases in %s: %v", folder, err)
-	}
-	for _, path := range paths {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".txtar"), func(t *testing.T) {
-			a, err := txtar.ParseFile(path)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if len(bytes.TrimSpace(a.Comment)) == 0 {
-				t.Error("the case does not say why it exists")
-			}
-			in, inputs := map[string][]byte{}, []txtar.File{}
-			for _, file := range a.Files {
-				if !strings.HasPrefix(file.Name, "want") {
-					in[file.Name] = file.Data
-					inputs = append(inputs, file)
-				}
-			}
-			want := txtar.Format(a)
-			a.Files = append(inputs, f(t, in)...)
-			got := txtar.Format(a)
-			if *update {
-				if err := os.WriteFile(path, got, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				return
-			}
-			if diff := cmp.Diff(string(want), string(got)); diff != "" {
-				t.Errorf("not as in %s (-want +got):\n%s", path, diff)
-			}
-		})
-	}
-}
-
 func TestObjects(t *testing.T) {
-	golden(t, "objects", func(t *testing.T, in map[string][]byte) []txtar.File {
+	golden.Each(t, "testdata/objects/*.txtar", func(t *testing.T, in map[string][]byte) []txtar.File {
 		var profile Profile
 		if err := config.Decode(in["profile.yaml"], &profile); err != nil {
 			t.Fatal(err)
@@ -113,7 +69,7 @@ func checkPod(t *testing.T, pod *corev1.Pod, id server.ID) {
 }
 
 func TestJudge(t *testing.T) {
-	golden(t, "judge", func(t *testing.T, in map[string][]byte) []txtar.File {
+	golden.Each(t, "testdata/judge/*.txtar", func(t *testing.T, in map[string][]byte) []txtar.File {
 		pod := Pod(site, Profile{Override: Override{Image: "example.org/lab:1", MemLimit: "1G"}}, server.ID{User: "alice"}, nonce)
 		if err := yaml.UnmarshalStrict(in["pod.yaml"], pod); err != nil {
 			t.Fatal(err)
