@@ -26,6 +26,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 	"github.com/perijove/perijove/pkg/gateway/listener"
 	"github.com/perijove/perijove/pkg/gateway/scopes"
 	"github.com/perijove/perijove/pkg/server"
@@ -41,10 +42,10 @@ type part struct {
 }
 
 func parts() []part {
-	jwt := []string{scopes.JWTFilter}
-	asked := append(slices.Clone(jwt), scopes.ExtAuthzFilter)
-	ruled := append(slices.Clone(asked), scopes.RBACFilter)
-	tamed := append(slices.Clone(ruled), scopes.CookiesFilter)
+	jwt := []string{envoyapi.JWTFilter}
+	asked := append(slices.Clone(jwt), envoyapi.ExtAuthzFilter)
+	ruled := append(slices.Clone(asked), envoyapi.RBACFilter)
+	tamed := append(slices.Clone(ruled), envoyapi.CookiesFilter)
 	return []part{
 		{name: "plain Envoy, one route", plain: true},
 		{name: "a scope a user, the hardened edge, ORIGINAL_DST"},
@@ -127,7 +128,7 @@ func (h *house) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
 		return f.GetName() != manager.HttpFilters[last].GetName() && !slices.Contains(filters, f.GetName())
 	})
 	for _, f := range manager.GetHttpFilters() {
-		if f.GetName() != scopes.JWTFilter {
+		if f.GetName() != envoyapi.JWTFilter {
 			continue
 		}
 		config := &jwtv3.JwtAuthentication{}
