@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"net/url"
+	"strings"
 )
 
 // EncodeHeader makes any UTF-8 text a safe header value (RFC 3986 percent-encoding).
@@ -18,6 +19,29 @@ func DecodeHeader(s string) (string, error) {
 		return "", fmt.Errorf("decode header value: %w", err)
 	}
 	return out, nil
+}
+
+// EncodeHeaders makes one header value of a list: each text percent-encoded, joined by
+// spaces.
+func EncodeHeaders(list []string) string {
+	encoded := make([]string, len(list))
+	for i, s := range list {
+		encoded[i] = EncodeHeader(s)
+	}
+	return strings.Join(encoded, " ")
+}
+
+// DecodeHeaders reverses EncodeHeaders; nil for an empty value.
+func DecodeHeaders(s string) ([]string, error) {
+	var list []string
+	for encoded := range strings.FieldsSeq(s) {
+		text, err := DecodeHeader(encoded)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	return list, nil
 }
 
 // ServerSecret derives the secret that Envoy shows to one spawned pod. The spawner

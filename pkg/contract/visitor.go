@@ -10,17 +10,25 @@ const (
 	// and not a session, let the request in: no form token is needed then, since no
 	// browser adds an Authorization header by itself.
 	HeaderScopes = "x-perijove-scopes"
+	// HeaderGroups holds the names of the visitor's groups, as the directory or provider
+	// reported them last, each percent-encoded, joined by spaces; absent without groups. Set by
+	// authz on requests to the platform's own pages and API. It is as hard to forge as
+	// HeaderUser: Envoy removes a client's copy, and the spawner takes requests from the
+	// gateway's certificate only.
+	HeaderGroups = "x-perijove-groups"
 	// HeaderByToken is "true" on requests to a server that an API token let in. No cookie
 	// was involved, so the server need not ask for its own form token.
 	HeaderByToken = "x-perijove-by-token"
 )
+
+// AuthzHeaders are the private headers that authz may set or remove on a request. Envoy
+// refuses any other.
+func AuthzHeaders() []string {
+	return []string{HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF, HeaderSession, HeaderScopes, HeaderByToken, HeaderGroups}
+}
 
 // Pages where people see and end what is theirs.
 const (
 	PathToken    = "/hub/token"
 	PathSessions = "/hub/sessions"
 )
-
-// PatternOwnAPI matches (RE2, the whole path) the part of the REST API that authz answers,
-// since it keeps tokens and sessions. The rest is the spawner's.
-const PatternOwnAPI = `/hub/api/users/[^/]+/(tokens(/[^/]+)?|sessions)`

@@ -14,6 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 )
 
@@ -56,12 +57,15 @@ func (h *Hub) apiSelf(w http.ResponseWriter, _ *http.Request, v visitor) error {
 }
 
 func (h *Hub) apiUser(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, err := target(r, v)
-	if err != nil {
+	name := r.PathValue("user")
+	if err := v.may(access.ReadUsers, access.Target{User: name, WholeUser: true}); err != nil {
 		return err
 	}
+	if err := server.ValidUser(name); err != nil {
+		return badRequest{http.StatusBadRequest, err.Error()}
+	}
 	// Users are known to the directory, not to us: one without servers has an empty map.
-	web.JSON(w, http.StatusOK, h.user(id.User, id.User == v.Name && v.Admin))
+	web.JSON(w, http.StatusOK, h.user(name, name == v.Name && v.Admin))
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 	"github.com/perijove/perijove/pkg/web/origin"
@@ -53,13 +54,16 @@ type handler func(w http.ResponseWriter, r *http.Request, v visitor) error
 // Handler returns all pages and the REST paths.
 func (h *Hub) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
-	for pattern, fn := range h.routes() {
+	for pattern, fn := range h.pages() {
 		mux.HandleFunc(pattern, h.guard(fn))
+	}
+	for _, e := range contract.EndpointsOf(contract.UpstreamHub) {
+		mux.HandleFunc(e.Pattern(), h.guard(h.operations()[e.Operation]))
 	}
 	return mux
 }
 
-func (h *Hub) routes() map[string]handler {
+func (h *Hub) pages() map[string]handler {
 	return map[string]handler{
 		"GET /hub":                               h.root,
 		"GET /hub/{$}":                           h.root,
@@ -77,17 +81,19 @@ func (h *Hub) routes() map[string]handler {
 		"GET /hub/user-redirect/{path...}":       h.userRedirect,
 		"/hub/user/{path...}":                    h.notRouted,
 
-		"GET /hub/api":                                        h.apiVersion,
-		"GET /hub/api/{$}":                                    h.apiVersion,
-		"GET /hub/api/user":                                   h.apiSelf,
-		"GET /hub/api/users/{user}":                           h.apiUser,
-		"POST /hub/api/users/{user}/server":                   h.apiStart,
-		"DELETE /hub/api/users/{user}/server":                 h.apiStop,
-		"POST /hub/api/users/{user}/servers/{server}":         h.apiStart,
-		"DELETE /hub/api/users/{user}/servers/{server}":       h.apiStop,
-		"GET /hub/api/users/{user}/server/progress":           h.apiProgress,
-		"GET /hub/api/users/{user}/servers/{server}/progress": h.apiProgress,
 		"/": func(http.ResponseWriter, *http.Request, visitor) error { return errNotFound },
+	}
+}
+
+// operations are the REST paths that contract.Endpoints gives to this service.
+func (h *Hub) operations() map[string]handler {
+	return map[string]handler{
+		contract.OpVersion:  h.apiVersion,
+		contract.OpSelf:     h.apiSelf,
+		contract.OpUser:     h.apiUser,
+		contract.OpStart:    h.apiStart,
+		contract.OpStop:     h.apiStop,
+		contract.OpProgress: h.apiProgress,
 	}
 }
 
@@ -210,14 +216,15 @@ func language(r *http.Request) string {
 	return strings.Join(r.Header.Values("Accept-Language"), ",")
 }
 
-// target reads which server a path is about and checks that the visitor may act on it.
+// target reads which server a path is about and checks that the visitor may start, stop and
+// watch it.
 func target(r *http.Request, v visitor) (server.ID, error) {
 	id := server.ID{User: r.PathValue("user"), Name: r.PathValue("server")}
 	if id.User == "" {
 		id.User = v.Name
 	}
 	// Whose it is comes first: a stranger learns nothing about names.
-	if err := v.may(id.User); err != nil {
+	if err := v.may(access.Servers, access.Target{User: id.User, Server: id.Name}); err != nil {
 		return server.ID{}, err
 	}
 	if err := id.Valid(); err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/redirect"
 )
@@ -210,7 +211,7 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error
 	if err != nil {
 		return errNotFound
 	}
-	if err := v.may(owner); err != nil {
+	if err := v.may(access.EnterServers, access.Target{User: owner, WholeUser: true}); err != nil {
 		return err
 	}
 	s, err := h.find(r, owner, second)

@@ -3,31 +3,33 @@ package hub
 import (
 	"net/http"
 	"net/http/httptest"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
 
-// TestS12_EveryPathOfTheAPIHasAScope: authz refuses tokens on paths that it does not
-// know. A new path of the API must be judged there too, by the same pattern.
-func TestS12_EveryPathOfTheAPIHasAScope(t *testing.T) {
-	known := tokens.NewRules().Patterns()
-	found := 0
-	for pattern := range (&Hub{}).routes() {
-		if !strings.Contains(pattern, " /hub/api") {
-			continue
-		}
-		found++
-		if !slices.Contains(known, pattern) {
-			t.Errorf("%s has no scope", pattern)
+// TestEveryEndpointHasItsHandler: the table of endpoints and the handlers name the same
+// operations, and no page hides below the API, where no scope would guard it (S12).
+func TestEveryEndpointHasItsHandler(t *testing.T) {
+	h := &Hub{}
+	named := map[string]bool{}
+	for _, e := range contract.EndpointsOf(contract.UpstreamHub) {
+		named[e.Operation] = true
+		if h.operations()[e.Operation] == nil {
+			t.Errorf("%s (%s) has no handler", e.Pattern(), e.Operation)
 		}
 	}
-	if found < 10 {
-		t.Errorf("only %d paths: the check is blind", found)
+	for operation := range h.operations() {
+		if !named[operation] {
+			t.Errorf("%s has no path", operation)
+		}
+	}
+	for pattern := range h.pages() {
+		if strings.Contains(pattern, contract.PathAPI) {
+			t.Errorf("%s is below the API and not in its table", pattern)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
@@ -12,9 +13,9 @@ type visitor struct{ caller.Caller }
 
 var errForeign = errors.New("not the visitor's own server")
 
-// may returns nil if the visitor may act on servers of owner.
-func (v visitor) may(owner string) error {
-	if v.Admin || v.Name == owner {
+// may returns nil if the visitor may do action to target.
+func (v visitor) may(action access.Action, target access.Target) error {
+	if access.May(v.User, action, target, v.Grants()) {
 		return nil
 	}
 	return errForeign

@@ -141,7 +141,7 @@ func TestH4_ClientHeadersAreNotObeyed(t *testing.T) {
 	a := newAbuseEnv(t)
 	lines, names := abuse.Headers([]string{
 		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
-		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF,
+		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderGroups,
 	})
 	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
 		plain, _ := send(t, protocol, a.alice.Get("/user/alice/h4"))

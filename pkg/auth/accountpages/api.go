@@ -11,6 +11,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
@@ -42,11 +43,9 @@ func model(user string, t account.Token) apiToken {
 	return m
 }
 
-// may returns nil if the visitor may see and revoke tokens of user: their own, and an
-// administrator, logged in as a person, everybody's. Scopes of a token that the request
-// itself came with were judged by authz before it got here.
-func may(v caller.Caller, user string) error {
-	if user == v.Name || v.Admin && !v.ByToken {
+// may returns nil if the visitor may do action to user.
+func may(v caller.Caller, action access.Action, user string) error {
+	if access.May(v.User, action, access.Target{User: user, WholeUser: true}, v.Grants()) {
 		return nil
 	}
 	return errForeign
@@ -54,7 +53,7 @@ func may(v caller.Caller, user string) error {
 
 func (p *Pages) apiList(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	user := r.PathValue("user")
-	if err := may(v, user); err != nil {
+	if err := may(v, access.Tokens, user); err != nil {
 		return err
 	}
 	all := []apiToken{}
@@ -67,7 +66,7 @@ func (p *Pages) apiList(w http.ResponseWriter, r *http.Request, v caller.Caller)
 
 func (p *Pages) apiOne(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	user := r.PathValue("user")
-	if err := may(v, user); err != nil {
+	if err := may(v, access.Tokens, user); err != nil {
 		return err
 	}
 	for _, t := range p.Keeper.Tokens(user) {
@@ -82,8 +81,8 @@ func (p *Pages) apiOne(w http.ResponseWriter, r *http.Request, v caller.Caller) 
 // apiMake makes a token of the visitor's own. Not even an administrator makes one in
 // another's name: whoever holds it acts as its owner (S13).
 func (p *Pages) apiMake(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
-	if r.PathValue("user") != v.Name {
-		return errForeign
+	if err := may(v, access.MakeTokens, r.PathValue("user")); err != nil {
+		return err
 	}
 	want, err := readWanted(r)
 	if err != nil {
@@ -139,7 +138,7 @@ func readWanted(r *http.Request) (wanted, error) {
 
 func (p *Pages) apiRevoke(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	user := r.PathValue("user")
-	if err := may(v, user); err != nil {
+	if err := may(v, access.Tokens, user); err != nil {
 		return err
 	}
 	if err := p.revoke(r.Context(), v, user, r.PathValue("id")); err != nil {

@@ -37,12 +37,15 @@ type handler func(w http.ResponseWriter, r *http.Request, v caller.Caller) error
 
 // Register adds the pages to mux.
 func (p *Pages) Register(mux *http.ServeMux) {
-	for pattern, fn := range p.routes() {
+	for pattern, fn := range p.pages() {
 		mux.HandleFunc(pattern, p.guard(fn))
+	}
+	for _, e := range contract.EndpointsOf(contract.UpstreamLogin) {
+		mux.HandleFunc(e.Pattern(), p.guard(p.operations()[e.Operation]))
 	}
 }
 
-func (p *Pages) routes() map[string]handler {
+func (p *Pages) pages() map[string]handler {
 	return map[string]handler{
 		"GET " + contract.PathToken:                  onlySessions(p.tokenPage),
 		"POST " + contract.PathToken:                 onlySessions(p.tokenMake),
@@ -50,12 +53,17 @@ func (p *Pages) routes() map[string]handler {
 		"GET " + contract.PathSessions:               onlySessions(p.sessionsPage),
 		"POST " + contract.PathSessions + "/end":     onlySessions(p.sessionEnd),
 		"POST " + contract.PathSessions + "/end-all": onlySessions(p.sessionsEndAll),
+	}
+}
 
-		"GET /hub/api/users/{user}/tokens":         p.apiList,
-		"POST /hub/api/users/{user}/tokens":        p.apiMake,
-		"GET /hub/api/users/{user}/tokens/{id}":    p.apiOne,
-		"DELETE /hub/api/users/{user}/tokens/{id}": p.apiRevoke,
-		"DELETE /hub/api/users/{user}/sessions":    onlySessions(p.apiEndSessions),
+// operations are the REST paths that contract.Endpoints gives to this service.
+func (p *Pages) operations() map[string]handler {
+	return map[string]handler{
+		contract.OpListTokens:  p.apiList,
+		contract.OpMakeToken:   p.apiMake,
+		contract.OpToken:       p.apiOne,
+		contract.OpRevokeToken: p.apiRevoke,
+		contract.OpEndSessions: p.apiEndSessions,
 	}
 }
 
@@ -136,11 +144,11 @@ type wanted struct {
 // make records a new token of v's and returns it; the token itself is in no other place.
 func (p *Pages) make(ctx context.Context, v caller.Caller, w wanted) (string, account.Token, error) {
 	owner := p.owner(v)
-	scopes, err := tokens.Parse(owner, w.scopes)
+	scopes, err := access.ParseScopes(owner, w.scopes)
 	if err != nil {
 		return "", account.Token{}, badRequest(err.Error())
 	}
-	if v.ByToken && !tokens.Narrower(owner, scopes, v.Scopes) {
+	if v.ByToken && !access.Narrower(owner, scopes, v.Scopes) {
 		return "", account.Token{}, badRequest("a token makes no token that may do more than itself")
 	}
 	if w.life <= 0 || w.life > tokens.MaxLifetime {

@@ -6,10 +6,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -262,7 +264,11 @@ func TestS13_RESTRefusals(t *testing.T) {
 func TestS9_FormsNeedTheirToken(t *testing.T) {
 	s := newSite(t)
 	s.login(t, "alice", "s", false)
-	for pattern := range s.routes() {
+	patterns := slices.Collect(maps.Keys(s.pages()))
+	for _, e := range contract.EndpointsOf(contract.UpstreamLogin) {
+		patterns = append(patterns, e.Pattern())
+	}
+	for _, pattern := range patterns {
 		method, path, _ := strings.Cut(pattern, " ")
 		if method == "GET" {
 			continue
@@ -308,13 +314,25 @@ func TestSessionsPage(t *testing.T) {
 	}
 }
 
-func TestPathsHaveScopes(t *testing.T) {
-	rules := tokens.NewRules()
-	for pattern := range (&Pages{}).routes() {
-		method, path, _ := strings.Cut(pattern, " ")
-		_, known := rules.Need("alice", method, strings.NewReplacer("{user}", "alice", "{id}", "x").Replace(path))
-		if want := strings.Contains(path, "/tokens"); known != want {
-			t.Errorf("%s: a token is good for it: %v", pattern, known)
+// TestEveryEndpointHasItsHandler: the table of endpoints and the handlers name the same
+// operations, and no page hides below the API, where no scope would guard it (S12).
+func TestEveryEndpointHasItsHandler(t *testing.T) {
+	p := &Pages{}
+	named := map[string]bool{}
+	for _, e := range contract.EndpointsOf(contract.UpstreamLogin) {
+		named[e.Operation] = true
+		if p.operations()[e.Operation] == nil {
+			t.Errorf("%s (%s) has no handler", e.Pattern(), e.Operation)
+		}
+	}
+	for operation := range p.operations() {
+		if !named[operation] {
+			t.Errorf("%s has no path", operation)
+		}
+	}
+	for pattern := range p.pages() {
+		if strings.Contains(pattern, contract.PathAPI) {
+			t.Errorf("%s is below the API and not in its table", pattern)
 		}
 	}
 }

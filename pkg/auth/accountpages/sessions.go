@@ -5,6 +5,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
@@ -59,8 +60,8 @@ func (p *Pages) sessionsEndAll(w http.ResponseWriter, r *http.Request, v caller.
 // apiEndSessions ends all sessions of a person: one's own, or an administrator anyone's.
 func (p *Pages) apiEndSessions(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	user := r.PathValue("user")
-	if user != v.Name && !v.Admin {
-		return errForeign
+	if err := may(v, access.EndSessions, user); err != nil {
+		return err
 	}
 	if _, ok := p.Keeper.Accounts.Get(user); !ok {
 		return errNotFound

@@ -159,8 +159,10 @@ func TestAuditNamesWhoAndWhatAndNoSecret(t *testing.T) {
 // would turn every request into an error there.
 func TestOnlyContractHeadersAreSet(t *testing.T) {
 	h := newHouse(t)
-	allowed := map[string]bool{contract.HeaderUser: true, contract.HeaderDisplayName: true, contract.HeaderAdmin: true, contract.HeaderXSRF: true,
-		contract.HeaderSession: true, contract.HeaderScopes: true, contract.HeaderByToken: true}
+	allowed := map[string]bool{}
+	for _, name := range contract.AuthzHeaders() {
+		allowed[name] = true
+	}
 	_, carol := h.session(t, "carol")
 	_, alice := h.session(t, "alice")
 	for _, req := range []Request{

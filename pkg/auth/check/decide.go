@@ -143,11 +143,12 @@ func (d *Decider) hub(req Request, now time.Time) Verdict {
 	if d.crossOrigin(req) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(s.User)
 	}
-	if access.Decide(s.User, access.Request{Kind: access.Hub}) != access.Enter {
+	if !access.May(s.User, access.Pages, access.Target{}, access.BySession()) {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(s.User)
 	}
 	d.seen(req, s)
-	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Set: identityHeaders(s.User), Remove: []string{"cookie"}}
+	v := Verdict{Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: s.User, Remove: []string{"cookie"}}
+	v.identify(s.User)
 	v.Set = append(v.Set, Header{contract.HeaderXSRF, d.Sessions.XSRF(s)}, Header{contract.HeaderSession, s.ID})
 	if s.User.Admin {
 		v.Set = append(v.Set, Header{contract.HeaderAdmin, "true"})
@@ -170,7 +171,7 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 	case err != nil:
 		return d.login(req)
 	}
-	if access.Decide(p.Visitor, access.Request{Kind: access.Server, Owner: req.Owner, Server: req.Server}) != access.Enter {
+	if !access.May(p.Visitor, access.EnterServers, target(req), access.BySession()) {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(p.Visitor)
 	}
 	if d.crossOrigin(req) {
@@ -265,6 +266,23 @@ func identityHeaders(u access.User) []Header {
 		{contract.HeaderUser, contract.EncodeHeader(u.Name)},
 		{contract.HeaderDisplayName, contract.EncodeHeader(u.DisplayName)},
 	}
+}
+
+// identify tells the platform's own services who the visitor is, groups included: the
+// spawner decides by them. Servers are not told the groups.
+func (v *Verdict) identify(u access.User) {
+	v.Set = append(v.Set, identityHeaders(u)...)
+	groups := contract.EncodeHeaders(u.Groups)
+	if groups == "" { // an empty value would not overwrite anything in Envoy
+		v.Remove = append(v.Remove, contract.HeaderGroups)
+		return
+	}
+	v.Set = append(v.Set, Header{contract.HeaderGroups, groups})
+}
+
+// target is the server that a route leads to.
+func target(req Request) access.Target {
+	return access.Target{User: req.Owner, Server: req.Server}
 }
 
 // crossOrigin reports whether another site, or a page of unknown origin, is behind a

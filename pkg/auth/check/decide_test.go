@@ -312,7 +312,7 @@ func TestHub(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Verdict{
-		Allow: true, Reason: ReasonAllowed, Status: 200, User: user("alice"), Remove: []string{"cookie", contract.HeaderAdmin},
+		Allow: true, Reason: ReasonAllowed, Status: 200, User: user("alice"), Remove: []string{"cookie", contract.HeaderGroups, contract.HeaderAdmin},
 		Set: []Header{{contract.HeaderUser, "alice"}, {contract.HeaderDisplayName, "ALICE"}, {contract.HeaderXSRF, h.Sessions.XSRF(opened)}, {contract.HeaderSession, opened.ID}},
 	}
 	if diff := cmp.Diff(want, v, cmpopts.EquateEmpty()); diff != "" {

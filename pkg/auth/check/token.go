@@ -2,7 +2,6 @@ package check
 
 import (
 	"net/http"
-	"slices"
 	"strings"
 
 	"github.com/perijove/perijove/pkg/auth/tokens"
@@ -24,17 +23,17 @@ func ownToken(req Request) (token string, ok bool) {
 	return credentials, strings.Contains(req.Authorization, tokens.Prefix)
 }
 
-// serverByToken lets a script into a server. Policy says whether the token's owner may
+// serverByToken lets a script into a server. Access says whether the token's owner may
 // enter it now, and the scopes whether this token may (S13).
 func (d *Decider) serverByToken(req Request, token string) Verdict {
 	owner, t, ok := d.Standing.Token(token)
 	if !ok {
 		return refuse(req, ReasonBadToken, http.StatusUnauthorized)
 	}
-	if access.Decide(owner, access.Request{Kind: access.Server, Owner: req.Owner, Server: req.Server}) != access.Enter {
+	if !access.May(owner, access.EnterServers, target(req), access.BySession()) {
 		return refuse(req, ReasonForbidden, http.StatusForbidden).by(owner)
 	}
-	if !tokens.Cover(owner.Name, t.Scopes, tokens.Need{Action: tokens.Access, User: req.Owner, Server: req.Server}) {
+	if !access.May(owner, access.EnterServers, target(req), access.ByToken(t.Scopes)) {
 		return refuse(req, ReasonScope, http.StatusForbidden).by(owner)
 	}
 	if foreignPage(req, d.site(req)) {
@@ -56,7 +55,7 @@ func (d *Decider) hubByToken(req Request, token string) Verdict {
 		return refuse(req, ReasonBadToken, http.StatusUnauthorized)
 	}
 	need, known := d.API.Need(owner.Name, req.Method, req.Path)
-	if !known || !tokens.Allow(owner, t.Scopes, need) {
+	if !known || !access.May(owner, need.Action, need.Target, access.ByToken(t.Scopes)) {
 		return refuse(req, ReasonScope, http.StatusForbidden).by(owner)
 	}
 	if foreignPage(req, d.site(req)) {
@@ -64,16 +63,13 @@ func (d *Decider) hubByToken(req Request, token string) Verdict {
 	}
 	d.Standing.UsedToken(owner.Name, t)
 	v := Verdict{
-		Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: owner, Set: identityHeaders(owner),
+		Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: owner,
 		Remove: []string{"authorization", "cookie", contract.HeaderXSRF, contract.HeaderSession},
 	}
-	scopes := slices.Clone(t.Scopes)
-	for i, scope := range scopes {
-		scopes[i] = contract.EncodeHeader(scope)
-	}
-	v.Set = append(v.Set, Header{contract.HeaderScopes, strings.Join(scopes, " ")})
+	v.identify(owner)
+	v.Set = append(v.Set, Header{contract.HeaderScopes, contract.EncodeHeaders(t.Scopes)})
 	// An administrator's token acts as one only where the path needs it.
-	if owner.Admin && (need.User != owner.Name || need.Action == tokens.ReadUsers) {
+	if owner.Admin && (need.User != owner.Name || need.Action == access.ReadUsers) {
 		v.Set = append(v.Set, Header{contract.HeaderAdmin, "true"})
 	} else {
 		v.Remove = append(v.Remove, contract.HeaderAdmin)

@@ -187,7 +187,7 @@ func (p *Pages) givePass(w http.ResponseWriter, r *http.Request, s session.Sessi
 
 // admitted reports whether the visitor may enter owner's servers, and says so if not.
 func (p *Pages) admitted(w http.ResponseWriter, r *http.Request, s session.Session, owner string) bool {
-	if access.Decide(s.User, access.Request{Kind: access.Server, Owner: owner}) == access.Enter {
+	if access.May(s.User, access.EnterServers, access.Target{User: owner}, access.BySession()) {
 		return true
 	}
 	p.auditAs(r, s.Method, "access refused", s.User.Name, "reason", "forbidden", "owner", owner)

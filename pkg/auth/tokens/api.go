@@ -3,60 +3,42 @@ package tokens
 import (
 	"net/http"
 	"net/url"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
-// rules says what each path of the REST API needs. The patterns are those of the
-// services that answer, read by the same router, so that no spelling of a path is judged
-// as one thing and served as another. A path that is not here is refused to tokens.
-func rules() map[string]func(*http.Request) Need {
-	user := func(a Action) func(*http.Request) Need {
-		return func(r *http.Request) Need { return Need{Action: a, User: r.PathValue("user"), WholeUser: true} }
-	}
-	server := func(r *http.Request) Need {
-		return Need{Action: Servers, User: r.PathValue("user"), Server: r.PathValue("server")}
-	}
-	version := func(*http.Request) Need { return Need{Action: Version} }
-	return map[string]func(*http.Request) Need{
-		"GET /hub/api":                                        version,
-		"GET /hub/api/{$}":                                    version,
-		"GET /hub/api/user":                                   user(ReadUsers), // of the owner, see Need
-		"GET /hub/api/users/{user}":                           user(ReadUsers),
-		"POST /hub/api/users/{user}/server":                   server,
-		"DELETE /hub/api/users/{user}/server":                 server,
-		"GET /hub/api/users/{user}/server/progress":           server,
-		"POST /hub/api/users/{user}/servers/{server}":         server,
-		"DELETE /hub/api/users/{user}/servers/{server}":       server,
-		"GET /hub/api/users/{user}/servers/{server}/progress": server,
-		"GET /hub/api/users/{user}/tokens":                    user(Tokens),
-		"POST /hub/api/users/{user}/tokens":                   user(Tokens),
-		"GET /hub/api/users/{user}/tokens/{id}":               user(Tokens),
-		"DELETE /hub/api/users/{user}/tokens/{id}":            user(Tokens),
-	}
+// Need is what a request of the REST API does, and to whom.
+type Need struct {
+	Action access.Action
+	access.Target
 }
 
 // Rules finds out what requests to the REST API need. It is safe for concurrent use.
 type Rules struct{ mux *http.ServeMux }
 
-// NewRules returns the rules of our REST API.
+// NewRules returns the rules of our REST API (contract.Endpoints). The patterns are those of
+// the services that answer, read by the same router, so that no spelling of a path is judged
+// as one thing and served as another. No token is good for a path that is not there.
 func NewRules() *Rules {
 	mux := http.NewServeMux()
-	for pattern, need := range rules() {
-		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
+	for _, e := range contract.Endpoints() {
+		if e.Scope == "" {
+			continue
+		}
+		mux.HandleFunc(e.Pattern(), func(w http.ResponseWriter, r *http.Request) {
 			if p, ok := w.(*probe); ok {
-				p.need, p.found = need(r), true
+				p.need, p.found = need(e, r), true
 			}
 		})
 	}
 	return &Rules{mux}
 }
 
-// Patterns lists the paths that tokens can be good for.
-func (*Rules) Patterns() []string {
-	var all []string
-	for pattern := range rules() {
-		all = append(all, pattern)
-	}
-	return all
+func need(e contract.Endpoint, r *http.Request) Need {
+	n := Need{Action: access.Action(e.Scope), Target: access.Target{User: r.PathValue("user"), Server: r.PathValue("server")}}
+	n.WholeUser = n.Action != access.Version && !e.AboutServer()
+	return n
 }
 
 // Need returns what a request of owner's token needs. path is the request target as it

@@ -1,6 +1,7 @@
 package listener
 
 import (
+	"strings"
 	"time"
 
 	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
@@ -190,7 +191,16 @@ func extAuthz() *authzv3.ExtAuthz {
 		DecoderHeaderMutationRules: &mutationrulesv3.HeaderMutationRules{
 			DisallowIsError: wrapperspb.Bool(true),
 			DisallowAll:     wrapperspb.Bool(true),
-			AllowExpression: &matcherv3.RegexMatcher{Regex: `cookie|x-perijove-(user|display-name|admin|xsrf|session|scopes|by-token)|authorization`},
+			AllowExpression: &matcherv3.RegexMatcher{Regex: authzHeaders()},
 		},
 	}
+}
+
+// authzHeaders matches (RE2, the whole name) the headers that authz may set or remove.
+func authzHeaders() string {
+	names := contract.AuthzHeaders()
+	for i, name := range names {
+		names[i] = strings.TrimPrefix(name, contract.PrivatePrefix)
+	}
+	return "cookie|" + contract.PrivatePrefix + "(" + strings.Join(names, "|") + ")|authorization"
 }

@@ -202,7 +202,7 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 func ownAPIRoute() *routev3.Route {
 	return &routev3.Route{
 		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
-			SafeRegex: &matcherv3.RegexMatcher{Regex: contract.PatternOwnAPI},
+			SafeRegex: &matcherv3.RegexMatcher{Regex: contract.PatternOwnAPI()},
 		}},
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},

@@ -4,17 +4,15 @@ import (
 	"crypto/subtle"
 	"errors"
 	"net/http"
-	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 // Caller is who sent a request.
 type Caller struct {
-	Name        string
-	DisplayName string
-	Admin       bool
+	access.User
 	// Session is the ID of the session, "" for a request with an API token.
 	Session string
 	// ByToken is true for a request with an API token, Scopes are the token's.
@@ -34,7 +32,7 @@ var (
 // is refused rather than chosen from (H1).
 func From(h http.Header) (Caller, error) {
 	var v Caller
-	var admin, scopes string
+	var admin string
 	for key, into := range map[string]*string{
 		contract.HeaderUser: &v.Name, contract.HeaderDisplayName: &v.DisplayName, contract.HeaderAdmin: &admin,
 		contract.HeaderXSRF: &v.xsrf, contract.HeaderSession: &v.Session,
@@ -47,20 +45,29 @@ func From(h http.Header) (Caller, error) {
 			return Caller{}, ErrAnonymous
 		}
 	}
-	scopes, err := single(h, contract.HeaderScopes)
-	if err != nil || server.ValidUser(v.Name) != nil {
+	for key, into := range map[string]*[]string{contract.HeaderScopes: &v.Scopes, contract.HeaderGroups: &v.Groups} {
+		value, err := single(h, key)
+		if err != nil {
+			return Caller{}, ErrAnonymous
+		}
+		if *into, err = contract.DecodeHeaders(value); err != nil {
+			return Caller{}, ErrAnonymous
+		}
+	}
+	if server.ValidUser(v.Name) != nil {
 		return Caller{}, ErrAnonymous
 	}
 	v.Admin = admin == "true"
 	_, v.ByToken = h[http.CanonicalHeaderKey(contract.HeaderScopes)]
-	for _, encoded := range strings.Fields(scopes) {
-		scope, err := contract.DecodeHeader(encoded)
-		if err != nil {
-			return Caller{}, ErrAnonymous
-		}
-		v.Scopes = append(v.Scopes, scope)
-	}
 	return v, nil
+}
+
+// Grants is what the request's session or API token is good for.
+func (c Caller) Grants() access.Grants {
+	if c.ByToken {
+		return access.ByToken(c.Scopes)
+	}
+	return access.BySession()
 }
 
 // Admit is what stands before every page and REST path: it bounds the body of r to limit

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 func headers(pairs ...string) http.Header {
@@ -22,13 +23,13 @@ func headers(pairs ...string) http.Header {
 }
 
 func TestFrom(t *testing.T) {
-	got, err := From(headers(contract.HeaderUser, "b%C3%B6b", contract.HeaderDisplayName, "B%0A", contract.HeaderAdmin, "true", contract.HeaderXSRF, "x", contract.HeaderSession, "s"))
-	want := Caller{Name: "böb", DisplayName: "B\n", Admin: true, Session: "s", xsrf: "x"}
+	got, err := From(headers(contract.HeaderUser, "b%C3%B6b", contract.HeaderDisplayName, "B%0A", contract.HeaderAdmin, "true", contract.HeaderXSRF, "x", contract.HeaderSession, "s", contract.HeaderGroups, "staff r%20&%20d"))
+	want := Caller{User: access.User{Name: "böb", DisplayName: "B\n", Admin: true, Groups: []string{"staff", "r & d"}}, Session: "s", xsrf: "x"}
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(Caller{})); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
 	got, err = From(headers(contract.HeaderUser, "bob", contract.HeaderScopes, "servers%21user=a%20b self"))
-	want = Caller{Name: "bob", ByToken: true, Scopes: []string{"servers!user=a b", "self"}}
+	want = Caller{User: access.User{Name: "bob"}, ByToken: true, Scopes: []string{"servers!user=a b", "self"}}
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Caller{})); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
@@ -39,7 +40,7 @@ func TestFrom(t *testing.T) {
 
 // TestH1_NothingIsChosenFrom: twice, not encoded, absent or impossible.
 func TestH1_NothingIsChosenFrom(t *testing.T) {
-	for _, key := range []string{contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderSession, contract.HeaderScopes} {
+	for _, key := range []string{contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderSession, contract.HeaderScopes, contract.HeaderGroups} {
 		h := headers(contract.HeaderUser, "bob")
 		h.Add(key, "x")
 		h.Add(key, "x")
@@ -60,7 +61,7 @@ func TestH1_NothingIsChosenFrom(t *testing.T) {
 }
 
 func TestS9_CheckXSRF(t *testing.T) {
-	v := Caller{Name: "alice", xsrf: "right"}
+	v := Caller{User: access.User{Name: "alice"}, xsrf: "right"}
 	for name, c := range map[string]struct {
 		who  Caller
 		make func(*http.Request)
@@ -72,8 +73,8 @@ func TestS9_CheckXSRF(t *testing.T) {
 		"wrong":                {v, func(r *http.Request) { r.Header.Set(contract.XSRFHeader, "wrong") }, false},
 		"in the URL":           {v, func(r *http.Request) { r.Body = http.NoBody; r.URL.RawQuery = "_xsrf=right" }, false},
 		"from another site":    {v, func(r *http.Request) { r.Header.Set("Sec-Fetch-Site", "cross-site") }, false},
-		"no session, no token": {Caller{Name: "alice"}, func(r *http.Request) {}, false},
-		"an API token":         {Caller{Name: "alice", ByToken: true}, func(r *http.Request) { r.Body = http.NoBody }, true},
+		"no session, no token": {Caller{User: access.User{Name: "alice"}}, func(r *http.Request) {}, false},
+		"an API token":         {Caller{User: access.User{Name: "alice"}, ByToken: true}, func(r *http.Request) { r.Body = http.NoBody }, true},
 	} {
 		r := httptest.NewRequest(http.MethodPost, "/hub/token", strings.NewReader("_xsrf=right"))
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")

@@ -1,4 +1,4 @@
-package tokens
+package access
 
 import (
 	"fmt"
@@ -6,29 +6,7 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/pkg/server"
-	"github.com/perijove/perijove/pkg/server/access"
 )
-
-// Action is what a request does, in JupyterHub's words.
-type Action string
-
-// Actions. The zero Action is unknown and no scope covers it.
-const (
-	Access    Action = "access:servers" // enter a server
-	Servers   Action = "servers"        // start, stop and watch servers
-	ReadUsers Action = "read:users"     // who somebody is, and their servers
-	Tokens    Action = "tokens"         // list, make and revoke API tokens
-	Version   Action = "version"        // nothing of anybody's
-)
-
-// Need is what a request needs: to do Action to User, or to one server of theirs.
-type Need struct {
-	Action Action
-	User   string
-	Server string // raw name; "" is the default server
-	// WholeUser: all of the user's servers, so that a scope for one is not enough.
-	WholeUser bool
-}
 
 // Scopes that have no filter.
 const (
@@ -48,9 +26,9 @@ type scope struct {
 	server *string
 }
 
-// Parse checks scopes that owner asks for and returns them in the form that is kept:
+// ParseScopes checks scopes that owner asks for and returns them in the form that is kept:
 // sorted, without repetitions, "!user" spelt out. Only administrators get admin scopes.
-func Parse(owner access.User, asked []string) ([]string, error) {
+func ParseScopes(owner User, asked []string) ([]string, error) {
 	if len(asked) == 0 {
 		return nil, fmt.Errorf("a token needs at least one scope")
 	}
@@ -90,7 +68,7 @@ func parse(text string) (scope, bool) {
 		return scope{}, false
 	}
 	switch Action(action) {
-	case Access, Servers:
+	case EnterServers, Servers:
 	case ReadUsers, Tokens:
 		if kind != "user" {
 			return scope{}, false
@@ -112,70 +90,50 @@ func parse(text string) (scope, bool) {
 	return scope{}, false
 }
 
-// Allow reports whether a token of owner with these scopes may make a request of the REST
-// API: the scopes must cover it, and the owner must be allowed to make it now, whatever
-// they could do when the token was made (S13).
-func Allow(owner access.User, scopes []string, need Need) bool {
-	return ownerMay(owner, need) && Cover(owner.Name, scopes, need)
-}
-
-// ownerMay is what a person may do to another: nothing, unless an administrator. Even
-// those make no tokens in another's name: whoever holds one acts as its owner.
-func ownerMay(owner access.User, need Need) bool {
-	if owner.Name == "" {
-		return false
+// cover reports whether the grants cover an action of the user named owner.
+func (g Grants) cover(owner string, action Action, target Target) bool {
+	if g.session {
+		return true
 	}
-	switch need.Action {
+	switch action {
 	case Version:
 		return true
-	case Servers, ReadUsers:
-		return need.User != "" && (need.User == owner.Name || owner.Admin)
-	case Tokens:
-		return need.User == owner.Name
-	}
-	return false
-}
-
-// Cover reports whether the scopes cover what is needed, whoever the owner is. What the
-// owner may enter, pkg/server/access decides beside it.
-func Cover(owner string, scopes []string, need Need) bool {
-	switch need.Action {
-	case Version:
-		return true
-	case Access, Servers, ReadUsers, Tokens:
+	case MakeTokens:
+		action = Tokens
+	case EnterServers, Servers, ReadUsers, Tokens:
 	default:
 		return false
 	}
-	return slices.ContainsFunc(scopes, func(text string) bool {
+	return slices.ContainsFunc(g.scopes, func(text string) bool {
 		s, ok := parse(text)
-		return ok && s.covers(owner, need)
+		return ok && s.covers(owner, action, target)
 	})
 }
 
-func (s scope) covers(owner string, need Need) bool {
+func (s scope) covers(owner string, action Action, target Target) bool {
 	switch s.action {
 	case scopeInherit:
 		return true
 	case scopeSelf:
-		return need.User == owner
+		return target.User == owner
 	case scopeAdminServers:
-		return need.Action == Servers || need.Action == ReadUsers
+		return action == Servers || action == ReadUsers
 	case scopeAdminUsers:
-		return need.Action == ReadUsers
+		return action == ReadUsers
 	}
-	if s.user == nil || *s.user != need.User {
+	if s.user == nil || *s.user != target.User {
 		return false
 	}
 	if s.server != nil {
-		return s.action == string(need.Action) && !need.WholeUser && *s.server == need.Server
+		return s.action == string(action) && !target.WholeUser && *s.server == target.Server
 	}
-	// Whoever may start a person's servers may see which there are.
-	return s.action == string(need.Action) || s.action == string(Servers) && need.Action == ReadUsers
+	// A token that may start a user's servers may see which there are.
+	return s.action == string(action) || s.action == string(Servers) && action == ReadUsers
 }
 
 // Narrower reports whether scopes that a token asks for are all covered by the scopes
 // that it has itself: a token makes no stronger token.
-func Narrower(owner access.User, asked, has []string) bool {
+func Narrower(owner User, asked, has []string) bool {
 	for _, text := range asked {
 		s, ok := parse(text)
 		if !ok {
@@ -187,11 +145,11 @@ func Narrower(owner access.User, asked, has []string) bool {
 		if s.user == nil {
 			return false // self, inherit and admin scopes only as they stand
 		}
-		need := Need{Action: Action(s.action), User: *s.user, WholeUser: s.server == nil}
+		target := Target{User: *s.user, WholeUser: s.server == nil}
 		if s.server != nil {
-			need.Server = *s.server
+			target.Server = *s.server
 		}
-		if !Cover(owner.Name, has, need) {
+		if !ByToken(has).cover(owner.Name, Action(s.action), target) {
 			return false
 		}
 	}

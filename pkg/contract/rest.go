@@ -1,0 +1,100 @@
+package contract
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Endpoint is one operation of the REST API under PathAPI.
+type Endpoint struct {
+	// Operation names it. The path of the default server and that of a named one are the same
+	// operation.
+	Operation string
+	Method    string
+	// Path is a pattern of net/http.ServeMux: {user}, {server} and {id} stand for one segment.
+	Path string
+	// Upstream is the service that answers.
+	Upstream Upstream
+	// Scope is the action that an API token's scopes must cover, in JupyterHub's words
+	// (pkg/server/access); "" where no token is good.
+	Scope string
+}
+
+// Operations of the REST API.
+const (
+	OpVersion     = "version"
+	OpSelf        = "self"
+	OpUser        = "user"
+	OpStart       = "start"
+	OpStop        = "stop"
+	OpProgress    = "progress"
+	OpListTokens  = "list-tokens"
+	OpMakeToken   = "make-token"
+	OpToken       = "token"
+	OpRevokeToken = "revoke-token"
+	OpEndSessions = "end-sessions"
+)
+
+const (
+	scopeVersion = "version"
+	scopeUsers   = "read:users"
+	scopeServers = "servers"
+	scopeTokens  = "tokens"
+	scopeNone    = ""
+
+	pathUser     = PathAPI + "/users/{user}"
+	pathServer   = pathUser + "/server"
+	pathNamed    = pathUser + "/servers/{server}"
+	pathTokens   = pathUser + "/tokens"
+	pathSessions = pathUser + "/sessions"
+	progress     = "/progress"
+)
+
+// Endpoints is the REST API: JupyterHub's paths, as far as this platform has them. Envoy's
+// routes, the scopes that tokens need, the services' handlers and the tests are made from
+// this table. A path that is not here does not exist.
+func Endpoints() []Endpoint {
+	return []Endpoint{
+		{OpVersion, "GET", PathAPI, UpstreamHub, scopeVersion},
+		{OpVersion, "GET", PathAPI + "/{$}", UpstreamHub, scopeVersion},
+		{OpSelf, "GET", PathAPI + "/user", UpstreamHub, scopeUsers},
+		{OpUser, "GET", pathUser, UpstreamHub, scopeUsers},
+		{OpStart, "POST", pathServer, UpstreamHub, scopeServers},
+		{OpStop, "DELETE", pathServer, UpstreamHub, scopeServers},
+		{OpProgress, "GET", pathServer + progress, UpstreamHub, scopeServers},
+		{OpStart, "POST", pathNamed, UpstreamHub, scopeServers},
+		{OpStop, "DELETE", pathNamed, UpstreamHub, scopeServers},
+		{OpProgress, "GET", pathNamed + progress, UpstreamHub, scopeServers},
+		{OpListTokens, "GET", pathTokens, UpstreamLogin, scopeTokens},
+		{OpMakeToken, "POST", pathTokens, UpstreamLogin, scopeTokens},
+		{OpToken, "GET", pathTokens + "/{id}", UpstreamLogin, scopeTokens},
+		{OpRevokeToken, "DELETE", pathTokens + "/{id}", UpstreamLogin, scopeTokens},
+		{OpEndSessions, "DELETE", pathSessions, UpstreamLogin, scopeNone},
+	}
+}
+
+// EndpointsOf returns the endpoints that one service answers.
+func EndpointsOf(u Upstream) []Endpoint {
+	return slices.DeleteFunc(Endpoints(), func(e Endpoint) bool { return e.Upstream != u })
+}
+
+// Pattern is the endpoint as net/http.ServeMux takes it.
+func (e Endpoint) Pattern() string { return e.Method + " " + e.Path }
+
+// AboutServer reports whether the endpoint is about one server and not about a whole user.
+func (e Endpoint) AboutServer() bool {
+	return strings.HasPrefix(e.Path, pathServer)
+}
+
+// PatternOwnAPI matches (RE2, the whole path) the part of the REST API that authz answers,
+// since it keeps tokens and sessions. The spawner answers the rest.
+func PatternOwnAPI() string {
+	segment := regexp.MustCompile(`\{[a-z]+\}`)
+	var paths []string
+	for _, e := range EndpointsOf(UpstreamLogin) {
+		paths = append(paths, segment.ReplaceAllString(e.Path, "[^/]+"))
+	}
+	slices.Sort(paths)
+	return strings.Join(slices.Compact(paths), "|")
+}

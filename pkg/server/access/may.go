@@ -1,0 +1,67 @@
+package access
+
+// Action is something that a request does, in JupyterHub's words where it has some.
+type Action string
+
+// Actions. The zero Action is unknown, and no user may do it.
+const (
+	EnterServers Action = "access:servers" // send requests to a server
+	Servers      Action = "servers"        // start, stop and watch servers
+	ReadUsers    Action = "read:users"     // see a user and their servers
+	Tokens       Action = "tokens"         // list and revoke API tokens
+	MakeTokens   Action = "tokens:make"    // make an API token; its scope is that of Tokens
+	EndSessions  Action = "sessions"       // end a user's sessions; for people only
+	Pages        Action = "pages"          // open the platform's own pages; for people only
+	Version      Action = "version"        // read the platform's version
+)
+
+// Target is the user, or one of their servers, that an action is done to. Version and Pages
+// have none.
+type Target struct {
+	User   string // raw name
+	Server string // raw name; "" is the default server
+	// WholeUser means all of the user's servers: a scope for one server is not enough.
+	WholeUser bool
+}
+
+// Grants is how a request proves its user: by a session, which grants all of the user's
+// rights, or by an API token, which grants what its scopes cover. The zero Grants is a
+// token without scopes.
+type Grants struct {
+	session bool
+	scopes  []string
+}
+
+// BySession returns the grants of a session or a pass.
+func BySession() Grants { return Grants{session: true} }
+
+// ByToken returns the grants of an API token with these scopes.
+func ByToken(scopes []string) Grants { return Grants{scopes: scopes} }
+
+// May reports whether user may do action to target with these grants. It is the one place
+// where rights are decided. Two things must hold: the user has the right at this moment,
+// whatever they had when a token was made (S13), and the grants cover it (S12).
+//
+// Names are compared byte for byte: folding case would make ALICE's pods alice's (P8).
+func May(user User, action Action, target Target, grants Grants) bool {
+	return user.Name != "" && user.has(action, target, grants) && grants.cover(user.Name, action, target)
+}
+
+// has is the right itself: to everything of one's own, and to most of everybody's for
+// administrators.
+func (u User) has(action Action, target Target, grants Grants) bool {
+	own := target.User != "" && target.User == u.Name
+	others := target.User != "" && u.Admin
+	switch action {
+	case Version, Pages:
+		return true
+	case EnterServers, Servers, ReadUsers, EndSessions:
+		return own || others
+	case Tokens:
+		return own || others && grants.session
+	case MakeTokens:
+		// The holder of a token acts as its owner: an administrator makes none for others (S13).
+		return own
+	}
+	return false
+}

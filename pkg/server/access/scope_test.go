@@ -1,0 +1,160 @@
+package access
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+var (
+	alice = User{Name: "alice"}
+	root  = User{Name: "root", Admin: true}
+)
+
+type need struct {
+	action Action
+	target Target
+}
+
+// TestS12_Scopes: what each scope is good for, and above all what it is not.
+func TestS12_Scopes(t *testing.T) {
+	needs := map[string]need{
+		"enter alice/":     {EnterServers, Target{User: "alice"}},
+		"enter alice/x":    {EnterServers, Target{User: "alice", Server: "x"}},
+		"enter bob/":       {EnterServers, Target{User: "bob"}},
+		"start alice/":     {Servers, Target{User: "alice"}},
+		"start alice/x":    {Servers, Target{User: "alice", Server: "x"}},
+		"start bob/x":      {Servers, Target{User: "bob", Server: "x"}},
+		"read alice":       {ReadUsers, Target{User: "alice", WholeUser: true}},
+		"read bob":         {ReadUsers, Target{User: "bob", WholeUser: true}},
+		"tokens of alice":  {Tokens, Target{User: "alice", WholeUser: true}},
+		"tokens of bob":    {Tokens, Target{User: "bob", WholeUser: true}},
+		"something":        {"something", Target{User: "alice"}},
+		"nothing at all":   {},
+		"version":          {Version, Target{}},
+		"enter whole user": {EnterServers, Target{User: "alice", WholeUser: true}},
+	}
+	own := "enter alice/, enter alice/x, enter whole user, read alice, start alice/, start alice/x, tokens of alice"
+	for _, c := range []struct{ scope, covers string }{
+		{"access:servers!server=alice/x", "enter alice/x"},
+		{"access:servers!server=alice/", "enter alice/"},
+		{"access:servers!user=alice", "enter alice/, enter alice/x, enter whole user"},
+		{"servers!server=alice/x", "start alice/x"},
+		{"servers!user=alice", "read alice, start alice/, start alice/x"},
+		{"read:users!user=alice", "read alice"},
+		{"tokens!user=alice", "tokens of alice"},
+		{"self", own},
+		{"admin:servers", "read alice, read bob, start alice/, start alice/x, start bob/x"},
+		{"admin:users", "read alice, read bob"},
+		{"access:servers!user=ALICE", ""}, {"access:servers", ""}, {"access:servers!group=alice", ""}, {"servers!server=alice", ""},
+		{"tokens!server=alice/x", ""}, {"everything", ""}, {"", ""}, {"servers!user=", ""}, {"self!user=alice", ""}, {"admin:users!user=bob", ""},
+	} {
+		var got []string
+		for name, need := range needs {
+			if need.action != Version && ByToken([]string{c.scope}).cover("alice", need.action, need.target) {
+				got = append(got, name)
+			}
+		}
+		slices.Sort(got)
+		want := strings.Split(c.covers, ", ")
+		slices.Sort(want)
+		if strings.Join(got, ", ") != strings.Join(want, ", ") {
+			t.Errorf("%q covers %v, want %v", c.scope, got, want)
+		}
+	}
+	none := ByToken(nil)
+	if none.cover("alice", EnterServers, Target{User: "alice"}) || !none.cover("alice", Version, Target{}) {
+		t.Error("no scopes")
+	}
+}
+
+// TestS13_NeverMoreThanTheOwner: whatever the scopes say, the owner's rights at this
+// moment are the limit.
+func TestS13_NeverMoreThanTheOwner(t *testing.T) {
+	everything := []string{"inherit", "admin:servers", "admin:users", "servers!user=bob", "read:users!user=bob", "tokens!user=bob"}
+	for _, c := range []struct {
+		owner User
+		need  need
+		want  bool
+	}{
+		{alice, need{Servers, Target{User: "alice"}}, true},
+		{alice, need{Servers, Target{User: "bob"}}, false},
+		{alice, need{ReadUsers, Target{User: "bob", WholeUser: true}}, false},
+		{alice, need{Tokens, Target{User: "bob", WholeUser: true}}, false},
+		{root, need{Servers, Target{User: "bob"}}, true},
+		{root, need{ReadUsers, Target{User: "bob", WholeUser: true}}, true},
+		{root, need{Tokens, Target{User: "root", WholeUser: true}}, true},
+		{root, need{Tokens, Target{User: "bob", WholeUser: true}}, false}, // acting as bob
+		{User{Name: "root"}, need{Servers, Target{User: "bob"}}, false},   // demoted since
+		{User{Admin: true}, need{Servers, Target{User: "bob"}}, false},
+		{User{}, need{Servers, Target{}}, false},
+		{alice, need{}, false},
+	} {
+		if got := May(c.owner, c.need.action, c.need.target, ByToken(everything)); got != c.want {
+			t.Errorf("%+v %+v: %v", c.owner, c.need, got)
+		}
+	}
+}
+
+func TestParseScopes(t *testing.T) {
+	got, err := ParseScopes(alice, []string{"servers!user", "access:servers!server=alice/x", "servers!user=alice", "tokens!user=a!user"})
+	if err != nil || strings.Join(got, " ") != "access:servers!server=alice/x servers!user=alice tokens!user=a!user" {
+		t.Errorf("%v %v", got, err)
+	}
+	for _, bad := range [][]string{nil, {}, {""}, {"admin"}, {"servers"}, {"admin:servers"}, {"self", "admin:users"}, {"servers!user=../x"}, {"access:servers!server=a/b/c"}, make([]string, 31)} {
+		if got, err := ParseScopes(alice, bad); err == nil {
+			t.Errorf("%q: %v", bad, got)
+		}
+	}
+	if _, err := ParseScopes(root, []string{"admin:servers", "admin:users", "inherit"}); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestS13_TokensMakeNoStrongerTokens: a token that may make tokens must not make one
+// that may do more than itself.
+func TestS13_TokensMakeNoStrongerTokens(t *testing.T) {
+	for _, c := range []struct {
+		asked, has string
+		want       bool
+	}{
+		{"servers!server=alice/x", "servers!user=alice", true},
+		{"servers!user=alice", "servers!server=alice/x", false},
+		{"access:servers!server=alice/x", "servers!user=alice", false},
+		{"read:users!user=alice", "servers!user=alice", true},
+		{"tokens!user=alice", "tokens!user=alice", true},
+		{"self", "tokens!user=alice", false},
+		{"inherit", "self", false},
+		{"self", "self", true},
+		{"self", "inherit", true},
+		{"access:servers!user=alice", "self", true},
+		{"access:servers!user=bob", "self", false},
+		{"admin:servers", "self", false},
+		{"admin:servers", "admin:servers", true},
+		{"nonsense", "inherit", false},
+	} {
+		if got := Narrower(alice, []string{c.asked}, []string{"tokens!user=alice", c.has}); got != c.want {
+			t.Errorf("%s from %s: %v", c.asked, c.has, got)
+		}
+	}
+}
+
+func FuzzParseScopes(f *testing.F) {
+	for _, s := range []string{"access:servers!server=alice/x", "servers!user=alice", "self", "tokens!user=a=b!c", "!", "servers!server=/"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		kept, err := ParseScopes(alice, []string{text})
+		if err != nil {
+			return
+		}
+		// What is kept means the same when it is read again, and never an admin's scope.
+		again, err := ParseScopes(alice, kept)
+		if err != nil || !slices.Equal(kept, again) {
+			t.Errorf("%q: %q, then %q %v", text, kept, again, err)
+		}
+		if strings.HasPrefix(kept[0], "admin:") {
+			t.Errorf("%q", kept)
+		}
+	})
+}
