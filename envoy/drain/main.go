@@ -1,5 +1,5 @@
 // Command drain takes an Envoy out of service: the preStop hook of its container.
-// It returns when nobody is served any more, or the time is over; Envoy then may stop.
+// It returns when no client is served any more, or the time is over; Envoy then may stop.
 package main
 
 import (

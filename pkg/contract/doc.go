@@ -3,6 +3,5 @@
 // derive one side of an agreement from the other.
 //
 // It imports nothing but the standard library, and it never reads or writes
-// anything: whoever finds a literal "x-perijove-…" or "hub.jupyter.org/…"
-// elsewhere in the tree has found a bug.
+// anything. A literal "x-perijove-…" or "hub.jupyter.org/…" elsewhere in the tree is a bug.
 package contract

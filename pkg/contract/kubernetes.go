@@ -12,7 +12,7 @@ const (
 	// means the default server.
 	LabelServername = "hub.jupyter.org/servername"
 
-	// LabelComponent and ComponentServer are what KubeSpawner writes on its pods.
+	// KubeSpawner writes LabelComponent with the value ComponentServer on its pods.
 	LabelComponent  = "component"
 	ComponentServer = "singleuser-server"
 

@@ -6,7 +6,7 @@ package contract
 const (
 	PathOAuthLogin    = "/hub/oauth_login/"
 	PathOAuthCallback = "/hub/oauth_callback/"
-	// PathOAuthLogout is where a provider says that somebody has logged out
+	// PathOAuthLogout takes a provider's message that a user has logged out
 	// (OpenID Connect Back-Channel Logout 1.0).
 	PathOAuthLogout = "/hub/oauth_logout/"
 )

@@ -18,7 +18,7 @@ const (
 	ClusterXDS = "xds"
 )
 
-// Names in certificates (DNS SANs). Each internal port lists whom it lets in.
+// Names in certificates (DNS SANs). Each internal port lists the names that it lets in.
 const (
 	NameGateway = "perijove-gateway" // Envoy, xds-server and authz: one pod
 	NameSpawner = "perijove-spawner"

@@ -62,7 +62,7 @@ type Kubernetes struct {
 	Namespaces []string `yaml:"namespaces"`
 }
 
-// Envoy is what can be chosen about the public listener.
+// Envoy holds the choices about the public listener.
 type Envoy struct {
 	Address     string `yaml:"address"`
 	Port        uint32 `yaml:"port"`
@@ -80,7 +80,7 @@ type EdgeTLS struct {
 	// the listener speaks plain text.
 	Namespace string `yaml:"namespace"`
 	Secret    string `yaml:"secret"`
-	// RedirectPort is a plain-text port that sends everybody to https; 0 = none.
+	// RedirectPort is a plain-text port that redirects to https; 0 = none.
 	RedirectPort uint32 `yaml:"redirectPort"`
 }
 

@@ -17,8 +17,8 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/publish"
 )
 
-// reports tells people what could not be published: a log line, a metric and, for a
-// pod, an Event on it, where `kubectl describe pod` shows it.
+// reports tells operators which resources could not be published: by a log line, a metric
+// and, for a pod, an Event that `kubectl describe pod` shows.
 type reports struct {
 	log         *slog.Logger
 	broadcaster record.EventBroadcaster

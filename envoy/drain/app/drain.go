@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Options say how long to wait for whom.
+// Options say how long to wait for clients.
 type Options struct {
 	// Admin is the address of Envoy's admin port, host:port.
 	Admin string
@@ -28,8 +28,8 @@ type Options struct {
 // adminTimeout bounds one question to Envoy.
 const adminTimeout = 5 * time.Second
 
-// Run drains and returns how many requests, open websockets among them, are left: 0,
-// or what the Limit cut short. An error means that Envoy does not answer, so there is
+// Run drains and returns how many requests, open websockets among them, are left when it ends: 0,
+// or those that the Limit cut short. An error means that Envoy does not answer, so there is
 // nothing to wait for.
 func Run(ctx context.Context, o Options) (left int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, o.Limit)
@@ -39,7 +39,7 @@ func Run(ctx context.Context, o Options) (left int, err error) {
 	if _, err := ask(ctx, http.MethodPost, o.Admin, "/healthcheck/fail"); err != nil {
 		return 0, err
 	}
-	// skip_exit: whoever still connects is served until the end.
+	// skip_exit: a client that still connects is served until the end.
 	if _, err := ask(ctx, http.MethodPost, o.Admin, "/drain_listeners?graceful&skip_exit"); err != nil {
 		return 0, err
 	}
@@ -95,7 +95,7 @@ func active(body []byte, name string) (int, error) {
 			return s.Value, nil
 		}
 	}
-	return 0, nil // no listener yet: nobody is served
+	return 0, nil // no listener yet: no client is served
 }
 
 func ask(ctx context.Context, method, admin, path string) ([]byte, error) {

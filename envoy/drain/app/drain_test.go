@@ -74,7 +74,7 @@ func TestAnEnvoyThatIsGoneIsNotWaitedFor(t *testing.T) {
 		}
 	}
 	if _, err := Run(t.Context(), Options{Admin: "127.0.0.1:1", Limit: time.Minute}); err == nil {
-		t.Error("nobody there, and no error")
+		t.Error("no Envoy there, and no error")
 	}
 }
 

@@ -301,7 +301,7 @@ func TestChangesWhileAResponseIsUnderWayAreCoalesced(t *testing.T) {
 	}
 }
 
-// A name that an Envoy asks for again is sent again: it has dropped what it had.
+// A name that an Envoy asks for again is sent again: the Envoy has dropped it.
 func TestSubscribingAgainSendsAgain(t *testing.T) {
 	store := NewStore(func(Nack) {}, typeURL)
 	update(t, store, scope("a", 1), scope("b", 1))

@@ -19,7 +19,7 @@ type Server struct {
 }
 
 // NewServer returns the service to register on a gRPC server. It holds no listener:
-// who may connect is decided by the port (mtls, or a Unix socket of mode 0600).
+// the port decides which clients may connect (mtls, or a Unix socket of mode 0600).
 func NewServer(store *Store) *Server { return &Server{store: store} }
 
 // StreamAggregatedResources refuses state-of-the-world xDS in plain words.

@@ -159,8 +159,8 @@ func (s *Store) broadcast() {
 	s.changed = make(chan struct{})
 }
 
-// names returns the names of a type that a client with the given versions does not
-// have as they are now, and those that it has too much.
+// stale returns the names of a type that a client with the given versions lacks or has in
+// another version, and the names that it has and should not have.
 func (s *Store) stale(typeURL string, known map[string]string) map[string]struct{} {
 	out := map[string]struct{}{}
 	for name, e := range s.types[typeURL] {

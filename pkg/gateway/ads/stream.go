@@ -27,7 +27,7 @@ var (
 	_ deltav3.Callbacks     = (*stream)(nil)
 )
 
-// typeState is what one Envoy knows of one type.
+// typeState is one Envoy's state of one type.
 type typeState struct {
 	// known are the versions that the Envoy has ACKed, or named when it connected.
 	known map[string]string
@@ -122,8 +122,8 @@ func (st *stream) cancel(t *typeState, req *cachev3.DeltaRequest) {
 	}
 }
 
-// respond sends what the Envoy lacks if it waits for it and has answered the last
-// response. Caller holds store.mu.
+// respond sends the resources that the Envoy lacks. It does nothing while the Envoy has not
+// answered the last response. Caller holds store.mu.
 func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 	if t.watch == nil || t.inflight != nil {
 		return
@@ -179,7 +179,7 @@ func (t *typeState) due() []string {
 // OnDeltaStreamOpen registers the stream.
 func (st *stream) OnDeltaStreamOpen(context.Context, int64, string) error { return nil }
 
-// OnDeltaStreamClosed forgets the stream: an Envoy that left holds up nobody.
+// OnDeltaStreamClosed forgets the stream: an Envoy that left must not delay the other Envoys' routes.
 func (st *stream) OnDeltaStreamClosed(int64, *corev3.Node) {
 	st.store.mu.Lock()
 	defer st.store.mu.Unlock()

@@ -65,8 +65,8 @@ func (k *Keeper) set(secret *corev1.Secret) {
 	}
 }
 
-// judge publishes the certificate or says why not; what is said of a published one
-// is a warning.
+// judge publishes the certificate. The reason that it returns says why it did not, or is a
+// warning about the certificate that it published.
 func (k *Keeper) judge(chain, key []byte) (reason string) {
 	resource, leaf, err := listener.Certificate(chain, key)
 	if err != nil {

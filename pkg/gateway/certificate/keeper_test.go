@@ -122,7 +122,7 @@ func TestFirstCertificateIsServedEvenIfBrowsersComplain(t *testing.T) {
 		f := newEnv(t)
 		f.set(f.secret(t, c.host, c.valid))
 		if len(f.published) != 1 {
-			t.Errorf("%s: not served: everybody would be locked out", name)
+			t.Errorf("%s: not served: no user could log in", name)
 		}
 		f.reported(t, c.says)
 	}
@@ -136,7 +136,7 @@ func TestNothingToServeIsReported(t *testing.T) {
 	f.broken = true
 	f.set(f.secret(t, host, time.Hour))
 	if !f.NotAfter().IsZero() {
-		t.Error("what could not be published counts as served")
+		t.Error("a certificate that could not be published counts as served")
 	}
 }
 

@@ -38,15 +38,15 @@ const (
 	// passMaxBytes bounds a token that is remembered.
 	passMaxBytes = 2048
 	// passKeysEvery is how old the public keys may be. A pass by a key that is newer than
-	// that goes to authz, which knows it: a rotation logs nobody out.
+	// that goes to authz, which knows it: a rotation of keys ends no session.
 	passKeysEvery = time.Minute
 )
 
 // checks are the filters that every request must pass, upgrades too, in the order of
-// judgement. With a pass that Envoy can verify authz is skipped; everything else goes to
-// authz. The route's rule (RBAC) comes last: it admits a pass for its own owner, and
-// whom authz has named. So a request that slipped past authz for whatever reason, such
-// as a delegating filter that could not make its delegate, ends there.
+// judgement. Envoy skips authz for a request with a pass that it can verify; authz judges
+// every other request. The route's rule (RBAC) comes last: it admits a pass for the route's
+// owner, and requests in which authz has named the user. So a request that slipped past
+// authz, for example because a delegating filter could not make its delegate, ends there.
 func checks(s Settings) []*hcmv3.HttpFilter {
 	if !s.PassChecked {
 		return []*hcmv3.HttpFilter{httpFilter(envoyapi.ExtAuthzFilter, extAuthz()), filterCookies()}
@@ -59,10 +59,10 @@ func checks(s Settings) []*hcmv3.HttpFilter {
 	}
 }
 
-// verifyPass verifies the pass of requests that only read and writes down what it says in
-// headers. Anything that changes something or opens a websocket is left to authz, which
-// judges its origin (S9, S10), and so are a request with a token of its own and the link
-// behind JupyterLab's logout, which is ours.
+// verifyPass verifies the pass of requests that only read and copies its claims into
+// headers. authz judges the rest: requests that change something or open a websocket, by
+// their origin (S9, S10), requests with an Authorization header, and the page behind
+// JupyterLab's logout, which authz answers.
 func verifyPass(s Settings) *jwtv3.JwtAuthentication {
 	const provider = "pass"
 	return &jwtv3.JwtAuthentication{
@@ -106,16 +106,16 @@ func onlyReads(s Settings) []*routev3.HeaderMatcher {
 		{Name: ":method", HeaderMatchSpecifier: envoyapi.Exact("GET")},
 		envoyapi.Present("upgrade", false),
 		envoyapi.Present("authorization", false),
-		// Opening a page is what authz counts as somebody being there; the rest of the
-		// page comes by the pass.
+		// authz counts an opened page as activity of the user; the files of the page come by
+		// the pass.
 		{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: envoyapi.Exact("navigate")},
 		{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 			MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
 		}}},
 	}
 	if s.Site.PerUser() {
-		// What other people's pages ask for is authz's to judge (S8). They are of the same
-		// site, so the browser sends the pass.
+		// authz judges requests of other users' pages (S8). Those pages are of the same site,
+		// so the browser sends the pass with them.
 		all = append(all, &routev3.HeaderMatcher{
 			Name: "sec-fetch-site", TreatMissingHeaderAsEmpty: true,
 			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
@@ -132,8 +132,8 @@ func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {
 	}}
 }
 
-// unlessPassed runs check except where Envoy verified a pass. The filter is not even made
-// then: ext_authz's own way of being skipped costs twice as much.
+// unlessPassed runs check unless Envoy verified a pass. Envoy then does not even create the
+// filter: ext_authz's own way of being skipped costs twice as much.
 func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
 	action := func(name string, config *xdscorev3.TypedExtensionConfig) *xdsmatcherv3.Matcher_OnMatch {
 		config.Name = name
@@ -167,7 +167,7 @@ func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
 	}
 }
 
-// extAuthz asks authz. Nothing is let through when it does not answer.
+// extAuthz asks authz. Envoy lets no request through while authz does not answer.
 func extAuthz() *authzv3.ExtAuthz {
 	exact := envoyapi.ExactString
 	return &authzv3.ExtAuthz{
@@ -187,7 +187,7 @@ func extAuthz() *authzv3.ExtAuthz {
 			exact("x-forwarded-proto"), exact(contract.HeaderRequestID),
 			{MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: "sec-fetch-"}},
 		}},
-		// Only what the contract names may come back from authz.
+		// authz may set only the headers that the contract names.
 		DecoderHeaderMutationRules: &mutationrulesv3.HeaderMutationRules{
 			DisallowIsError: wrapperspb.Bool(true),
 			DisallowAll:     wrapperspb.Bool(true),

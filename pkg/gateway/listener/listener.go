@@ -15,7 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
-// Settings is what an installation decides about its edge.
+// Settings are an installation's choices about its edge.
 type Settings struct {
 	// Address and Port are where Envoy listens.
 	Address string
@@ -28,7 +28,7 @@ type Settings struct {
 	// TLS makes the public listener speak TLS only, with the certificate that SDS
 	// brings under contract.CertificateName.
 	TLS bool
-	// RedirectPort, unless 0, is a plain-text port that sends everybody to https.
+	// RedirectPort, unless 0, is a plain-text port that redirects to https.
 	RedirectPort uint32
 	// PassChecked lets Envoy judge passes by itself. Without it authz is asked about each
 	// request.
@@ -80,7 +80,7 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 		PathWithEscapedSlashesAction:  hcmv3.HttpConnectionManager_REJECT_REQUEST,
 		UseRemoteAddress:              wrapperspb.Bool(true),
 		XffNumTrustedHops:             s.TrustedHops,
-		InternalAddressConfig:         nobodyInternal(),
+		InternalAddressConfig:         noInternalClients(),
 		AlwaysSetRequestIdInResponse:  true,
 		RequestHeadersTimeout:         durationpb.New(headersTimeout),
 		StreamIdleTimeout:             durationpb.New(streamIdle),
@@ -104,11 +104,11 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 	}
 }
 
-// nobodyInternal makes no client "internal": the x-envoy-* headers of one, such as
-// timeouts and retries, would be obeyed (H4). The list must name something, since Envoy
-// takes an empty one for its default, all private networks; nobody sends from the
-// broadcast address.
-func nobodyInternal() *hcmv3.HttpConnectionManager_InternalAddressConfig {
+// noInternalClients makes no client "internal": Envoy obeys the x-envoy-* headers of an
+// internal client, such as timeouts and retries (H4). Envoy takes an empty list for its
+// default, all private networks, so the list names the broadcast address, from which no
+// client can send.
+func noInternalClients() *hcmv3.HttpConnectionManager_InternalAddressConfig {
 	return &hcmv3.HttpConnectionManager_InternalAddressConfig{CidrRanges: []*corev3.CidrRange{{
 		AddressPrefix: "255.255.255.255", PrefixLen: wrapperspb.UInt32(32),
 	}}}

@@ -19,7 +19,7 @@ import (
 )
 
 // Listeners returns every listener: the public one and, with a RedirectPort, the one
-// that sends plain text to https.
+// that redirects plain text to https.
 func Listeners(s Settings) []*listenerv3.Listener {
 	if s.RedirectPort == 0 {
 		return []*listenerv3.Listener{Listener(s)}
@@ -27,8 +27,8 @@ func Listeners(s Settings) []*listenerv3.Listener {
 	return []*listenerv3.Listener{Listener(s), redirectListener(s)}
 }
 
-// redirectListener knows no upstream and reads no cookie: whatever is asked for, the
-// answer is the same path on https.
+// redirectListener knows no upstream and reads no cookie: it answers every request with the
+// same path on https.
 func redirectListener(s Settings) *listenerv3.Listener {
 	manager := &hcmv3.HttpConnectionManager{
 		StatPrefix:                   contract.RedirectListenerName,
@@ -36,7 +36,7 @@ func redirectListener(s Settings) *listenerv3.Listener {
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_REJECT_REQUEST,
 		UseRemoteAddress:             wrapperspb.Bool(true),
 		XffNumTrustedHops:            s.TrustedHops,
-		InternalAddressConfig:        nobodyInternal(),
+		InternalAddressConfig:        noInternalClients(),
 		RequestHeadersTimeout:        durationpb.New(headersTimeout),
 		StreamIdleTimeout:            durationpb.New(headersTimeout),
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
@@ -63,8 +63,8 @@ func redirectListener(s Settings) *listenerv3.Listener {
 	}
 }
 
-// redirects leads each of our names to itself on https, with the port that it has
-// there. No name but ours comes from the request: others are answered 404.
+// redirects leads each of our names to itself on https, with the port that it has there.
+// Envoy answers 404 to any other name, so a Location never repeats a foreign one.
 func redirects(site origin.Site) *routev3.RouteConfiguration {
 	config := &routev3.RouteConfiguration{Name: contract.RedirectListenerName}
 	var seen []string

@@ -24,15 +24,15 @@ import (
 //go:embed pages/*.html
 var pages embed.FS
 
-// localReplies says what Envoy answers by itself.
+// localReplies are the answers that Envoy gives by itself.
 //
 // No scope or no route (response flag NR) below /user/ means that no such server
-// runs: a browser's page is sent to /hub/user/…, where it can be started; anything
-// else gets 424 in JSON as JupyterHub answers it, which JupyterLab reads as "server
-// stopped" (a redirect would break it). Only hosts of ours are redirected.
+// runs. Envoy redirects a browser's page to /hub/user/…, where the user can start the
+// server. Any other request gets 424 in JSON as from JupyterHub, which JupyterLab reads as
+// "server stopped" (a redirect would break it). Envoy redirects requests for our hosts only.
 //
-// Where everybody has a host, the hub's pages are at the hub's host only, and pages of
-// theirs that are asked for elsewhere lead there.
+// With a host for each user the hub's pages are on the hub's host only, and Envoy redirects
+// requests for them on other hosts there.
 func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 	ours := headerMatches(":authority", anyOf(site))
 	page := headerMatches("accept", `.*text/html.*`)
@@ -58,7 +58,7 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 		},
 		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.html")},
 		{Filter: noRoute, BodyFormatOverride: jsonBody("Nothing is here.")},
-		{Filter: all(flag("UAEX"), status(accesslogv3.ComparisonFilter_LE, 499))}, // authz wrote what it refuses
+		{Filter: all(flag("UAEX"), status(accesslogv3.ComparisonFilter_LE, 499))}, // authz wrote the body
 		{
 			Filter:             status(accesslogv3.ComparisonFilter_EQ, 403), // RBAC refuses a pass
 			BodyFormatOverride: jsonBody("This is somebody else's server and you may not enter it."),
@@ -76,8 +76,8 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 	return &hcmv3.LocalReplyConfig{Mappers: mappers}
 }
 
-// strayed leads from /hub/… on a person's host, where JupyterLab's menu and our own error
-// pages point, to the hub.
+// strayed redirects /hub/… on a user's host to the hub's host: links in JupyterLab's menu
+// and in our error pages lead there.
 func strayed(site origin.Site, noRoute, page *accesslogv3.AccessLogFilter) *hcmv3.ResponseMapper {
 	return &hcmv3.ResponseMapper{
 		Filter: all(noRoute, page, headerMatches(":authority", "(?i)^("+anyUser(site)+")$"),
@@ -88,8 +88,8 @@ func strayed(site origin.Site, noRoute, page *accesslogv3.AccessLogFilter) *hcmv
 	}
 }
 
-// unavailable is an upstream, or authz, that does not answer. Refusals by authz
-// carry the flag UAEX too but keep the body that authz wrote: they are never 5xx.
+// unavailable matches an upstream, or authz, that does not answer. Refusals by authz have
+// the flag UAEX too, but are never 5xx: they keep the body that authz wrote.
 func unavailable() *accesslogv3.AccessLogFilter {
 	return all(flag("UF", "UC", "UH", "UT", "UAEX"), status(accesslogv3.ComparisonFilter_GE, 500))
 }
@@ -98,7 +98,7 @@ func status(op accesslogv3.ComparisonFilter_Op, code uint32) *accesslogv3.Access
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_StatusCodeFilter{
 		StatusCodeFilter: &accesslogv3.StatusCodeFilter{Comparison: &accesslogv3.ComparisonFilter{
 			Op: op,
-			// Envoy wants a runtime key too; nobody sets it.
+			// Envoy requires a runtime key too; no layer sets it.
 			Value: &corev3.RuntimeUInt32{DefaultValue: code, RuntimeKey: "perijove.fixed"},
 		}},
 	}}
@@ -119,7 +119,7 @@ func anyOf(site origin.Site) string {
 	return "(?i)^(" + strings.Join(quoted, "|") + ")$"
 }
 
-// anyUser matches the hosts of people's servers.
+// anyUser matches the hosts of users' servers.
 func anyUser(site origin.Site) string {
 	var patterns []string
 	for _, h := range site.AnyUser() {
@@ -194,10 +194,10 @@ func htmlBody(file string) *corev3.SubstitutionFormatString {
 	}
 }
 
-// accessLog writes one JSON line a request, never a query, cookie or header that
-// may hold a secret. What a pass opened and went well is left out: an open JupyterLab
-// asks several times a second, each line costs as much as a check of the pass, and its
-// visitor is seen twice a minute when authz renews the pass.
+// accessLog writes one JSON line a request, never a query, cookie or header that may hold a
+// secret. It leaves out requests that a pass let in and that succeeded: an open JupyterLab
+// sends several a second, each line costs as much as a check of the pass, and the log shows
+// the user twice a minute anyway, when authz renews the pass.
 func accessLog() []*accesslogv3.AccessLog {
 	fields := map[string]string{
 		"time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "method": "%REQ(:METHOD)%",

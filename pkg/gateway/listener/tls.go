@@ -17,11 +17,11 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 )
 
-// minRSABits is what Envoy's TLS library accepts.
+// minRSABits is the shortest key that Envoy's TLS library accepts.
 const minRSABits = 2048
 
-// publicTLS names the certificate and does not hold it: a new certificate reaches
-// Envoy as a secret, while any change of the listener would drain everyone's kernels.
+// publicTLS names the certificate and does not hold it: a new certificate reaches Envoy as
+// a secret, while any change of the listener would close every open websocket.
 // Without TLS there is no transport socket.
 func publicTLS(s Settings) *corev3.TransportSocket {
 	if !s.TLS {
@@ -52,9 +52,9 @@ func publicTLS(s Settings) *corev3.TransportSocket {
 }
 
 // Certificate turns the two PEM texts of a Kubernetes TLS Secret into the secret that
-// Envoy gets, and returns the leaf certificate for those who watch its dates. It
-// refuses what Envoy would: a key that does not match, a key type that no browser
-// takes. Dates are not judged. No error holds any of the key.
+// Envoy gets, and returns the leaf certificate, for its dates. Like Envoy it refuses a key
+// that does not match and a key type that no browser takes. It does not judge dates. No
+// error holds any of the key.
 func Certificate(chainPEM, keyPEM []byte) (*tlsv3.Secret, *x509.Certificate, error) {
 	pair, err := tls.X509KeyPair(chainPEM, keyPEM)
 	if err != nil {

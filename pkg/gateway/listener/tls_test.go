@@ -73,8 +73,8 @@ func TestCertificateIsWhatEnvoyNeedsAndNothingElse(t *testing.T) {
 	}
 }
 
-// What Envoy would refuse is refused here, where it can be reported, and no error
-// shows a key.
+// Certificate refuses the pairs that Envoy would refuse, since it can report them, and no
+// error shows a key.
 func TestCertificateRefusesWhatCannotServe(t *testing.T) {
 	chain, key := keyPair(t, ecKey(t, elliptic.P256()))
 	_, otherKey := keyPair(t, ecKey(t, elliptic.P256()))
@@ -93,14 +93,14 @@ func TestCertificateRefusesWhatCannotServe(t *testing.T) {
 		chain, key []byte
 		says       string
 	}{
-		"nothing":             {nil, nil, "failed to find any PEM data"},
-		"no key":              {chain, nil, "failed to find any PEM data in key"},
-		"somebody else's key": {chain, otherKey, "does not match"},
-		"swapped":             {key, chain, "failed to find"},
-		"cut short":           {chain[:len(chain)/2], key, "failed to find"},
-		"1024 bits":           {weakChain, weakKey, "1024 bits"},
-		"P-224":               {oldChain, oldKey, "P-224"},
-		"Ed25519":             {edChain, edKey, "neither RSA nor ECDSA"},
+		"nothing":     {nil, nil, "failed to find any PEM data"},
+		"no key":      {chain, nil, "failed to find any PEM data in key"},
+		"another key": {chain, otherKey, "does not match"},
+		"swapped":     {key, chain, "failed to find"},
+		"cut short":   {chain[:len(chain)/2], key, "failed to find"},
+		"1024 bits":   {weakChain, weakKey, "1024 bits"},
+		"P-224":       {oldChain, oldKey, "P-224"},
+		"Ed25519":     {edChain, edKey, "neither RSA nor ECDSA"},
 	} {
 		secret, _, err := listener.Certificate(c.chain, c.key)
 		if err == nil || secret != nil || !strings.Contains(err.Error(), c.says) {

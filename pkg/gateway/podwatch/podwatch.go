@@ -36,7 +36,7 @@ func New(client kubernetes.Interface, sink Sink, namespaces []string) *Watcher {
 }
 
 // Synced returns a channel that is closed once every pod that existed at the start has been
-// handed over: only then is what the sink knows a complete set.
+// handed over: only then does the sink know the complete set.
 func (w *Watcher) Synced() <-chan struct{} { return w.synced }
 
 // Run watches until ctx is done and returns ctx's error.
@@ -77,8 +77,7 @@ func source(client kubernetes.Interface, namespace string) cache.ListerWatcher {
 }
 
 // feed is where a reflector puts pods. It hands them on and keeps their names only: an
-// informer's store would hold a second copy of all that the sink knows (3.5 kB a pod,
-// measured).
+// informer's store would hold a second copy of every pod (3.5 kB each, measured).
 type feed struct {
 	sink     Sink
 	known    map[cache.ObjectName]struct{}
@@ -133,7 +132,7 @@ func (f *feed) Replace(list []any, _ string) error {
 	return errors.Join(faults...)
 }
 
-// Resync is for stores that keep what they were given.
+// Resync does nothing: a feed keeps no objects to deliver again.
 func (f *feed) Resync() error { return nil }
 
 // Transformer makes the reflector trim pods while a list comes in.
@@ -144,8 +143,8 @@ func (f *feed) forget(name cache.ObjectName) {
 	f.sink.Delete(name.Namespace, name.Name)
 }
 
-// trim drops most of a pod that routing never reads: 100,000 whole pods at once are
-// what bounds how many one xds-server can take in.
+// trim drops most of the fields that routing never reads: the memory for 100,000 whole pods
+// at once would bound how many pods one xds-server can serve.
 func trim(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {

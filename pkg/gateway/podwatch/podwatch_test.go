@@ -9,7 +9,7 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// heard is a sink that writes down what it hears.
+// heard is a sink that records its calls.
 type heard []string
 
 func (h *heard) Set(pod *corev1.Pod)           { *h = append(*h, "set "+pod.Name) }
@@ -19,8 +19,8 @@ func pod(name string) any {
 	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: name}}
 }
 
-// A watch that was lost may have missed anything: what the next list does not name is
-// gone, and what it names is handed over again.
+// A watch that was lost may have missed anything: a pod that the next list does not name is
+// gone, and every pod that it names is handed over again.
 func TestListAfterALostWatchWithdrawsWhatVanished(t *testing.T) {
 	var sink heard
 	f := &feed{sink: &sink, known: map[cache.ObjectName]struct{}{}, complete: make(chan struct{})}
@@ -58,7 +58,7 @@ func TestOneStrangeObjectHarmsNoPod(t *testing.T) {
 	}
 }
 
-// What podmeta reads must survive the trimming, or pods lose their routes.
+// The fields that podmeta reads must survive the trimming, or pods lose their routes.
 func TestTrimKeepsWhatRoutingReads(t *testing.T) {
 	whole := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{

@@ -20,8 +20,8 @@ import (
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
-// hostile is a pod as somebody with too many rights might write it. Most texts mean
-// something only where a valid pod has them.
+// hostile is a pod as an attacker with too many rights might write it. Most texts have a
+// meaning only where a valid pod has them.
 func hostile(name, user, server, port, nonce, ip string, number int32, flags byte) *corev1.Pod {
 	return pod(name, "slug", "slug", "uid-"+name, 1, func(p *corev1.Pod) {
 		p.Annotations = map[string]string{contract.LabelUsername: user, contract.LabelServername: server, contract.AnnotationNonce: nonce}
@@ -48,9 +48,8 @@ func hostile(name, user, server, port, nonce, ip string, number int32, flags byt
 	})
 }
 
-// R14, X6, X7: whatever two pods say of themselves, what becomes of them passes
-// Envoy's own validation, and two that are not the same server share no name and no
-// path.
+// R14, X6, X7: the scopes of any two pods pass Envoy's own validation, and two different
+// servers share no name and no path.
 func FuzzPodToXDS(f *testing.F) {
 	f.Add("alice", "", "8888", "n", "10.0.0.9", int32(8888), byte(0), "bob", "demo")
 	f.Add("a-b", "c", "0", "", "127.0.0.1", int32(0), byte(255), "a", "b-c")
@@ -191,7 +190,7 @@ func TestX6_NamespacesDoNotMix(t *testing.T) {
 	}
 }
 
-// Negative control: validation reaches what is packed.
+// Negative control: validation reaches packed messages.
 func TestValidateLooksInside(t *testing.T) {
 	inner, err := anypb.New(&routev3.RouteMatch{}) // needs a path specifier
 	if err != nil {

@@ -28,7 +28,7 @@ type Publisher struct {
 	report   Reporter
 
 	mu     sync.Mutex
-	live   bool // false until Start: what is known is incomplete
+	live   bool // false until Start: the set of pods is incomplete
 	pods   map[podKey]claim
 	users  map[string][]podKey // slices, not maps: nearly everyone has one pod
 	served map[string][]target // by user: where the published routes lead to
@@ -42,7 +42,7 @@ type target struct {
 	uid string
 }
 
-// claim is what one pod says of itself.
+// claim is one pod's reading of itself: owner, address, fitness.
 type claim struct {
 	uid      string
 	user     string // "" when it cannot be read
@@ -60,8 +60,8 @@ func New(store *ads.Store, report Reporter, settings scopes.Settings) *Publisher
 }
 
 // Start publishes the platform's own pages and everything known so far, and from
-// now on every change at once. Before it nothing is served: an incomplete set would
-// withdraw running servers from an Envoy that still has them.
+// now on every change at once. Before Start nothing is served: an incomplete set
+// would withdraw running servers from an Envoy that still has them.
 func (p *Publisher) Start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -132,7 +132,7 @@ func TestWaitIsAboutThisPod(t *testing.T) {
 	id := server.ID{User: "alice"}
 	f.Set(pod("p", "alice", "", "u1", 1))
 	if !f.Wait(ctx, id, "u1").Served {
-		t.Error("with no Envoy connected nobody is behind, yet the route is not served")
+		t.Error("with no Envoy connected none is behind, yet the route is not served")
 	}
 	if f.Wait(ctx, id, "u2").Served {
 		t.Error("another pod's route was taken for this one's")

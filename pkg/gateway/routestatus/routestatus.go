@@ -68,7 +68,7 @@ type Client struct {
 }
 
 // NewClient returns a client for the host:port addresses that targets returns at
-// each question (replicas come and go). tlsConf proves who we are.
+// each question (replicas come and go). tlsConf holds the spawner's certificate.
 func NewClient(targets func(ctx context.Context) ([]string, error), tlsConf *tls.Config) *Client {
 	dialer := &net.Dialer{Timeout: perTarget}
 	return &Client{targets: targets, http: &http.Client{Transport: &http.Transport{
@@ -83,8 +83,8 @@ func NewClient(targets func(ctx context.Context) ([]string, error), tlsConf *tls
 
 // WaitServed returns nil once every xds-server that can be reached says that all
 // its Envoys have ACKed a route to the pod, and at least one Envoy exists. It
-// returns an error when ctx ends first. A gateway that does not answer is left out:
-// it serves nobody either, and must not stop everyone's spawns.
+// returns an error when ctx ends first. It leaves out a gateway that does not
+// answer: no user is routed by that gateway, and it must not stop all starts.
 func (c *Client) WaitServed(ctx context.Context, id server.ID, podUID string) error {
 	var last error
 	for {

@@ -71,8 +71,8 @@ func TestServedMeansEveryReachableGatewayAndAtLeastOneEnvoy(t *testing.T) {
 	}{
 		{"both have it", 1, 1, true, true, true},
 		{"one is behind", 1, 1, true, false, false},
-		{"one has no Envoy: it sends nobody anywhere", 1, 0, true, false, true},
-		{"nobody has an Envoy", 0, 0, false, false, false},
+		{"one has no Envoy: it routes no request", 1, 0, true, false, true},
+		{"no replica has an Envoy", 0, 0, false, false, false},
 	} {
 		a.set(c.envoysA, c.servedA)
 		b.set(c.envoysB, c.servedB)

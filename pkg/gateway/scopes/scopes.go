@@ -20,14 +20,14 @@ import (
 )
 
 // hubScope is the resource name of the scope whose key is empty (/hub/ itself). No
-// user name starts with a dot, so nobody shares it.
+// user name starts with a dot, so no user shares it.
 const hubScope = "."
 
-// hubTimeout bounds a page of ours; /hub/api streams progress and is bounded by
-// its client.
+// hubTimeout bounds a request for a page of ours. /hub/api has none: it streams progress for
+// as long as its client listens.
 const hubTimeout = 60 * time.Second
 
-// Settings is what all routes share.
+// Settings are common to all routes.
 type Settings struct {
 	// Site says which hosts are answered, and with what.
 	Site origin.Site
@@ -146,9 +146,9 @@ func scope(s Settings, key, owner string, servers []*routev3.Route) Scope {
 	}}
 }
 
-// virtualHosts puts pages and servers on their hosts. Where everybody has one, owner's
-// servers are on hers only and our pages on the hub's only: what a server's page may do is
-// then for the browser to say (S8).
+// virtualHosts puts pages and servers on their hosts. With a host for each user, owner's
+// servers are on the owner's host only and our pages on the hub's only: the browser then
+// keeps a server's page from the others (S8).
 func virtualHosts(s Settings, name, owner string, pages, servers []*routev3.Route) []*routev3.VirtualHost {
 	if !s.Site.PerUser() {
 		pages, servers = append(pages, servers...), nil
@@ -157,7 +157,7 @@ func virtualHosts(s Settings, name, owner string, pages, servers []*routev3.Rout
 	if len(pages) > 0 {
 		domains := s.Site.Hosts
 		if contract.PathHub+name+"/" == contract.PathStatic {
-			// Refusals are shown on people's hosts too, and a page may load its own host's files only.
+			// Pages of refusal appear on users' hosts too, and a page may load its own host's files only.
 			domains = append(slices.Clone(domains), s.Site.AnyUser()...)
 		}
 		all = append(all, &routev3.VirtualHost{Name: name, Domains: domains, Routes: pages})
@@ -229,8 +229,8 @@ func handOverRoute(base string) *routev3.Route {
 	}
 }
 
-// clientAddress tells the login service who is guessing passwords: the address that
-// Envoy counts as the client's, which x-forwarded-for alone does not say (L12).
+// clientAddress tells the login service the address of the client, by which it counts
+// guesses: x-forwarded-for alone does not say which entry Envoy trusts (L12).
 func clientAddress(to contract.Upstream) []*corev3.HeaderValueOption {
 	if to != contract.UpstreamLogin {
 		return nil

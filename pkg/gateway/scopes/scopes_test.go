@@ -146,7 +146,7 @@ func FuzzAnyServerPassesEnvoysValidation(f *testing.F) {
 	})
 }
 
-// Where everybody has a host, a user's servers are on hers only and our pages on the hub's.
+// With a host for each user, a user's servers are on that host only and our pages on the hub's.
 func TestHostsOfPeople(t *testing.T) {
 	s := settings()
 	s.Site.UserDomain = "users.example"

@@ -18,8 +18,8 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 )
 
-// maxStream bounds a request and an open websocket. Who was shut out loses what is still
-// open after that; JupyterLab connects its kernels anew without anybody noticing.
+// maxStream bounds a request and an open websocket. A user whose session ended loses open
+// websockets after that; JupyterLab connects its kernels anew without a visible break.
 const maxStream = time.Hour
 
 // serverRoutes returns the routes of one server below /user/<key>, key being one

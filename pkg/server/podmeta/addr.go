@@ -6,8 +6,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
-// Addr returns where pod would answer, ready or not: for those who find out whether it
-// does. ErrNotReady says that it has no address yet.
+// Addr returns the address at which pod would answer, ready or not: a probe of readiness
+// needs it. ErrNotReady says that it has no address yet.
 func Addr(pod *corev1.Pod) (netip.AddrPort, error) {
 	port, err := readPort(pod)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
-// pod is a plain pod that somebody labelled; change alters it.
+// pod is a plain pod that an administrator labelled; change alters it.
 func pod(change ...func(*corev1.Pod)) *corev1.Pod {
 	p := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -83,7 +83,7 @@ func TestPortComesFromNameThenAnnotationThenTheOnlyOne(t *testing.T) {
 	}
 }
 
-// X4, X7, K9: what must never become a route is a fault with a reason.
+// X4, X7, K9: a pod that must never have a route is a fault with a reason.
 func TestX7_HostilePodsAreRefused(t *testing.T) {
 	ip := func(v string) func(*corev1.Pod) { return func(p *corev1.Pod) { p.Status.PodIP = v } }
 	for name, change := range map[string]func(*corev1.Pod){

@@ -29,7 +29,7 @@ func One(header, name string) (string, error) {
 }
 
 // All returns the value of every cookie called name: for ending sessions, where one too
-// many does no harm. To let somebody in, use One.
+// many does no harm. To let a user in, use One.
 func All(header, name string) []string {
 	var values []string
 	for pair := range strings.SplitSeq(header, ";") {
@@ -55,7 +55,7 @@ type Jar struct {
 	PerUser bool
 }
 
-// Name is what the cookie called name in package contract is called in browsers. With
+// Name is the name in browsers of the cookie that package contract calls name. With
 // hosts that only one side answers, no path is needed to keep pods from it, and "__Host-"
 // keeps other hosts' pages from planting one (RFC 6265bis §4.1.3.2).
 func (j Jar) Name(name string) string {
@@ -83,7 +83,7 @@ func (j Jar) Keep(name, value, path string, lifetime time.Duration) string {
 	return c.String()
 }
 
-// Delete is the Set-Cookie value that removes what Set set: a browser ignores a
+// Delete is the Set-Cookie value that removes a cookie of Set's: a browser ignores a
 // deletion whose attributes differ (CVE-2025-55162).
 func (j Jar) Delete(name, path string) string {
 	c := j.attributes(name, path)

@@ -56,7 +56,7 @@ func (s Site) Answers(host string) bool {
 }
 
 // Same reports whether origin, an Origin header (RFC 6454 §7), is that of our page at
-// host. "null" and several origins at once are nobody's.
+// host. It never is for "null" or several origins at once.
 func (s Site) Same(origin, host string) bool {
 	return s.Answers(host) && strings.EqualFold(origin, s.Scheme+"://"+host)
 }

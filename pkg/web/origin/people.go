@@ -20,8 +20,8 @@ var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-
 // scheme and port of the public URL: https://alice.users.example.org. Browsers then keep
 // people's pages apart. With "" all servers share the hub's host and s is returned as it is.
 //
-// A hub's host must not be a name that a person's could be: somebody called "hub" would
-// get the hub's cookies.
+// A hub's host must not be a name that a user's host could be: a user called "hub" would get
+// the hub's cookies.
 func (s Site) WithUserDomain(domain string) (Site, error) {
 	if domain == "" {
 		return s, nil
@@ -51,7 +51,7 @@ func (s Site) For(owner string) Site {
 	return Site{Scheme: s.Scheme, Hosts: s.onPorts(server.HostLabel(owner) + "." + s.UserDomain)}
 }
 
-// AnyUser returns the hosts of everybody's servers in Envoy's form "*.domain"; none when all
+// AnyUser returns the hosts of all users' servers in Envoy's form "*.domain"; none when all
 // share the hub's.
 func (s Site) AnyUser() []string {
 	if !s.PerUser() {
@@ -63,8 +63,8 @@ func (s Site) AnyUser() []string {
 // Origin is the origin of s as links spell it: the scheme and the first host.
 func (s Site) Origin() string { return s.Scheme + "://" + s.Hosts[0] }
 
-// HubBaseURL is what a link from any host to a page of the platform begins with: "" when all
-// share one host.
+// HubBaseURL begins a link from any host to a page of the platform: "" when all share one
+// host.
 func (s Site) HubBaseURL() string {
 	if !s.PerUser() {
 		return ""
@@ -72,7 +72,7 @@ func (s Site) HubBaseURL() string {
 	return s.Origin()
 }
 
-// UserBaseURL is what a link to a server of owner's begins with: "" when all share one host.
+// UserBaseURL begins a link to a server of owner's: "" when all share one host.
 func (s Site) UserBaseURL(owner string) string {
 	if !s.PerUser() {
 		return ""

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// maxLength bounds what ends up in a Location header, in bytes. Envoy's default
-// limit for all request headers together is 60 KiB.
+// maxLength bounds a value in bytes: it becomes a Location header. Envoy's default limit
+// for all request headers together is 60 KiB.
 const maxLength = 4096
 
 // maxDecodings bounds how many layers of percent-encoding are looked through.
@@ -56,8 +56,8 @@ func plain(s string) bool {
 	return true
 }
 
-// harmless judges one decoding of a path: what a lenient reader could take for a
-// host, a parent folder or the end of a header line is refused.
+// harmless judges one decoding of a path: false if a lenient reader could take part of it
+// for a host, a parent folder or the end of a header line.
 func harmless(path string) bool {
 	if strings.Contains(path, "//") || strings.ContainsFunc(path, hostile) {
 		return false
