@@ -1,8 +1,7 @@
 package contract
 
 // PrivatePrefix begins every private header. Envoy removes whatever a client sent under
-// it before anything reads it, so whoever sees such a header knows that Envoy, authz or
-// a route set it.
+// it before anything reads it, so such a header comes from Envoy, authz or a route.
 const PrivatePrefix = "x-perijove-"
 
 // Private headers.
@@ -15,8 +14,8 @@ const (
 	// HeaderServerSecret proves to a spawned server that a request came through
 	// Envoy; each route of a spawned pod sets it.
 	HeaderServerSecret = "x-perijove-server-secret"
-	// HeaderPassOwner is whose servers the visitor's pass is for, percent-encoded. Envoy
-	// sets it from a pass that it verified, and nobody else does.
+	// HeaderPassOwner is the owner of the servers that the visitor's pass is for,
+	// percent-encoded. Envoy alone sets it, from a pass that it verified.
 	HeaderPassOwner = "x-perijove-pass-owner"
 	// HeaderUser is the visitor's user name, percent-encoded (EncodeHeader). Set by authz,
 	// or by Envoy from a pass.
@@ -37,7 +36,7 @@ const (
 	HeaderRequestID = "x-request-id"
 )
 
-// What Envoy reads in a pass (a JSON Web Token, RFC 7519). Claims that become headers are
+// Claims of a pass (a JSON Web Token, RFC 7519). Claims that become headers are
 // percent-encoded in the token itself: Envoy copies them as they are.
 const (
 	PassIssuer       = "perijove"
@@ -62,10 +61,10 @@ const (
 	// CookieLogin holds the pre-session value that the login form must repeat.
 	CookieLogin = "perijove-login"
 	// CookieHandOver ties a login that is on its way from the hub's host to a person's host
-	// to one browser. Only where everybody has a host of their own.
+	// to one browser. Only in installations with a host for each user.
 	CookieHandOver = "perijove-handover"
 	// CookieDevice tells a browser that logged in before from one that guesses, path
-	// PathLogin. It lets nobody in.
+	// PathLogin. It opens no session.
 	CookieDevice = "perijove-device"
 )
 
@@ -74,7 +73,7 @@ const (
 const SegmentHandOver = "oauth_callback"
 
 // XSRFName is the form field that repeats the token; XSRFHeader the header. Both
-// are what JupyterHub's own pages and clients send.
+// have the names that JupyterHub's own pages and clients use.
 const (
 	XSRFName   = "_xsrf"
 	XSRFHeader = "X-XSRFToken"
@@ -105,15 +104,15 @@ const (
 	UpstreamLogin Upstream = "login"
 )
 
-// HubPage is one second path segment under /hub/ and who answers it.
+// HubPage is one second path segment under /hub/ and the service that answers it.
 type HubPage struct {
 	Segment  string   // "home" for /hub/home and everything below it; "" for /hub/ itself
 	Upstream Upstream // cluster that answers
 	Open     bool     // true: reached without a session
 }
 
-// HubPages lists every page under /hub/. What is not listed does not exist: Envoy
-// answers 404 without asking anyone. Open pages are exact decisions made here, not
+// HubPages lists every page under /hub/. A page that is not listed does not exist: Envoy
+// answers 404 without asking a service. Open pages are exact decisions made here, not
 // patterns (security: skip-auth rules that match more than was meant).
 func HubPages() []HubPage {
 	return []HubPage{

@@ -1,7 +1,7 @@
 package contract
 
-// Private headers about how a visitor proved who they are. Set by authz on requests to
-// the platform's own pages and API.
+// Private headers about a visitor's proof of identity. Set by authz on requests to the
+// platform's own pages and API.
 const (
 	// HeaderSession is the ID of the visitor's session; absent when there is none.
 	HeaderSession = "x-perijove-session"
@@ -27,7 +27,7 @@ func AuthzHeaders() []string {
 	return []string{HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF, HeaderSession, HeaderScopes, HeaderByToken, HeaderGroups}
 }
 
-// Pages where people see and end what is theirs.
+// Pages where users see and end their own tokens and sessions.
 const (
 	PathToken    = "/hub/token"
 	PathSessions = "/hub/sessions"

@@ -105,3 +105,7 @@ func about(one server.Server) map[string]string {
 	}
 	return ext
 }
+
+func separated(prefix string) *routev3.RouteMatch {
+	return &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{PathSeparatedPrefix: prefix}}
+}

@@ -1,0 +1,98 @@
+package scopes
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
+)
+
+// hubTimeout bounds a request for a page of ours. /hub/api has none: it streams progress for
+// as long as its client listens.
+const hubTimeout = 60 * time.Second
+
+// Hub returns the scopes of the platform's own pages, sorted by name.
+func Hub(s Settings) []Scope {
+	var out []Scope
+	for _, page := range contract.HubPages() {
+		out = append(out, scope(s, page.Segment, "", nil))
+	}
+	slices.SortFunc(out, func(a, b Scope) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}
+
+// hubRoute leads to one page of ours and everything below it.
+func hubRoute(page contract.HubPage) *routev3.Route {
+	timeout := hubTimeout
+	if contract.PathHub+page.Segment == contract.PathAPI {
+		timeout = 0
+	}
+	match := &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_PathSeparatedPrefix{
+		PathSeparatedPrefix: contract.PathHub + page.Segment,
+	}}
+	if page.Segment == "" {
+		match = &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: contract.PathHub}}
+	}
+	check := checkSettings(map[string]string{contract.ExtKind: contract.KindHub})
+	if page.Open {
+		check = &authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}
+	}
+	return &routev3.Route{
+		Match: match,
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(page.Upstream)},
+			Timeout:          durationpb.New(timeout),
+		}},
+		RequestHeadersToAdd:  clientAddress(page.Upstream),
+		TypedPerFilterConfig: ours(check),
+	}
+}
+
+// ownAPIRoute leads to the part of the REST API that authz answers.
+func ownAPIRoute() *routev3.Route {
+	return &routev3.Route{
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
+			SafeRegex: &matcherv3.RegexMatcher{Regex: contract.PatternOwnAPI()},
+		}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
+			Timeout:          durationpb.New(hubTimeout),
+		}},
+		RequestHeadersToAdd:  clientAddress(contract.UpstreamLogin),
+		TypedPerFilterConfig: ours(checkSettings(map[string]string{contract.ExtKind: contract.KindHub})),
+	}
+}
+
+// handOverRoute takes /user/<name>/oauth_callback to authz, which judges the code in it.
+func handOverRoute(base string) *routev3.Route {
+	return &routev3.Route{
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: base + "/" + contract.SegmentHandOver}},
+		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
+			Timeout:          durationpb.New(hubTimeout),
+		}},
+		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
+		TypedPerFilterConfig: map[string]*anypb.Any{
+			envoyapi.ExtAuthzFilter: envoyapi.Pack(&authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
+			envoyapi.CookiesFilter:  envoyapi.Pack(&routev3.FilterConfig{Disabled: true}), // the nonce is in one
+		},
+	}
+}
+
+// clientAddress tells the login service the address of the client, by which it counts
+// guesses: x-forwarded-for alone does not say which entry Envoy trusts (L12).
+func clientAddress(to contract.Upstream) []*corev3.HeaderValueOption {
+	if to != contract.UpstreamLogin {
+		return nil
+	}
+	return []*corev3.HeaderValueOption{envoyapi.Overwrite(contract.HeaderClientAddress, "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%")}
+}
