@@ -76,7 +76,7 @@ func (l Layout) Bin(key string) string { return filepath.Join(l.Cache, "onenode"
 
 // Paths outside the state folder that programs of others have built in. `down` removes from them only what carries our name.
 const (
-	ShimSockets   = "/run/containerd/s"   // containerd: pkg/shim socketRoot
+	ShimSockets   = "/run/containerd/s"   // containerd: socketRoot of its package shim
 	ContainerdRun = "/run/containerd"     // made by containerd whatever its state folder is
 	CNICache      = "/var/lib/cni"        // libcni CacheDir; results/<network>-<container>-<interface>
 	ContainerLogs = "/var/log/containers" // kubelet: links into its pod log folder

@@ -2,5 +2,5 @@
 // the spawner asks every xds-server: its wire form, the client, and the handler
 // over whoever knows (a Source).
 //
-// It never knows how ACKs are counted (see xdsserve) and never retries a spawn.
+// It never knows how ACKs are counted (see ads) and never retries a spawn.
 package routestatus

@@ -2,8 +2,8 @@
 // desired pod, home volume and secret, and the judgement of a pod's status and events
 // in plain steps.
 //
-// It is pure: values in, values out; no client, no clock, no logger. Who calls the
-// cluster is kubecluster; who turns message ids into sentences is web.
+// It is pure: values in, values out; no client, no clock, no logger. spawn/kube calls
+// the cluster, and web turns message ids into sentences.
 //
 // Objects and the order they are written in (each write may be the last one before a
 // kill):

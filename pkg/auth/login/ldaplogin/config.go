@@ -37,7 +37,7 @@ type Config struct {
 	// means the system's.
 	CAFile string `yaml:"caFile"`
 	// BindDN and BindPasswordFile are the service account that searches. It needs to
-	// read people, groups and the attributes that standing.go lists. Both may be empty
+	// read people, groups and the attributes that recheck.go lists. Both may be empty
 	// when BindTemplate is set; then nobody can be looked up without the password, so
 	// who is disabled or leaves a group stays in until the session ends.
 	BindDN           string `yaml:"bindDN"`
