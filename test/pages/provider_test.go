@@ -56,7 +56,7 @@ func loginSite(t *testing.T) (base string) {
 	check(t, err)
 	client, log := fake.NewClientset(), slog.New(slog.NewJSONHandler(io.Discard, nil))
 	keeper := liveness.New(liveness.Settings{
-		Accounts: account.New(client, "perijove", "perijove", time.Now, log), Revoked: revocation.New(client, "perijove", "revocations", time.Now, log),
+		Accounts: account.New(client, account.Settings{Namespace: "perijove", Release: "perijove", Log: log}), Revoked: revocation.New(client, revocation.Settings{Namespace: "perijove", Secret: "revocations", Now: time.Now, Log: log}),
 		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: time.Now, Log: log,
 	}, prometheus.NewRegistry())
 	handler = login.New(login.Settings{

@@ -38,8 +38,8 @@ func newPeople(cfg Config, client kubernetes.Interface, directory *ldaplogin.Log
 		namespace = k.Namespace
 	}
 	p := people{
-		accounts: account.New(client, namespace, k.Release, time.Now, log),
-		revoked:  revocation.New(client, k.Namespace, k.RevocationSecret, time.Now, log),
+		accounts: account.New(client, account.Settings{Namespace: namespace, Release: k.Release, Log: log}),
+		revoked:  revocation.New(client, revocation.Settings{Namespace: k.Namespace, Secret: k.RevocationSecret, Now: time.Now, Log: log}),
 	}
 	recheck := map[string]liveness.Rechecker{}
 	if directory != nil {

@@ -29,7 +29,7 @@ type stored struct {
 }
 
 func (s *Store) secretName(user string) string {
-	return s.release + "-account-" + server.UserSlug(user)
+	return s.Release + "-account-" + server.UserSlug(user)
 }
 
 // decode reads an account out of its Secret. An account under another person's object
@@ -60,7 +60,7 @@ func (s *Store) encode(v stored, into *corev1.Secret) error {
 			labels[key] = value
 		}
 	}
-	labels[contract.LabelAccount], labels[contract.LabelInstance] = "true", s.release
+	labels[contract.LabelAccount], labels[contract.LabelInstance] = "true", s.Release
 	for _, link := range v.Links {
 		labels[contract.LabelAccountLink+link.key()] = ""
 	}
@@ -70,12 +70,12 @@ func (s *Store) encode(v stored, into *corev1.Secret) error {
 }
 
 func (s *Store) newSecret(user string) *corev1.Secret {
-	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.namespace, Name: s.secretName(user)}, Type: corev1.SecretTypeOpaque}
+	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: s.Namespace, Name: s.secretName(user)}, Type: corev1.SecretTypeOpaque}
 }
 
 // selector finds the accounts of this release: several may share a namespace.
 func (s *Store) selector() string {
-	return contract.LabelAccount + "=true," + contract.LabelInstance + "=" + s.release
+	return contract.LabelAccount + "=true," + contract.LabelInstance + "=" + s.Release
 }
 
 // same reports whether writing v would change nothing but its version.

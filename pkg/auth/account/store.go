@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"sync"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/util/retry"
 
+	"github.com/perijove/perijove/pkg/auth/feed"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -23,31 +22,33 @@ import (
 // ErrTaken: the user name that a login wants belongs to another login.
 var ErrTaken = errors.New("the user name belongs to another login")
 
-// Store is one replica's view of all accounts. Make it with New and keep Run running.
-type Store struct {
-	client    kubernetes.Interface
-	namespace string
-	release   string
-	now       func() time.Time
-	log       *slog.Logger
-
-	view   *view
-	synced chan struct{} // closed after the first complete list
-	once   sync.Once
+// Settings is what a Store rests on. Fields must all be set.
+type Settings struct {
+	// Namespace is where the accounts are. Release tells those of several installations in
+	// one namespace apart.
+	Namespace, Release string
+	Log                *slog.Logger
 }
 
-// New returns a Store for the account Secrets of one release in namespace. now is the
-// clock.
-func New(client kubernetes.Interface, namespace, release string, now func() time.Time, log *slog.Logger) *Store {
-	return &Store{
-		client: client, namespace: namespace, release: release, now: now, log: log,
-		view: newView(), synced: make(chan struct{}),
-	}
+// Store is one replica's view of all accounts. Make it with New and keep Run running.
+type Store struct {
+	client kubernetes.Interface
+	Settings
+
+	view *view
+	feed *feed.Feed
+}
+
+// New returns a Store for the accounts of one release.
+func New(client kubernetes.Interface, s Settings) *Store {
+	store := &Store{client: client, Settings: s, view: newView()}
+	store.feed = feed.New(client, sink{store}, store.feedSettings())
+	return store
 }
 
 // Synced is closed once all accounts were read. Before that an ended session or a
-// disabled person could be let in.
-func (s *Store) Synced() <-chan struct{} { return s.synced }
+// disabled user could be let in.
+func (s *Store) Synced() <-chan struct{} { return s.feed.Synced() }
 
 // Len is how many accounts are known.
 func (s *Store) Len() int { return s.view.len() }
@@ -70,7 +71,7 @@ func (s *Store) ByToken(hash string) (Account, Token, bool) { return s.view.byTo
 
 // Load reads one account from Kubernetes, with its sealed parts. false: there is none.
 func (s *Store) Load(ctx context.Context, name string) (Account, bool, error) {
-	secret, err := s.client.CoreV1().Secrets(s.namespace).Get(ctx, s.secretName(name), metav1.GetOptions{})
+	secret, err := s.client.CoreV1().Secrets(s.Namespace).Get(ctx, s.secretName(name), metav1.GetOptions{})
 	if apierrors.IsNotFound(err) {
 		return Account{}, false, nil
 	}
@@ -101,7 +102,7 @@ func (s *Store) Update(ctx context.Context, name string, change func(*Account) e
 }
 
 func (s *Store) update(ctx context.Context, name string, change func(*Account) error) error {
-	secrets := s.client.CoreV1().Secrets(s.namespace)
+	secrets := s.client.CoreV1().Secrets(s.Namespace)
 	secret, err := secrets.Get(ctx, s.secretName(name), metav1.GetOptions{})
 	missing := apierrors.IsNotFound(err)
 	if err != nil && !missing {
@@ -174,7 +175,7 @@ func (s *Store) linked(ctx context.Context, link Link) (string, bool, error) {
 	if a, ok := s.ByLink(link); ok {
 		return a.Name, true, nil
 	}
-	list, err := s.client.CoreV1().Secrets(s.namespace).List(ctx, metav1.ListOptions{
+	list, err := s.client.CoreV1().Secrets(s.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: s.selector() + "," + contract.LabelAccountLink + link.key(),
 	})
 	if err != nil {

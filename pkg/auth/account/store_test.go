@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -26,13 +25,15 @@ const ns = "perijove"
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
-func discard() *slog.Logger { return slog.New(slog.NewTextHandler(io.Discard, nil)) }
+func settings() Settings {
+	return Settings{Namespace: ns, Release: "rel", Log: slog.New(slog.DiscardHandler)}
+}
 
 // replica runs one Store over client until the test ends. It waits for its watch too:
 // what happens between a list and a watch is lost with a fake API.
 func replica(t *testing.T, client *fake.Clientset) *Store {
 	t.Helper()
-	s, before := New(client, ns, "rel", now, discard()), watches(client)
+	s, before := New(client, settings()), watches(client)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
@@ -169,7 +170,7 @@ func TestO9_FirstComeFirstServed(t *testing.T) {
 		t.Error("a name that nobody got has an account")
 	}
 	// A replica that has seen nothing yet finds the links by their labels.
-	blind := New(client, ns, "rel", now, discard())
+	blind := New(client, settings())
 	if name, err := blind.Claim(t.Context(), oidc, "eve"); err != nil || name != "alice" {
 		t.Errorf("%q, %v", name, err)
 	}
@@ -297,7 +298,7 @@ func TestLinkKeysDoNotCollide(t *testing.T) {
 }
 
 func TestStoredFormIsStable(t *testing.T) {
-	s := New(locking.NewClientset(), ns, "rel", now, discard())
+	s := New(locking.NewClientset(), settings())
 	secret := s.newSecret("Alice Ä")
 	v := stored{Account{Name: "Alice Ä", Links: []Link{{LDAP, "alice"}}}, 7}
 	if err := s.encode(v, secret); err != nil {

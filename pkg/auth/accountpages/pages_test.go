@@ -43,7 +43,7 @@ func newSite(t *testing.T) site {
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	client := locking.NewClientset()
 	k := liveness.New(liveness.Settings{
-		Accounts: account.New(client, "ns", "rel", now, slog.New(slog.DiscardHandler)), Revoked: revocation.New(client, "ns", "rel-revocations", now, slog.New(slog.DiscardHandler)),
+		Accounts: account.New(client, account.Settings{Namespace: "ns", Release: "rel", Log: slog.New(slog.DiscardHandler)}), Revoked: revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: slog.New(slog.DiscardHandler)}),
 		Idle: time.Hour, Lifetime: 12 * time.Hour, Every: time.Minute, Recheck: map[string]liveness.Rechecker{}, Now: now, Log: log,
 	}, prometheus.NewRegistry())
 	ctx, cancel := context.WithCancel(context.Background())

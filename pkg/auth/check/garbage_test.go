@@ -37,7 +37,7 @@ func BenchmarkLoginsWithGarbage(b *testing.B) {
 	quiet := slog.New(slog.DiscardHandler)
 	client := locking.NewClientset()
 	keeper := liveness.New(liveness.Settings{
-		Accounts: account.New(client, "ns", "rel", now, quiet), Revoked: revocation.New(client, "ns", "rel-revocations", now, quiet),
+		Accounts: account.New(client, account.Settings{Namespace: "ns", Release: "rel", Log: quiet}), Revoked: revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: quiet}),
 		Idle: time.Hour, Lifetime: lifetime, Every: time.Minute, Now: now, Log: quiet,
 	}, prometheus.NewRegistry())
 	form := forms.New(forms.Settings{

@@ -68,7 +68,7 @@ func atScale(b *testing.B, n int) (s *Server, h house, asked *int, bytesEach flo
 	before := heap()
 	client, asked := accountsAPI(n, now())
 	log := slog.New(slog.DiscardHandler)
-	people := account.New(client, "ns", "rel", now, log)
+	people := account.New(client, account.Settings{Namespace: "ns", Release: "rel", Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	b.Cleanup(cancel)
 	go func() { _ = people.Run(ctx) }()
@@ -79,7 +79,7 @@ func atScale(b *testing.B, n int) (s *Server, h house, asked *int, bytesEach flo
 	bytesEach = float64(heap()-before) / float64(n)
 	h = newHouse(b)
 	h.Decider.Standing = liveness.New(liveness.Settings{
-		Accounts: people, Revoked: revocation.New(client, "ns", "rel-revocations", now, log), Idle: time.Hour, Lifetime: lifetime,
+		Accounts: people, Revoked: revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: log}), Idle: time.Hour, Lifetime: lifetime,
 		Every: time.Minute, Now: now, Log: log,
 	}, prometheus.NewRegistry())
 	h.Decider.API = tokens.NewRules()

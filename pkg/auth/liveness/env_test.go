@@ -63,7 +63,7 @@ func (e *env) replica(t *testing.T) *Keeper {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	k := New(Settings{
-		Accounts: account.New(e.client, ns, "rel", e.now, log), Revoked: revocation.New(e.client, ns, "rel-revocations", e.now, log),
+		Accounts: account.New(e.client, account.Settings{Namespace: ns, Release: "rel", Log: log}), Revoked: revocation.New(e.client, revocation.Settings{Namespace: ns, Secret: "rel-revocations", Now: e.now, Log: log}),
 		Idle: idleTime, Lifetime: lifetime, Every: each, Now: e.now, Log: log,
 		Recheck: map[string]Rechecker{"ldap": func(ctx context.Context, a account.Account, since time.Time) (Answer, error) {
 			e.asked.Add(1)

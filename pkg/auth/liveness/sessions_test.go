@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/auth/account"
-	"github.com/perijove/perijove/pkg/auth/revocation"
+	"github.com/perijove/perijove/pkg/auth/feed"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/wait"
@@ -124,7 +124,7 @@ func TestV7_Modes(t *testing.T) {
 		}
 	}
 	e.away.Store(true)
-	e.pass(revocation.MaxAge + time.Second)
+	e.pass(feed.MaxAge + time.Second)
 	for _, strict := range []bool{true, false} {
 		k.Strict = strict
 		if k.Refuse() != strict || !k.Stale() || k.Ended("s", "alice", s.Since) {

@@ -98,7 +98,7 @@ func newSite(t *testing.T) *site {
 func keeper(log *bytes.Buffer) *liveness.Keeper {
 	client, logger := fake.NewClientset(), slog.New(slog.NewJSONHandler(log, nil))
 	return liveness.New(liveness.Settings{
-		Accounts: account.New(client, "perijove", "perijove", now, logger), Revoked: revocation.New(client, "perijove", "revocations", now, logger),
+		Accounts: account.New(client, account.Settings{Namespace: "perijove", Release: "perijove", Log: logger}), Revoked: revocation.New(client, revocation.Settings{Namespace: "perijove", Secret: "revocations", Now: now, Log: logger}),
 		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: now, Log: logger,
 	}, prometheus.NewRegistry())
 }

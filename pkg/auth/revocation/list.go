@@ -31,6 +31,9 @@ func (l List) Revoked(id, user string, since time.Time) bool {
 	return ok && since.UnixMilli() <= epoch.Before
 }
 
+// Len is how many entries l has.
+func (l List) Len() int { return len(l.Sessions) + len(l.Users) }
+
 // Merge returns everything that l or other revokes, for the longer of two times.
 func (l List) Merge(other List) List {
 	out := List{Sessions: maps.Clone(l.Sessions), Users: maps.Clone(l.Users)}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -34,7 +33,7 @@ func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
 func start(t *testing.T, client *fake.Clientset) *Store {
 	t.Helper()
-	s := New(client, ns, name, now, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	s := New(client, Settings{Namespace: ns, Secret: name, Now: now, Log: slog.New(slog.DiscardHandler)})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

@@ -47,7 +47,10 @@ func TestV7_CutFeedIsNoticed(t *testing.T) {
 	})
 	var offset atomic.Int64 // moves the clock
 	log := &buffer{}
-	s := New(client, ns, name, func() time.Time { return now().Add(time.Duration(offset.Load())) }, slog.New(slog.NewTextHandler(log, nil)))
+	s := New(client, Settings{
+		Namespace: ns, Secret: name, Log: slog.New(slog.NewTextHandler(log, nil)),
+		Now: func() time.Time { return now().Add(time.Duration(offset.Load())) },
+	})
 	s.poll = time.Millisecond
 	if !s.Stale() {
 		t.Error("a list that was never read is not stale")
@@ -61,7 +64,7 @@ func TestV7_CutFeedIsNoticed(t *testing.T) {
 	wait.Until(t, "while the API answers, the list stays fresh", func() bool { return !s.Stale() })
 	away.Store(true)
 	offset.Store(int64(11*time.Minute + time.Second))
-	wait.Until(t, "it is stale and said so", func() bool { return s.Stale() && strings.Contains(log.String(), "the revocation list is stale") })
+	wait.Until(t, "it is stale and said so", func() bool { return s.Stale() && strings.Contains(log.String(), "revocations are stale") })
 	offset.Store(int64(10*time.Minute + 59*time.Second))
 	if s.Stale() {
 		t.Error("stale after less than a minute")
