@@ -6,6 +6,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -25,6 +26,7 @@ import (
 	"github.com/perijove/perijove/bench/internal/report"
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const (
@@ -108,8 +110,8 @@ func count(base string, h *house, p part) (float64, error) {
 	go func() { _ = envoy.Wait(); close(ended) }()
 	defer func() { _ = envoy.Process.Kill(); <-ended }()
 	client := &http.Client{Timeout: 30 * time.Second}
-	if err := until(2*time.Minute, ended, func() bool { return h.ask(client, port) == nil }); err != nil {
-		return 0, err
+	if !wait.Poll(2*time.Minute, func() bool { return h.ask(client, port) == nil }) {
+		return 0, errors.New("Envoy does not answer under valgrind")
 	}
 	if err := h.load(client, port, warmUp); err != nil {
 		return 0, err
@@ -156,20 +158,6 @@ func total(file string, n float64) (float64, error) {
 		return 0, fmt.Errorf("the profile counted nothing: %q", m[1])
 	}
 	return sum / n, nil
-}
-
-func until(limit time.Duration, ended <-chan struct{}, ok func() bool) error {
-	deadline := time.After(limit)
-	for !ok() {
-		select {
-		case <-ended:
-			return fmt.Errorf("Envoy ended")
-		case <-deadline:
-			return fmt.Errorf("Envoy does not answer")
-		case <-time.After(200 * time.Millisecond):
-		}
-	}
-	return nil
 }
 
 // load sends n requests one after the other over one connection, as alice's browser does.

@@ -17,6 +17,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/perijove/perijove/bench/internal/rig"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // spread is a distribution in milliseconds.
@@ -150,24 +151,21 @@ func ask(addr, path, cookie string, without int) answer {
 func settle(tap *rig.Wiretap) error {
 	const quiet = 300 * time.Millisecond
 	last, since := int64(-1), time.Now()
-	for deadline := time.Now().Add(2 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		now := tap.Up.Load() + tap.Down.Load()
-		if now != last {
+	if !wait.Poll(2*time.Minute, func() bool {
+		if now := tap.Up.Load() + tap.Down.Load(); now != last {
 			last, since = now, time.Now()
 		}
-		if time.Since(since) > quiet {
-			return nil
-		}
+		return time.Since(since) > quiet
+	}) {
+		return errors.New("bytes still pass between Envoy and the xds-server after 2 minutes")
 	}
-	return errors.New("bytes still pass between Envoy and the xds-server after 2 minutes")
+	return nil
 }
 
 // await waits until ok; what says for what.
 func await(what string, ok func() bool) error {
-	for deadline := time.Now().Add(time.Minute); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			return fmt.Errorf("after a minute still not: %s", what)
-		}
+	if !wait.Poll(time.Minute, ok) {
+		return fmt.Errorf("after a minute still not: %s", what)
 	}
 	return nil
 }

@@ -30,6 +30,7 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/origin"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const (
@@ -223,12 +224,7 @@ func fail(pod *corev1.Pod) {
 // until asks again until the answer is as wanted: the cache follows the cluster.
 func (p *platform) until(what string, ok func() bool) {
 	p.t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	p.t.Fatalf("never happened: %s", what)
+	wait.Until(p.t, what, ok)
 }
 
 func (p *platform) pods() int {

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/perijove/perijove/test/wait"
 )
 
 // A real browser opens kernels' websockets on its HTTP/2 connection (RFC 8441) once the
@@ -44,7 +46,7 @@ func TestChromiumOpensWebsocketsOverHTTP2(t *testing.T) {
 		t.Fatalf("the websocket says %q, %v", got, err)
 	}
 	var line string
-	s.eventually("Envoy's log has the websocket", func() bool {
+	wait.Until(s.t, "Envoy's log has the websocket", func() bool {
 		for l := range strings.Lines(string(readFile(t, s.envoy.Log))) {
 			if strings.Contains(l, `"/user/alice/chromium"`) {
 				line = l

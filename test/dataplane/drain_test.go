@@ -17,6 +17,7 @@ import (
 	drain "github.com/perijove/perijove/envoy/drain/app"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/test/internal/envoyproc"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // startDrain drains the env's Envoy in the background.
@@ -45,7 +46,7 @@ func TestR7_DrainWaitsForOpenWebsockets(t *testing.T) {
 	}
 
 	done := s.startDrain(time.Minute)
-	s.eventually("readiness fails", func() bool { return !s.envoy.IsReady() })
+	wait.Until(s.t, "readiness fails", func() bool { return !s.envoy.IsReady() })
 	closed := alice.fetch("GET", "/user/alice/api")
 	if closed.code != 200 {
 		t.Errorf("a draining Envoy answers %d", closed.code)
@@ -119,11 +120,11 @@ func TestR7_RollingUpdateFailsNoRequest(t *testing.T) {
 			served.Add(1)
 		}
 	}()
-	s.eventually("requests run", func() bool { return served.Load() > 20 })
+	wait.Until(s.t, "requests run", func() bool { return served.Load() > 20 })
 	<-s.startDrain(time.Minute)
 	s.envoy.Stop()
 	before := served.Load()
-	s.eventually("requests go on at the other gateway", func() bool { return served.Load() > before+20 })
+	wait.Until(s.t, "requests go on at the other gateway", func() bool { return served.Load() > before+20 })
 	cancel()
 	<-done
 	if n := failed.Load(); n > 0 {

@@ -35,6 +35,7 @@ import (
 	"github.com/perijove/perijove/test/internal/envoyproc"
 	"github.com/perijove/perijove/test/pki"
 	"github.com/perijove/perijove/test/slapd"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const namespace = "perijove"
@@ -93,7 +94,7 @@ func newEnvWith(t *testing.T, change func(*env)) *env {
 	t.Cleanup(s.sweep)
 	s.envoy.Ready(t)
 	for _, private := range []string{"127.0.0.1:9101", "127.0.0.1:9102", "127.0.0.1:9103"} {
-		s.eventually(private+" says that its service is ready", func() bool { return ready(private) })
+		wait.Until(s.t, private+" says that its service is ready", func() bool { return ready(private) })
 	}
 	return s
 }
@@ -234,23 +235,11 @@ func (s *env) deletePod(name string) {
 	}
 }
 
-// eventually waits for a condition; what says what is waited for.
-func (s *env) eventually(what string, ok func() bool) {
-	s.t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("after 30 s still not: %s", what)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 // routed waits until Envoy has (or no longer has) a route for the path: without one
 // it answers an API request by itself with 424.
 func (s *env) routed(path string, want bool) {
 	s.t.Helper()
-	s.eventually(fmt.Sprintf("route for %s = %v", path, want), func() bool {
+	wait.Until(s.t, fmt.Sprintf("route for %s = %v", path, want), func() bool {
 		return (s.raw("GET", path).code != 424) == want
 	})
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // attacks is what bob's page tries when carol, an administrator, looks at it. Each gives one
@@ -232,7 +233,7 @@ func (b *tab) eval(expression string) string {
 // until waits for a condition in the page, whichever page there is by then.
 func (b *tab) until(what, condition string) {
 	b.s.t.Helper()
-	b.s.eventually(what+" in the browser", func() bool {
+	wait.Until(b.s.t, what+" in the browser", func() bool {
 		out, err := b.try(`String(` + condition + `)`)
 		return err == nil && out == "true"
 	})

@@ -29,6 +29,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // nasty are texts that somebody might put anywhere.
@@ -66,7 +67,7 @@ func TestX7_HostilePodsReachEnvoyOrNobody(t *testing.T) {
 	}
 	s.addPod("jupyter-carol", server.ID{User: "carol"}, newUpstream(t, "10.99.0.1", "carol").addr)
 	carol := s.login("carol")
-	s.eventually("the good pod works", func() bool { return carol.visit("/user/carol/lab").code == 200 })
+	wait.Until(s.t, "the good pod works", func() bool { return carol.visit("/user/carol/lab").code == 200 })
 	metrics := httpGet(t, "http://127.0.0.1:9101/metrics")
 	if strings.Contains(metrics, "perijove_xds_nacks_total{") {
 		t.Errorf("Envoy refused a resource:\n%s", s.logs["xds-server"].String())
@@ -152,7 +153,7 @@ func TestAnEnvoyThatNeverReads(t *testing.T) {
 	s.crowd(1000) // more than the flow control's window
 	s.routed("/user/person-999/api", true)
 	deaf := s.ads("deaf")
-	s.eventually("the deaf Envoy is connected", func() bool {
+	wait.Until(s.t, "the deaf Envoy is connected", func() bool {
 		return strings.Contains(httpGet(t, "http://127.0.0.1:9101/metrics"), "perijove_xds_envoys 2")
 	})
 	for i := range 100 {
@@ -206,7 +207,7 @@ func TestX1_EveryDiscoveryMethod(t *testing.T) {
 		return credentials.NewTLS(conf)
 	}
 	const ads = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-	s.eventually("the listed certificate is served", func() bool { return call(creds(s.gate), ads) == codes.OK }) // negative control
+	wait.Until(s.t, "the listed certificate is served", func() bool { return call(creds(s.gate), ads) == codes.OK }) // negative control
 	for _, method := range discoveryMethods() {
 		if method != ads {
 			if code := call(creds(s.gate), method); code != codes.Unimplemented {
@@ -240,7 +241,7 @@ func discoveryMethods() (out []string) {
 func TestX3_MethodWithoutItsSlash(t *testing.T) {
 	s := newEnv(t)
 	s.startRemoteXDS()
-	s.eventually("the port answers", func() bool { return s.grpcStatus("/no.such.Service/Method") == "12" }) // negative control of the client
+	wait.Until(s.t, "the port answers", func() bool { return s.grpcStatus("/no.such.Service/Method") == "12" }) // negative control of the client
 	for _, path := range []string{
 		"envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",
 		"//envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources",

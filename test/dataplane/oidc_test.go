@@ -12,6 +12,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/provider"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // withProvider is an env whose people log in with a password or with a certified
@@ -126,7 +127,7 @@ func testBackChannel(t *testing.T, s *env, op *provider.Provider) {
 	if back := op.Logout(browser, address); back != "http://"+publicHost+contract.PathLogout {
 		t.Errorf("back at %s", back)
 	}
-	s.eventually("emil's first browser is logged out", func() bool {
+	wait.Until(s.t, "emil's first browser is logged out", func() bool {
 		return first.send("GET", "/hub/home", nil, false).code == http.StatusFound
 	})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // Hosts of people's servers. The hub's host is their parent, so that for browsers all are
@@ -27,7 +28,7 @@ func newPeopleEnv(t *testing.T) (s *env, alice, bob *upstream) {
 	s.addPod("jupyter-bob", server.ID{User: "bob"}, bob.addr)
 	anybody := s.newPerson()
 	for _, address := range []string{aliceHost + "/user/alice/api", bobHost + "/user/bob/api"} {
-		s.eventually("route for "+address, func() bool { return anybody.fetch("GET", address).code == http.StatusUnauthorized })
+		wait.Until(s.t, "route for "+address, func() bool { return anybody.fetch("GET", address).code == http.StatusUnauthorized })
 	}
 	return s, alice, bob
 }

@@ -12,6 +12,7 @@ import (
 	k8stesting "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // outage takes the API server of an env away: watches end, calls fail.
@@ -67,7 +68,7 @@ func (o *outage) begin() {
 	for _, w := range watches {
 		w.Stop()
 	}
-	o.s.eventually("watchers try again", func() bool {
+	wait.Until(o.s.t, "watchers try again", func() bool {
 		o.mu.Lock()
 		defer o.mu.Unlock()
 		return o.refused >= before+6
@@ -101,7 +102,7 @@ func TestR3_APIServerGone(t *testing.T) {
 		t.Helper()
 		echoes(t, conn, when)
 		n := len(got.list())
-		s.eventually("answers "+when, func() bool { return len(got.list()) > n+20 })
+		wait.Until(s.t, "answers "+when, func() bool { return len(got.list()) > n+20 })
 		if odd := slices.DeleteFunc(got.list(), func(a string) bool { return a == "alice" }); len(odd) > 0 {
 			t.Fatalf("%s alice got %v", when, unique(odd))
 		}

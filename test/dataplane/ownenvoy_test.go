@@ -25,6 +25,7 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const remoteXDS = "127.0.0.1:18000"
@@ -71,7 +72,7 @@ func TestOwnEnvoyOverMutualTLS(t *testing.T) {
 	}})
 	own.Ready(t)
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
-	s.eventually("the remote Envoy routes", func() bool { return s.rawAt("127.0.0.1:8001", "GET", "/user/alice/api").code == 401 })
+	wait.Until(s.t, "the remote Envoy routes", func() bool { return s.rawAt("127.0.0.1:8001", "GET", "/user/alice/api").code == 401 })
 }
 
 // X1, X2: the TCP port answers delta ADS to the listed certificate and nothing else to
@@ -99,7 +100,7 @@ func TestX1_XDSPortRefusesEveryoneElse(t *testing.T) {
 		}
 		return credentials.NewTLS(conf)
 	}
-	s.eventually("the listed certificate is served", func() bool { return ask(tlsFor(s.gate), false) == nil }) // negative control
+	wait.Until(s.t, "the listed certificate is served", func() bool { return ask(tlsFor(s.gate), false) == nil }) // negative control
 	if err := ask(tlsFor(s.gate), true); status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), "DELTA_GRPC") {
 		t.Errorf("state-of-the-world: %v, want Unimplemented that says what to do", err)
 	}

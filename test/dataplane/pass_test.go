@@ -13,6 +13,7 @@ import (
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // withAliceAsking is withAlice where every request goes to authz (passTTL: 0).
@@ -27,7 +28,7 @@ func withAliceAsking(t *testing.T, change ...func(*corev1.Pod)) (*env, *upstream
 // knowsKeys waits until Envoy has fetched the keys of passes.
 func (s *env) knowsKeys() {
 	s.t.Helper()
-	s.eventually("Envoy knows the keys of passes", func() bool {
+	wait.Until(s.t, "Envoy knows the keys of passes", func() bool {
 		return s.stat("jwt_authn.jwks_fetch_success") > 0
 	})
 }
@@ -111,7 +112,7 @@ func TestPassIsRenewedAndEnds(t *testing.T) {
 	_, _, alice := withAliceOn(s)
 	s.knowsKeys()
 	first := alice.cookies("/user/alice/")
-	s.eventually("alice has a fresh pass", func() bool {
+	wait.Until(s.t, "alice has a fresh pass", func() bool {
 		if r := alice.fetch("GET", "/user/alice/api"); r.code != 200 {
 			t.Fatalf("while her session lives alice gets %d", r.code)
 		}
@@ -125,7 +126,7 @@ func TestPassIsRenewedAndEnds(t *testing.T) {
 		t.Fatalf("logout: %d", r.code)
 	}
 	end := time.Now().Add(4 * time.Second)
-	s.eventually("the stolen pass is refused", func() bool {
+	wait.Until(s.t, "the stolen pass is refused", func() bool {
 		return s.raw("GET", "/user/alice/api", stolen).code == http.StatusUnauthorized
 	})
 	if late := time.Since(end); late > 0 {
@@ -143,7 +144,7 @@ func TestPassKeysRotate(t *testing.T) {
 	writeFile(t, s.path("pass2.pem"), passKey(t))
 	s.adjustAuthz = func(cfg *authzapp.Config) { cfg.PassKeyFiles = []string{s.path("pass2.pem"), s.path("pass.pem")} }
 	s.startAuthz()
-	s.eventually("authz is back", func() bool { return alice.visit("/hub/logout").code == 200 })
+	wait.Until(s.t, "authz is back", func() bool { return alice.visit("/hub/logout").code == 200 })
 	if r := s.raw("GET", "/user/alice/api", old); r.code != 200 {
 		t.Errorf("the old pass after the rotation: %d", r.code)
 	}
@@ -158,7 +159,7 @@ func TestPassKeysRotate(t *testing.T) {
 	s.adjustAuthz = func(cfg *authzapp.Config) { cfg.PassKeyFiles = []string{s.path("pass3.pem")} }
 	writeFile(t, s.path("pass3.pem"), passKey(t))
 	s.startAuthz()
-	s.eventually("the pass by a dropped key is refused", func() bool {
+	wait.Until(s.t, "the pass by a dropped key is refused", func() bool {
 		return s.raw("GET", "/user/alice/api", "Cookie: "+carol.cookies("/user/alice/")).code == http.StatusUnauthorized
 	})
 }

@@ -23,6 +23,7 @@ import (
 	sites "github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/internal/envoyproc"
 	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const manyUsers = 100_000
@@ -142,7 +143,7 @@ func TestR4_ReconnectWithAHundredThousandNames(t *testing.T) {
 	first.serve(s)
 	tap := s.startCounted()
 	s.envoy = envoyproc.Start(t, envoyproc.Options{Node: "many", XDSSock: s.path("xds.sock"), TLS: gate})
-	s.within(5*time.Minute, "Envoy has 100 000 routes", s.envoy.IsReady)
+	wait.Within(s.t, 5*time.Minute, "Envoy has 100 000 routes", s.envoy.IsReady)
 	full := tap.down.Load()
 	// Without authz a route answers 503, no route 424.
 	has := func(i int) bool { return s.raw("GET", "/user/"+manyName(i)+"/api").code == 503 }
@@ -163,13 +164,13 @@ func TestR4_ReconnectWithAHundredThousandNames(t *testing.T) {
 	}
 	up, down := tap.up.Load(), tap.down.Load()
 	second.serve(s)
-	s.within(time.Minute, "Envoy hears who has left", func() bool {
+	wait.Within(s.t, time.Minute, "Envoy hears who has left", func() bool {
 		if !has(manyUsers-1) || !has(1005) {
 			t.Fatal("somebody who stayed lost the route during the reconnect")
 		}
 		return !has(5)
 	})
-	s.within(time.Minute, "Envoy has ACKed who moved", func() bool {
+	wait.Within(s.t, time.Minute, "Envoy has ACKed who moved", func() bool {
 		envoys, acked := second.store.Acked(resourcev3.ScopedRouteType, manyName(1005))
 		return envoys == 1 && acked == 1
 	})

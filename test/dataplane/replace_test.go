@@ -15,6 +15,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // answers is what one person got, in order: "old", "new", or the status of a reply
@@ -112,7 +113,7 @@ func TestReplacedPodGetsNothingBeforeItIsReady(t *testing.T) {
 	enough := func(what string) {
 		t.Helper()
 		n := len(got.list())
-		s.eventually("more answers while "+what, func() bool { return len(got.list()) > n+100 })
+		wait.Until(s.t, "more answers while "+what, func() bool { return len(got.list()) > n+100 })
 	}
 
 	s.addPod("second", server.ID{User: "alice"}, second.addr, spawned("n2"), notReady)
@@ -124,7 +125,7 @@ func TestReplacedPodGetsNothingBeforeItIsReady(t *testing.T) {
 	}
 
 	s.changePod("first", leaving)
-	s.eventually("the next pod serves", func() bool { return len(second.requests()) > 0 })
+	wait.Until(s.t, "the next pod serves", func() bool { return len(second.requests()) > 0 })
 	n, before := len(got.list()), len(first.requests())
 	enough("the old pod is leaving and still answers")
 	// One request may be under way while the second pod's first one arrives.
@@ -166,7 +167,7 @@ func TestK8_AddressOfALeavingPodIsReused(t *testing.T) {
 	alice := s.login("alice")
 	alice.visit("/user/alice/lab")
 	got := s.keepAsking(alice)
-	s.eventually("alice works", func() bool { return slices.Contains(got.list(), "alice") })
+	wait.Until(s.t, "alice works", func() bool { return slices.Contains(got.list(), "alice") })
 
 	s.changePod("jupyter-alice", leaving)
 	first.stop()
@@ -175,7 +176,7 @@ func TestK8_AddressOfALeavingPodIsReused(t *testing.T) {
 	s.addPod("jupyter-mallory", server.ID{User: "mallory"}, second.addr, spawned("n2"))
 	s.routed("/user/mallory/api", true)
 	n := len(got.list())
-	s.eventually("alice goes on asking", func() bool { return len(got.list()) > n+100 })
+	wait.Until(s.t, "alice goes on asking", func() bool { return len(got.list()) > n+100 })
 	if slices.Contains(got.list(), "mallory") || len(second.requests()) > 0 {
 		t.Errorf("mallory's server took %d of alice's requests", len(second.requests()))
 	}
@@ -183,5 +184,5 @@ func TestK8_AddressOfALeavingPodIsReused(t *testing.T) {
 		t.Errorf("without a pod alice got %v, want 424", unique(odd))
 	}
 	carol := s.login("carol")
-	s.eventually("mallory's own route works", func() bool { return carol.visit("/user/mallory/lab").code == 200 }) // negative control
+	wait.Until(s.t, "mallory's own route works", func() bool { return carol.visit("/user/mallory/lab").code == 200 }) // negative control
 }

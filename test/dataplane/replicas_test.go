@@ -22,6 +22,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/internal/envoyproc"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const sharedAddr = "127.0.0.1:8001" // all Envoys of a replicasEnv listen here; the kernel spreads connections
@@ -232,7 +233,7 @@ func TestEitherXDSServerMayDie(t *testing.T) {
 	alice := f.login("alice")
 	alice.visit("/user/alice/lab")
 	for _, e := range f.envoys {
-		f.eventually("every Envoy knows alice", func() bool { return strings.Contains(e.AdminGet(t, "/config_dump"), `"/user/alice"`) })
+		wait.Until(f.t, "every Envoy knows alice", func() bool { return strings.Contains(e.AdminGet(t, "/config_dump"), `"/user/alice"`) })
 	}
 	conns := f.websockets(alice, 16)
 	requests := f.startTraffic(alice)
@@ -250,11 +251,11 @@ func TestEitherXDSServerMayDie(t *testing.T) {
 		stays := f.servers[1-round]
 		before, served := guests.Load(), requests.served.Load()
 		dies.stop()
-		f.within(40*time.Second, "all Envoys went to "+stays.name, func() bool { return stays.envoysOf() == "4" })
-		f.eventually("people came meanwhile", func() bool { return guests.Load() > before+20 && requests.served.Load() > served+20 })
+		wait.Within(f.t, 40*time.Second, "all Envoys went to "+stays.name, func() bool { return stays.envoysOf() == "4" })
+		wait.Until(f.t, "people came meanwhile", func() bool { return guests.Load() > before+20 && requests.served.Load() > served+20 })
 		alive(dies.name + " is dead")
 		dies.restart()
-		f.eventually(dies.name+" is back", func() bool { return ready(dies.private) })
+		wait.Until(f.t, dies.name+" is back", func() bool { return ready(dies.private) })
 		alive(dies.name + " is back")
 	}
 	stopChurn()
@@ -284,7 +285,7 @@ func (f *replicasEnv) websockets(p *person, n int) (out []*websocket.Conn) {
 func (f *replicasEnv) sameEverywhere(last string) {
 	f.t.Helper()
 	var states []string
-	f.eventually("all Envoys have the same resources", func() bool {
+	wait.Until(f.t, "all Envoys have the same resources", func() bool {
 		states = nil
 		for _, e := range f.envoys {
 			states = append(states, f.state(e))
@@ -299,20 +300,10 @@ func (f *replicasEnv) sameEverywhere(last string) {
 	}
 }
 
-// within is eventually with a time of one's own.
-func (s *env) within(limit time.Duration, what string, ok func() bool) {
-	s.t.Helper()
-	for deadline := time.Now().Add(limit); !ok(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			s.t.Fatalf("after %s still not: %s", limit, what)
-		}
-	}
-}
-
 // A difference between two Envoys is seen: the negative control of the comparison.
 func TestStatesOfDifferentEnvoysDiffer(t *testing.T) {
 	f := newReplicasEnv(t, 1, 1)
 	before := f.state(f.envoys[0])
 	f.addPod("jupyter-alice", server.ID{User: "alice"}, "10.99.0.1:8888")
-	f.eventually("alice is part of it", func() bool { return cmp.Diff(before, f.state(f.envoys[0])) != "" })
+	wait.Until(f.t, "alice is part of it", func() bool { return cmp.Diff(before, f.state(f.envoys[0])) != "" })
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/test/slapd"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // secrets are values that nobody may be told, with what each is (S14). Every test of
@@ -151,7 +152,7 @@ func TestS14_NothingTellsASecret(t *testing.T) {
 	} {
 		var control secrets
 		control.add(text, text)
-		s.eventually(text+" in "+place, func() bool { return len(control.in(s.told()[place])) == 1 })
+		wait.Until(s.t, text+" in "+place, func() bool { return len(control.in(s.told()[place])) == 1 })
 	}
 	if planted < 100 {
 		t.Errorf("only %d secrets were planted", planted)
@@ -177,7 +178,7 @@ func TestAudit(t *testing.T) {
 		t.Helper()
 		before := len(s.audits("authz"))
 		do()
-		s.eventually("a line for "+what, func() bool { return len(s.audits("authz")) > before })
+		wait.Until(s.t, "a line for "+what, func() bool { return len(s.audits("authz")) > before })
 		lines := s.audits("authz")[before:]
 		line := lines[0]
 		if len(lines) != 1 || line["msg"] != event || line["user"] != user || line["client"] != "127.0.0.1" || line["request_id"] == "" {

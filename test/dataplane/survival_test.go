@@ -11,6 +11,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/internal/envoyproc"
+	"github.com/perijove/perijove/test/wait"
 )
 
 func (s *env) podNames() []string {
@@ -48,7 +49,7 @@ func TestOpenWebsocketSurvivesEverythingElse(t *testing.T) {
 	echoes(t, conn, "after another user came and went five times")
 
 	s.addPod("demo", server.ID{User: "alice", Name: "demo"}, other.addr)
-	s.eventually("alice's own scope changed", func() bool { return s.raw("GET", "/user/alice/demo/").code == 401 })
+	wait.Until(s.t, "alice's own scope changed", func() bool { return s.raw("GET", "/user/alice/demo/").code == 401 })
 	echoes(t, conn, "after a change of her own route")
 
 	s.stopXDS()
@@ -75,7 +76,7 @@ func TestR1_XDSServerDiesAndComesBack(t *testing.T) {
 	}
 	// An Envoy that starts now has no routes: it must not say that it is ready.
 	fresh := envoyproc.Start(t, envoyproc.Options{Node: "envoy-2", XDSSock: s.path("xds.sock"), TLS: s.gate})
-	s.eventually("the new Envoy runs", fresh.Alive)
+	wait.Until(s.t, "the new Envoy runs", fresh.Alive)
 	if state := fresh.AdminGet(t, "/ready"); strings.HasPrefix(state, "LIVE") || fresh.IsReady() {
 		t.Error("an Envoy without routes is ready: it would answer 404")
 	}
@@ -104,7 +105,7 @@ func TestR2_AuthzDiesClosed(t *testing.T) {
 		t.Error("a request passed while nobody could check it")
 	}
 	s.startAuthz()
-	s.eventually("authz is back, with the same sessions", func() bool { return alice.fetch("GET", "/user/alice/api").code == 200 })
+	wait.Until(s.t, "authz is back, with the same sessions", func() bool { return alice.fetch("GET", "/user/alice/api").code == 200 })
 }
 
 // The directory dies: the login page says so, people who are in stay in.

@@ -20,6 +20,7 @@ import (
 
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const (
@@ -104,7 +105,7 @@ func withAliceOverTLS(t *testing.T) (*env, *person) {
 	s := newTLSEnv(t)
 	s.addPod("jupyter-alice", server.ID{User: "alice"}, newUpstream(t, "10.99.0.1", "alice").addr)
 	alice := s.login("alice")
-	s.eventually("alice's server answers", func() bool { return alice.visit("/user/alice/lab").code == 200 })
+	wait.Until(s.t, "alice's server answers", func() bool { return alice.visit("/user/alice/lab").code == 200 })
 	return s, alice
 }
 
@@ -119,7 +120,7 @@ func TestCertificateRotation(t *testing.T) {
 	listener := s.listenerState()
 
 	s.putEdgeSecret(s.newEdgeSecret())
-	s.eventually("new connections get the new certificate", func() bool { return s.shown() != first })
+	wait.Until(s.t, "new connections get the new certificate", func() bool { return s.shown() != first })
 	second := s.shown()
 	alive := func(when string) {
 		t.Helper()
@@ -137,7 +138,7 @@ func TestCertificateRotation(t *testing.T) {
 	bad := s.newEdgeSecret()
 	bad.Data[corev1.TLSPrivateKeyKey] = s.newEdgeSecret().Data[corev1.TLSPrivateKeyKey]
 	s.putEdgeSecret(bad)
-	s.eventually("the bad Secret is told by an Event", func() bool { return s.events("BadCertificate") == 1 })
+	wait.Until(s.t, "the bad Secret is told by an Event", func() bool { return s.events("BadCertificate") == 1 })
 	if log := s.logs["xds-server"].String(); strings.Count(log, "does not match") != 1 {
 		t.Errorf("the bad Secret is not in the log once:\n%s", log)
 	}
@@ -154,9 +155,9 @@ func TestCertificateRotation(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.startXDS()
-	s.eventually("Envoy is back at the new xds-server", func() bool { return strings.Contains(s.logs["xds-server"].String(), "does not exist") && s.connected() })
+	wait.Until(s.t, "Envoy is back at the new xds-server", func() bool { return strings.Contains(s.logs["xds-server"].String(), "does not exist") && s.connected() })
 	s.addPod("demo", server.ID{User: "alice", Name: "demo"}, newUpstream(t, "10.99.0.2", "demo").addr)
-	s.eventually("Envoy takes routes from it", func() bool { return alice.fetch("GET", "/user/alice/demo/").code == 200 })
+	wait.Until(s.t, "Envoy takes routes from it", func() bool { return alice.fetch("GET", "/user/alice/demo/").code == 200 })
 	if s.shown() != second {
 		t.Error("the restart took the certificate away")
 	}
@@ -227,11 +228,11 @@ func TestGatewayWaitsForItsCertificate(t *testing.T) {
 		t.Fatal(err)
 	}
 	late := s.launchSecondGateway()
-	s.eventually("Envoy runs", late.Alive)
-	s.eventually("the xds-server says what is missing", func() bool {
+	wait.Until(s.t, "Envoy runs", late.Alive)
+	wait.Until(s.t, "the xds-server says what is missing", func() bool {
 		return strings.Contains(s.logs["second xds-server"].String(), "does not exist")
 	})
-	s.eventually("Envoy has the listener and waits", func() bool {
+	wait.Until(s.t, "Envoy has the listener and waits", func() bool {
 		return strings.Contains(late.AdminGet(t, "/config_dump?resource=dynamic_listeners"), `"warming_state"`)
 	})
 	if late.IsReady() {

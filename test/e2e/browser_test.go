@@ -14,6 +14,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // browser is one person's Chromium with a profile of its own.
@@ -145,13 +146,9 @@ func (b *browser) shows(limit time.Duration, selector string) {
 // until waits until an expression is true in the page.
 func (b *browser) until(limit time.Duration, expression string) {
 	b.t.Helper()
-	deadline := time.Now().Add(limit)
-	for !js[bool](b, limit, expression) {
-		if time.Now().After(deadline) {
-			b.shot("failure")
-			b.t.Fatalf("after %v still false in the page: %s", limit, expression)
-		}
-		time.Sleep(50 * time.Millisecond)
+	if !wait.Poll(limit, func() bool { return js[bool](b, limit, expression) }) {
+		b.shot("failure")
+		b.t.Fatalf("after %v still false in the page: %s", limit, expression)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // told is how long a person may wait until the page says what is wrong.
@@ -82,7 +83,7 @@ func newOwnSpawner(t *testing.T, user string, change func(*spawnerapp.Config)) *
 	}()
 	t.Cleanup(func() { cancel(); <-done })
 	t.Cleanup(s.removeEverything)
-	eventually(t, 20*time.Second, "the test's spawner listens", func() bool {
+	wait.Within(t, 20*time.Second, "the test's spawner listens", func() bool {
 		c, err := tls.Dial("tcp", cfg.Listen, conf)
 		if err == nil {
 			_ = c.Close()
@@ -268,7 +269,7 @@ func fullQuota(t *testing.T) {
 	t.Cleanup(func() {
 		_ = client.CoreV1().ResourceQuotas(namespace).Delete(context.Background(), quota.Name, metav1.DeleteOptions{})
 	})
-	eventually(t, 20*time.Second, "the quota is in force", func() bool {
+	wait.Within(t, 20*time.Second, "the quota is in force", func() bool {
 		q, err := client.CoreV1().ResourceQuotas(namespace).Get(t.Context(), quota.Name, metav1.GetOptions{})
 		return err == nil && len(q.Status.Hard) > 0
 	})

@@ -13,6 +13,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // ensureServer starts alice's server if it does not run.
@@ -99,7 +100,7 @@ func TestLabelPublishesAnyPod(t *testing.T) {
 		_ = resp.Body.Close()
 		return resp.StatusCode == http.StatusOK && strings.HasPrefix(resp.Request.URL.Path, "/user/")
 	}
-	eventually(t, 5*time.Second, "the labelled pod answers", answered)
+	wait.Within(t, 5*time.Second, "the labelled pod answers", answered)
 	took := time.Since(start)
 	t.Logf("kubectl label → first answer through Envoy: %d ms (kubectl included)", took.Milliseconds())
 	if took > 2*time.Second {
@@ -113,14 +114,14 @@ func TestLabelPublishesAnyPod(t *testing.T) {
 	}
 
 	kubectl(t, "label", "pod", "e2e-web", contract.LabelUsername+"-", contract.LabelServername+"-")
-	eventually(t, 5*time.Second, "the unlabelled pod is withdrawn", func() bool { return !answered() })
+	wait.Within(t, 5*time.Second, "the unlabelled pod is withdrawn", func() bool { return !answered() })
 }
 
 func TestMislabelledPodIsNamedInAnEvent(t *testing.T) {
 	webPod(t, "e2e-bad")
 	kubectl(t, "annotate", "pod", "e2e-bad", contract.AnnotationPort+"=http")
 	kubectl(t, "label", "pod", "e2e-bad", contract.LabelUsername+"=alice", contract.LabelServername+"=bad")
-	eventually(t, 10*time.Second, "an Event on the pod says why it is not routed", func() bool {
+	wait.Within(t, 10*time.Second, "an Event on the pod says why it is not routed", func() bool {
 		return strings.Contains(kubectl(t, "get", "events", "--field-selector", "involvedObject.name=e2e-bad,reason=NotRouted"), contract.AnnotationPort)
 	})
 }

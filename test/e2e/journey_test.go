@@ -8,6 +8,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // notebook with one cell, as JupyterLab saves it.
@@ -56,13 +57,13 @@ func TestJourney(t *testing.T) {
 	}
 	runCell(b)
 	b.shot("notebook")
-	eventually(t, 20*time.Second, "42 is saved in the file", func() bool {
+	wait.Within(t, 20*time.Second, "42 is saved in the file", func() bool {
 		return strings.TrimSpace(js[string](b, 20*time.Second, savedOutput)) == "42"
 	})
 
 	alice := login(t, "alice")
 	alice.stop()
-	eventually(t, 10*time.Second, "the open tab is told that its server stopped", func() bool {
+	wait.Within(t, 10*time.Second, "the open tab is told that its server stopped", func() bool {
 		return js[int](b, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status, () => 0)`) == 424
 	})
 	b.run(20*time.Second, chromedp.Navigate(baseURL()+"/user/alice/lab"), chromedp.WaitVisible(`main`))

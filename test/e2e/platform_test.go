@@ -23,6 +23,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const namespace = "perijove"
@@ -207,22 +208,10 @@ func (p *person) stop() {
 func waitGone(t *testing.T, pod string) {
 	t.Helper()
 	client := cluster(t)
-	eventually(t, 30*time.Second, "pod "+pod+" is gone", func() bool {
+	wait.Within(t, 30*time.Second, "pod "+pod+" is gone", func() bool {
 		pods, err := client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + pod})
 		return err == nil && len(pods.Items) == 0
 	})
-}
-
-func eventually(t *testing.T, limit time.Duration, what string, ok func() bool) time.Duration {
-	t.Helper()
-	start := time.Now()
-	for !ok() {
-		if time.Since(start) > limit {
-			t.Fatalf("after %v still not: %s", limit, what)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return time.Since(start)
 }
 
 func kubectl(t *testing.T, args ...string) string {
@@ -295,7 +284,7 @@ func webPod(t *testing.T, name string) {
 		zero := int64(0)
 		_ = client.CoreV1().Pods(namespace).Delete(context.Background(), name, metav1.DeleteOptions{GracePeriodSeconds: &zero})
 	})
-	eventually(t, 30*time.Second, "pod "+name+" is ready", func() bool {
+	wait.Within(t, 30*time.Second, "pod "+name+" is ready", func() bool {
 		p, err := client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return false

@@ -13,6 +13,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // TestSpawnSpeed compares, in one run and in turns, our spawn with what Kubernetes
@@ -122,7 +123,7 @@ func barePod(t *testing.T, like *corev1.Pod, name string) time.Duration {
 		}
 	}
 	hc := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	eventually(t, 60*time.Second, "the bare pod answers", func() bool {
+	wait.Within(t, 60*time.Second, "the bare pod answers", func() bool {
 		resp, err := hc.Get("http://" + ip + ":8888/user/bob/api")
 		if err != nil {
 			return false

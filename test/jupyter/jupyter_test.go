@@ -20,6 +20,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const requirements = "../../deploy/images/notebook/requirements.txt"
@@ -123,16 +124,17 @@ func start(t *testing.T, id server.ID, env ...string) string {
 			t.Error("the secret is in the server's log")
 		}
 	})
-	for deadline := time.Now().Add(50 * time.Second); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
-		if resp, err := http.Get(origin + id.Prefix() + "api"); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return origin
-			}
+	if !wait.Poll(time.Minute, func() bool {
+		resp, err := http.Get(origin + id.Prefix() + "api")
+		if err != nil {
+			return false
 		}
+		_ = resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	}) {
+		t.Fatalf("the server does not answer:\n%s", out)
 	}
-	t.Fatalf("the server does not answer:\n%s", out)
-	return ""
+	return origin
 }
 
 // ask sends a request and returns status and body. Redirects are not followed.

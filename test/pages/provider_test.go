@@ -30,6 +30,7 @@ import (
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/provider"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // loginSite serves the real login pages at localhost, with a provider that is another
@@ -116,13 +117,12 @@ func TestProviderInABrowser(t *testing.T) {
 func arrives(t *testing.T, ctx context.Context, address string) {
 	t.Helper()
 	var at string
-	for deadline := time.Now().Add(limit); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	if !wait.Poll(limit, func() bool {
 		limited, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
 		at, _ = chromedp.Run(limited, chromedp.Location())
-		cancel()
-		if at == address {
-			return
-		}
+		return at == address
+	}) {
+		t.Fatalf("the browser is at %s, not at %s", at, address)
 	}
-	t.Fatalf("the browser is at %s, not at %s", at, address)
 }

@@ -26,6 +26,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/perijove/perijove/test/wait"
 )
 
 // ClientID and ClientSecret are the one client's.
@@ -126,15 +128,15 @@ func sources(tb testing.TB) (source, modules string) {
 
 func (p *Provider) wait() {
 	p.tb.Helper()
-	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(10 * time.Millisecond) {
+	if !wait.Poll(2*time.Minute, func() bool {
 		res, err := http.Get(p.Issuer + "/healthz")
-		if err == nil {
-			_ = res.Body.Close()
-			return
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			p.tb.Fatalf("the provider does not answer: %v\n%s", err, p.log)
-		}
+		_ = res.Body.Close()
+		return true
+	}) {
+		p.tb.Fatalf("the provider does not answer\n%s", p.log)
 	}
 }
 

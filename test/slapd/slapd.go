@@ -28,6 +28,8 @@ import (
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/perijove/perijove/test/wait"
 )
 
 // Names and passwords of the development directory.
@@ -107,21 +109,22 @@ func Start(t testing.TB) *Server {
 // await returns once a TLS handshake succeeds, the sign that slapd serves.
 func (s *Server) await(t testing.TB, port int, exited <-chan error) {
 	t.Helper()
-	pool := s.pool(t)
-	deadline := time.After(30 * time.Second)
-	for {
-		conn, err := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), &tls.Config{RootCAs: pool, MinVersion: tls.VersionTLS12})
-		if err == nil {
-			_ = conn.Close()
-			return
-		}
+	conf := &tls.Config{RootCAs: s.pool(t), MinVersion: tls.VersionTLS12}
+	ended, err := false, error(nil)
+	if !wait.Poll(time.Minute, func() bool {
 		select {
-		case err := <-exited:
-			t.Fatalf("the directory ended: %v\n%s", err, s.log)
-		case <-deadline:
-			t.Fatalf("the directory does not answer: %v\n%s", err, s.log)
-		case <-time.After(20 * time.Millisecond):
+		case err = <-exited:
+			ended = true
+			return true
+		default:
 		}
+		conn, failed := tls.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)), conf)
+		if err = failed; err == nil {
+			_ = conn.Close()
+		}
+		return err == nil
+	}) || ended {
+		t.Fatalf("the directory does not answer (ended: %v): %v\n%s", ended, err, s.log)
 	}
 }
 
@@ -140,13 +143,8 @@ func (s *Server) Log(t testing.TB) string {
 	if _, err := s.Admin(t).Search(request); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(5 * time.Millisecond) {
-		if log := s.log.String(); strings.Contains(log, marker) {
-			return log
-		}
-	}
-	t.Fatal("the directory's log ended")
-	return ""
+	wait.Until(t, "the directory's log has the marker", func() bool { return strings.Contains(s.log.String(), marker) })
+	return s.log.String()
 }
 
 // Admin returns a connection that may change everything, until the test ends.

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/test/netns"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // Rig holds the processes of one benchmark and their folder.
@@ -119,17 +120,19 @@ func (p *Proc) Resume() { _ = p.cmd.Process.Signal(syscall.SIGCONT) }
 
 // wait polls ok until it is true, the process ended or the time is over.
 func (p *Proc) wait(what string, limit time.Duration, ok func() bool) error {
-	deadline := time.After(limit)
-	for !ok() {
-		select {
-		case <-p.done:
-			return fmt.Errorf("%s ended before %s; its log ends:\n%s", p.Name, what, tail(p.Log))
-		case <-deadline:
-			return fmt.Errorf("after %s still not: %s; the log of %s ends:\n%s", limit, what, p.Name, tail(p.Log))
-		case <-time.After(10 * time.Millisecond):
-		}
+	if wait.Poll(limit, func() bool { return p.ended() || ok() }) && !p.ended() {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s (ended: %v): after %s still not: %s; its log ends:\n%s", p.Name, p.ended(), limit, what, tail(p.Log))
+}
+
+func (p *Proc) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // answers reports whether url answers 200.

@@ -32,6 +32,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/test/slapd"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // output is a log that a test may read while the service writes it.
@@ -135,18 +136,17 @@ func start(t *testing.T, cfg Config, client kubernetes.Interface) *replica {
 
 func (r *replica) ready(t *testing.T) *replica {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	if !wait.Poll(30*time.Second, func() bool {
 		res, err := http.Get(r.base + "/readyz")
-		if err == nil {
-			_ = res.Body.Close()
-			if res.StatusCode == http.StatusOK {
-				return r
-			}
+		if err != nil {
+			return false
 		}
-		if time.Now().After(deadline) {
-			t.Fatalf("never ready: %v\n%s", err, r.log)
-		}
+		_ = res.Body.Close()
+		return res.StatusCode == http.StatusOK
+	}) {
+		t.Fatalf("never ready\n%s", r.log)
 	}
+	return r
 }
 
 // private returns what the private port answers, "" while it does not.
@@ -330,14 +330,10 @@ func testLogout(t *testing.T, a, b *replica, alice jar) {
 	if status, _, _ := a.check(t, stolen.header("/user/alice/x"), "", "/user/alice/x", server("alice")); status != 401 {
 		t.Errorf("V1: after the logout the pass gives %d on this replica", status)
 	}
-	for deadline := time.Now().Add(5 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		if status, _, _ := b.check(t, stolen.header("/user/alice/x"), "", "/user/alice/x", server("alice")); status == 401 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatal("V1: after the logout the pass is still good on the other replica")
-		}
-	}
+	wait.Within(t, 5*time.Second, "V1: after the logout the pass is refused on the other replica", func() bool {
+		status, _, _ := b.check(t, stolen.header("/user/alice/x"), "", "/user/alice/x", server("alice"))
+		return status == 401
+	})
 }
 
 func testLogs(t *testing.T, a, b *replica, cookie string) {
@@ -377,10 +373,8 @@ func testNotSynced(t *testing.T, cfg Config, bob jar) {
 	r := start(t, cfg, unreachable(t))
 	// Two failed attempts to read the list: by then a replica that does not wait serves.
 	tried := regexp.MustCompile(`(?m)^perijove_authz_revocation_watch_errors_total ([2-9]|\d\d)`)
-	for deadline := time.Now().Add(20 * time.Second); !tried.MatchString(r.private("/metrics")); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("the list was never asked for\n%s", r.log)
-		}
+	if !wait.Poll(30*time.Second, func() bool { return tried.MatchString(r.private("/metrics")) }) {
+		t.Fatalf("the list was never asked for\n%s", r.log)
 	}
 	if text := r.private("/readyz"); !strings.Contains(text, "revocations: not yet") {
 		t.Errorf("readyz says %q", text)

@@ -21,6 +21,7 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/locking"
 	"github.com/perijove/perijove/test/slapd"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // own asks one of authz's own pages as Envoy passes a request on.
@@ -63,15 +64,6 @@ func (r *replica) byToken(t *testing.T, token string) int {
 	return int(res.GetDeniedResponse().GetStatus().GetCode())
 }
 
-func within(t *testing.T, limit time.Duration, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(limit); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %s: %s", limit, what)
-		}
-	}
-}
-
 // TestReplicasAgreeOnPeople: what one replica of the whole service learns of a person, the
 // other knows within five seconds: a token made and revoked (S12), sessions ended (V3), an
 // account that the directory locked (V4), and all of it after a restart.
@@ -93,7 +85,7 @@ func TestReplicasAgreeOnPeople(t *testing.T) {
 	if a.byToken(t, made.Token) != 200 || a.byToken(t, made.Token[:46]+"_") != 401 {
 		t.Error("the replica that made the token does not know it, or takes any")
 	}
-	within(t, 5*time.Second, "the other replica takes the token", func() bool { return b.byToken(t, made.Token) == 200 })
+	wait.Within(t, 5*time.Second, "the other replica takes the token", func() bool { return b.byToken(t, made.Token) == 200 })
 	c := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
 	if c.byToken(t, made.Token) != 200 {
 		t.Error("a replica that starts later does not know the token")
@@ -101,7 +93,7 @@ func TestReplicasAgreeOnPeople(t *testing.T) {
 	if status, text := b.own(t, "DELETE", "/hub/api/users/alice/tokens/"+made.ID, "alice", ""); status != http.StatusNoContent {
 		t.Fatalf("%d %s", status, text)
 	}
-	within(t, 5*time.Second, "all replicas refuse the token", func() bool {
+	wait.Within(t, 5*time.Second, "all replicas refuse the token", func() bool {
 		return a.byToken(t, made.Token) == 401 && b.byToken(t, made.Token) == 401 && c.byToken(t, made.Token) == 401
 	})
 
@@ -115,7 +107,7 @@ func TestReplicasAgreeOnPeople(t *testing.T) {
 	if status, text := c.own(t, "DELETE", "/hub/api/users/alice/sessions", "alice", ""); status != http.StatusNoContent {
 		t.Fatalf("%d %s", status, text)
 	}
-	within(t, 5*time.Second, "the session is over on all replicas", func() bool {
+	wait.Within(t, 5*time.Second, "the session is over on all replicas", func() bool {
 		return entered(a) == 401 && entered(b) == 401 && entered(c) == 401
 	})
 }
@@ -147,7 +139,7 @@ func TestNewKeysReachTheService(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(filepath.Dir(sessionKey), "session-20260101T0000Z.key"), fresh, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	within(t, 3*keysEvery, "the new key opens sessions", func() bool { return status() == 200 })
+	wait.Within(t, 3*keysEvery, "the new key opens sessions", func() bool { return status() == 200 })
 }
 
 // follow keeps p up to date until the test ends, and returns once everything is known.

@@ -22,6 +22,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/wait"
 )
 
 func free(t *testing.T) string {
@@ -32,16 +33,6 @@ func free(t *testing.T) string {
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()
-}
-
-func eventually(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("never happened: %s", what)
 }
 
 func status(t *testing.T, client *http.Client, url string, headers ...string) int {
@@ -91,12 +82,12 @@ func TestService(t *testing.T) {
 	go func() { done <- RunWith(ctx, cfg, client, slog.New(slog.NewJSONHandler(&log, nil))) }()
 
 	private, plain := "http://"+cfg.PrivateListen, http.DefaultClient
-	eventually(t, "it lives", func() bool { return status(t, plain, private+"/healthz") == 200 })
+	wait.Until(t, "it lives", func() bool { return status(t, plain, private+"/healthz") == 200 })
 	if got := status(t, plain, private+"/readyz"); got != 503 {
 		t.Errorf("R4: ready before it has seen the cluster: %d", got)
 	}
 	close(release)
-	eventually(t, "it is ready", func() bool { return status(t, plain, private+"/readyz") == 200 })
+	wait.Until(t, "it is ready", func() bool { return status(t, plain, private+"/readyz") == 200 })
 	if got := status(t, plain, private+"/metrics"); got != 200 {
 		t.Errorf("metrics: %d", got)
 	}
@@ -110,7 +101,7 @@ func TestService(t *testing.T) {
 		return &http.Client{Transport: &http.Transport{TLSClientConfig: conf}}
 	}
 	gateway := as(ca.Issue(contract.NameGateway, time.Hour))
-	eventually(t, "the gateway is answered", func() bool { return status(t, gateway, home, contract.HeaderUser, "alice") == 200 })
+	wait.Until(t, "the gateway is answered", func() bool { return status(t, gateway, home, contract.HeaderUser, "alice") == 200 })
 	if got := status(t, gateway, home); got != 401 {
 		t.Errorf("without identity: %d", got)
 	}

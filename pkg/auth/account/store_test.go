@@ -43,11 +43,7 @@ func replica(t *testing.T, client *fake.Clientset) *Store {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	select {
-	case <-s.Synced():
-	case <-time.After(10 * time.Second):
-		t.Fatal("never synced")
-	}
+	wait.Closed(t, "synced", s.Synced())
 	wait.Until(t, "the replica watches", func() bool { return watches(client) > before })
 	return s
 }

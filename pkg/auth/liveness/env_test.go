@@ -76,11 +76,7 @@ func (e *env) replica(t *testing.T) *Keeper {
 	running.Go(func() { _ = k.Revoked.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 	for _, synced := range []<-chan struct{}{k.Accounts.Synced(), k.Revoked.Synced()} {
-		select {
-		case <-synced:
-		case <-time.After(10 * time.Second):
-			t.Fatal("never synced")
-		}
+		wait.Closed(t, "synced", synced)
 	}
 	return k
 }

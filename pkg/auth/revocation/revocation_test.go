@@ -48,11 +48,7 @@ func start(t *testing.T, client *fake.Clientset) *Store {
 
 func synced(t *testing.T, s *Store) *Store {
 	t.Helper()
-	select {
-	case <-s.Synced():
-	case <-time.After(10 * time.Second):
-		t.Fatal("never synced")
-	}
+	wait.Closed(t, "synced", s.Synced())
 	return s
 }
 

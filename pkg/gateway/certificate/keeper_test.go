@@ -173,9 +173,5 @@ func (f *env) run(t *testing.T) {
 			t.Errorf("Run = %v, want the context's error", err)
 		}
 	})
-	select {
-	case <-f.Synced():
-	case <-time.After(10 * time.Second):
-		t.Fatal("not synced after 10 s")
-	}
+	wait.Closed(t, "synced", f.Synced())
 }

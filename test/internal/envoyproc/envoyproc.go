@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/run/mtls"
 	bootfile "github.com/perijove/perijove/test/bootstrap"
 	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // Envoy is a running process.
@@ -115,18 +116,18 @@ func bootstrap(tb testing.TB, dir string, o Options, e *Envoy) string {
 // Ready waits until Envoy has its listener and routes.
 func (e *Envoy) Ready(tb testing.TB) {
 	tb.Helper()
-	deadline := time.Now().Add(20 * time.Second)
-	for time.Now().Before(deadline) {
-		if e.IsReady() {
-			return
-		}
-		select {
-		case <-e.done:
-			tb.Fatalf("Envoy ended; its log: %s\n%s", e.Log, tail(e.Log))
-		case <-time.After(20 * time.Millisecond):
-		}
+	if !wait.Poll(30*time.Second, func() bool { return e.ended() || e.IsReady() }) || e.ended() {
+		tb.Fatalf("Envoy is not ready, ended: %v; its log: %s\n%s", e.ended(), e.Log, tail(e.Log))
 	}
-	tb.Fatalf("Envoy is not ready after 20 s; its log: %s\n%s", e.Log, tail(e.Log))
+}
+
+func (e *Envoy) ended() bool {
+	select {
+	case <-e.done:
+		return true
+	default:
+		return false
+	}
 }
 
 // IsReady asks once.
