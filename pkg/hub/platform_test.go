@@ -10,7 +10,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -30,6 +29,7 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/origin"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -44,25 +44,7 @@ type platform struct {
 	client *fake.Clientset
 	origin string
 	served atomic.Bool // what the gateway says about routes
-	log    lockedLog
-}
-
-// lockedLog is what the hub logged; a test reads while requests may write.
-type lockedLog struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (l *lockedLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.Write(p)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.buf.String()
+	log    logs.Buffer
 }
 
 func newPlatform(t *testing.T) *platform { return newPlatformAt(t, origin.Site{}) }

@@ -33,6 +33,7 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/podmeta"
 	"github.com/perijove/perijove/test/internal/envoyproc"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/pki"
 	"github.com/perijove/perijove/test/slapd"
 	"github.com/perijove/perijove/test/wait"
@@ -66,7 +67,7 @@ type env struct {
 
 	userDomain string // where each person has a host; "" = all share one
 
-	logs    map[string]*lockedBuffer
+	logs    map[string]*logs.Buffer
 	secrets secrets // that nothing may tell
 
 	stopXDS, stopAuthz, stopSpawner func()
@@ -80,7 +81,7 @@ func newEnvWith(t *testing.T, change func(*env)) *env {
 	t.Helper()
 	ca := pki.New(t)
 	s := &env{
-		t: t, dir: shortDir(t), ca: ca, client: fake.NewClientset(), logs: map[string]*lockedBuffer{},
+		t: t, dir: shortDir(t), ca: ca, client: fake.NewClientset(), logs: map[string]*logs.Buffer{},
 		gate:  ca.Issue(contract.NameGateway, time.Hour),
 		spawn: ca.Issue(contract.NameSpawner, time.Hour),
 	}
@@ -175,7 +176,7 @@ func (s *env) startXDS() {
 // shown when the test fails.
 func (s *env) run(name string, f func(ctx context.Context, log *slog.Logger) error) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	buf := &lockedBuffer{}
+	buf := &logs.Buffer{}
 	s.logs[name] = buf
 	done := make(chan error, 1)
 	go func() { done <- f(ctx, telemetry.NewLogger(buf, slog.LevelInfo)) }()

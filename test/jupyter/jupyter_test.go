@@ -13,13 +13,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -57,26 +57,8 @@ func venv(t *testing.T) string {
 	return dir
 }
 
-// output collects what a process prints.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
 // command prepares `jupyter lab` as it runs in a pod, on a free port.
-func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *output, string) {
+func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *logs.Buffer, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -99,7 +81,7 @@ func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *output, str
 		"PATH=" + filepath.Join(dir, "bin") + ":/usr/bin:/bin", "HOME=" + home, "JUPYTER_CONFIG_PATH=" + config,
 		"PERIJOVE_BASE_URL=" + id.Prefix(), "PERIJOVE_USER=" + id.User,
 	}, env...)
-	out := &output{}
+	out := &logs.Buffer{}
 	cmd.Stdout, cmd.Stderr = out, out
 	return cmd, out, fmt.Sprintf("http://127.0.0.1:%d", port)
 }

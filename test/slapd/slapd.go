@@ -5,7 +5,6 @@
 package slapd
 
 import (
-	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -29,6 +28,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -53,7 +53,7 @@ type Server struct {
 	PasswordFile string
 
 	cmd  *exec.Cmd
-	log  *output
+	log  *logs.Buffer
 	once sync.Once
 }
 
@@ -87,7 +87,7 @@ func Start(t testing.TB) *Server {
 	plain, secure := freePort(t), freePort(t)
 	s := &Server{
 		LDAP: fmt.Sprintf("ldap://127.0.0.1:%d", plain), LDAPS: fmt.Sprintf("ldaps://127.0.0.1:%d", secure),
-		CAFile: filepath.Join(tlsDir, "ca.crt"), PasswordFile: passwordFile, log: &output{},
+		CAFile: filepath.Join(tlsDir, "ca.crt"), PasswordFile: passwordFile, log: &logs.Buffer{},
 	}
 	s.cmd = exec.Command(script())
 	s.cmd.Env = append(os.Environ(), "DIRECTORY_TLS="+tlsDir, "DIRECTORY_DATA="+filepath.Join(dir, "data"), "DIRECTORY_HOST=127.0.0.1",
@@ -209,24 +209,6 @@ func freePort(t testing.TB) int {
 	}
 	defer l.Close() //nolint:errcheck // only its number is wanted
 	return l.Addr().(*net.TCPAddr).Port
-}
-
-// output collects what the script and slapd say; both write while a test may read.
-type output struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buf.String()
 }
 
 // Certificate returns a server certificate for 127.0.0.1, and the file in dir that

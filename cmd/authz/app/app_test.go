@@ -1,7 +1,6 @@
 package app
 
 import (
-	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -17,7 +16,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -31,18 +29,10 @@ import (
 	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/slapd"
 	"github.com/perijove/perijove/test/wait"
 )
-
-// output is a log that a test may read while the service writes it.
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) { o.mu.Lock(); defer o.mu.Unlock(); return o.b.Write(p) }
-func (o *output) String() string              { o.mu.Lock(); defer o.mu.Unlock(); return o.b.String() }
 
 // replica is one running authz.
 type replica struct {
@@ -50,7 +40,7 @@ type replica struct {
 	health healthv1.HealthClient
 	pages  *http.Client
 	base   string // of the private port
-	log    *output
+	log    *logs.Buffer
 }
 
 // keys makes the key files that replicas of one installation share.
@@ -108,7 +98,7 @@ func newConfig(t *testing.T, sessionKey, passKey string, ldap ldaplogin.Config) 
 
 func start(t *testing.T, cfg Config, client kubernetes.Interface) *replica {
 	t.Helper()
-	r := &replica{log: &output{}, base: "http://" + cfg.PrivateListen}
+	r := &replica{log: &logs.Buffer{}, base: "http://" + cfg.PrivateListen}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- RunWith(ctx, cfg, client, telemetry.NewLogger(r.log, 0)) }()
@@ -338,7 +328,7 @@ func testLogout(t *testing.T, a, b *replica, alice jar) {
 
 func testLogs(t *testing.T, a, b *replica, cookie string) {
 	t.Helper()
-	for name, log := range map[string]*output{"a": a.log, "b": b.log} {
+	for name, log := range map[string]*logs.Buffer{"a": a.log, "b": b.log} {
 		for _, secret := range []string{"alice-password", "bob-password", "carol-password", slapd.ServicePassword, cookie, "perijove-session="} {
 			if strings.Contains(log.String(), secret) {
 				t.Errorf("S14: the log of %s holds %.20q…", name, secret)

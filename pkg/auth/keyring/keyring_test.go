@@ -1,7 +1,6 @@
 package keyring
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -200,17 +200,9 @@ func keys(r *replica) int {
 	return n
 }
 
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.b.Write(p) }
-func (b *buffer) String() string              { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
-
 // TestBadKeysLeaveTheOldOnes: they are reported once, and used when they are right.
 func TestBadKeysLeaveTheOldOnes(t *testing.T) {
-	log := &buffer{}
+	log := &logs.Buffer{}
 	r := newReplica(t, func() time.Time { return noon }, slog.New(slog.NewTextHandler(log, nil)))
 	old := r.sealer(t)
 	path := filepath.Join(r.dir, "session-20260101T0000Z.key")

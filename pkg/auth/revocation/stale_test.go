@@ -1,11 +1,9 @@
 package revocation
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -17,17 +15,9 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
-
-// buffer is a log that two goroutines may touch.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) { b.mu.Lock(); defer b.mu.Unlock(); return b.b.Write(p) }
-func (b *buffer) String() string              { b.mu.Lock(); defer b.mu.Unlock(); return b.b.String() }
 
 // TestV7_CutFeedIsNoticed: the watch says nothing and the API no longer answers; a
 // minute later the list counts as stale, and as fresh again when the API is back. What
@@ -46,7 +36,7 @@ func TestV7_CutFeedIsNoticed(t *testing.T) {
 		return false, nil, nil
 	})
 	var offset atomic.Int64 // moves the clock
-	log := &buffer{}
+	log := &logs.Buffer{}
 	s := New(client, Settings{
 		Namespace: ns, Secret: name, Log: slog.New(slog.NewTextHandler(log, nil)),
 		Now: func() time.Time { return now().Add(time.Duration(offset.Load())) },
