@@ -44,11 +44,11 @@ func DecodeHeaders(s string) ([]string, error) {
 	return list, nil
 }
 
-// ServerSecret derives the secret that Envoy shows to one spawned pod. The spawner
-// gives it to the pod, the xds-server puts it on the pod's route; neither stores it.
-// master is the installation's server key (at least 32 bytes), nonce the random
-// AnnotationNonce of that one pod: a pod that reuses a dead pod's IP has another
-// nonce, so requests on a stale route are refused by it.
+// ServerSecret derives the secret that Envoy shows to one spawned pod. The spawner gives it
+// to the pod, and the xds-server puts it on the pod's route; both derive it anew when they
+// need it. master is the installation's server key (at least 32 bytes), nonce the random
+// AnnotationNonce of the pod. A pod that gets a dead pod's IP address has another nonce, so it
+// refuses requests on a stale route.
 // Fields are length-prefixed so that no two inputs collide.
 func ServerSecret(master []byte, namespace, pod, nonce string) string {
 	mac := hmac.New(sha256.New, master)

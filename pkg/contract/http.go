@@ -20,8 +20,7 @@ const (
 	// HeaderUser is the visitor's user name, percent-encoded (EncodeHeader). Set by authz,
 	// or by Envoy from a pass.
 	HeaderUser = "x-perijove-user"
-	// HeaderDisplayName is the visitor's name for people, percent-encoded. Set as
-	// HeaderUser is.
+	// HeaderDisplayName is the visitor's full name, percent-encoded. Set as HeaderUser is.
 	HeaderDisplayName = "x-perijove-display-name"
 	// HeaderAdmin is "true" for administrators, else absent. Set by authz.
 	HeaderAdmin = "x-perijove-admin"
@@ -60,16 +59,16 @@ const (
 	CookiePass = "perijove-pass"
 	// CookieLogin holds the pre-session value that the login form must repeat.
 	CookieLogin = "perijove-login"
-	// CookieHandOver ties a login that is on its way from the hub's host to a person's host
-	// to one browser. Only in installations with a host for each user.
+	// CookieHandOver ties a login to one browser while it goes from the hub's host to a
+	// user's host. Only in installations with a host for each user.
 	CookieHandOver = "perijove-handover"
-	// CookieDevice tells a browser that logged in before from one that guesses, path
-	// PathLogin. It opens no session.
+	// CookieDevice marks a browser that has logged in before, so that guesses from elsewhere
+	// do not lock it out; path PathLogin. It opens no session.
 	CookieDevice = "perijove-device"
 )
 
-// SegmentHandOver ends the path /user/<name>/oauth_callback on a person's own host, where a
-// login comes over from the hub's host. JupyterHub has the same path.
+// SegmentHandOver ends the path /user/<name>/oauth_callback on a user's host, which takes over
+// a login from the hub's host. JupyterHub has the same path.
 const SegmentHandOver = "oauth_callback"
 
 // XSRFName is the form field that repeats the token; XSRFHeader the header. Both

@@ -1,8 +1,8 @@
 package contract
 
-// Addresses of a login with an OpenID Connect provider; the provider's id follows. One
-// callback per provider, so that none can answer for another. The first two are
-// JupyterHub's, whose single provider has no id.
+// Addresses of a login with an OpenID Connect provider; the provider's id follows. Each
+// provider has a callback of its own, so that none can answer for another. The first two are
+// JupyterHub's, which has one provider and no id.
 const (
 	PathOAuthLogin    = "/hub/oauth_login/"
 	PathOAuthCallback = "/hub/oauth_callback/"

@@ -35,9 +35,9 @@ const (
 	ExtServer = "server"
 	// ExtPrefix is the path prefix with its trailing slash (KindServer).
 	ExtPrefix = "prefix"
-	// ExtLogout is "true" for a default server of the spawner's: its page SegmentLogout,
-	// where JupyterLab's menu sends people, is answered by authz with a redirect to
-	// PathLogout. A route of its own for that page would cost Envoy 4 kB a user.
+	// ExtLogout is "true" for a default server that the spawner made. authz answers its page
+	// SegmentLogout, where JupyterLab's menu leads, with a redirect to PathLogout. A route of
+	// its own for that page would cost Envoy 4 kB a user.
 	ExtLogout = "logout"
 
 	KindServer = "server"

@@ -8,9 +8,9 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 )
 
-// Client returns a client from the kubeconfig at path, or from the pod's own
-// service account when path is empty. name becomes the user agent, which the API
-// server's audit log shows.
+// KubeClient returns a client from the kubeconfig at path, or from the pod's own service
+// account when path is empty. name becomes the user agent, which the API server's audit log
+// shows.
 func KubeClient(path, name string) (kubernetes.Interface, error) {
 	config, err := restConfig(path)
 	if err != nil {

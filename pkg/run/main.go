@@ -21,9 +21,9 @@ type Config interface {
 	Validate() error
 }
 
-// Main runs a service and returns its exit code: 0 after a graceful stop, 1 when it
-// failed, 2 when its command line or configuration is wrong, whose faults are all
-// written to stderr. cfg holds the defaults that the file is read over.
+// Main runs a service and returns its exit code: 0 after a graceful stop, 1 when it failed, 2
+// when its command line or configuration is wrong. It writes all faults of a configuration to
+// stderr. cfg holds the defaults; keys of the file replace them.
 func Main[C Config](ctx context.Context, name string, args []string, stderr io.Writer, cfg C,
 	run func(context.Context, C, *slog.Logger) error,
 ) int {

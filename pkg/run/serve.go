@@ -23,8 +23,8 @@ const unixScheme = "unix:"
 // IsUnix reports whether addr is a Unix socket in Listen's notation.
 func IsUnix(addr string) bool { return strings.HasPrefix(addr, unixScheme) }
 
-// Listen opens "unix:/path" (mode 0600, so only the pod's own user connects; a
-// socket left by a killed process is replaced) or "host:port".
+// Listen opens "unix:/path" or "host:port". A Unix socket has mode 0600, so that only the pod's
+// own user connects; it replaces one that a killed process left.
 func Listen(addr string) (net.Listener, error) {
 	path, ok := strings.CutPrefix(addr, unixScheme)
 	if !ok {
@@ -65,9 +65,8 @@ func removeStale(path string) error {
 	return nil
 }
 
-// HTTP serves h on l until ctx is done, then lets requests finish for Grace.
-// tlsConf may be nil (Unix sockets, private ports). It returns nil after a
-// graceful stop.
+// ServeHTTP serves h on l until ctx is done, then lets requests finish for Grace. tlsConf may be
+// nil (Unix sockets, private ports). It returns nil after a stop by ctx.
 func ServeHTTP(ctx context.Context, name string, l net.Listener, tlsConf *tls.Config, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
 		Handler:           h,
@@ -99,8 +98,8 @@ func ServeHTTP(ctx context.Context, name string, l net.Listener, tlsConf *tls.Co
 	return nil
 }
 
-// GRPC serves srv on l until ctx is done. grace 0 stops at once: xDS and other
-// endless streams would never finish by themselves.
+// ServeGRPC serves srv on l until ctx is done, then lets calls finish for grace. grace 0 stops
+// at once: xDS and other endless streams never finish by themselves.
 func ServeGRPC(ctx context.Context, name string, l net.Listener, srv *grpc.Server, grace time.Duration, log *slog.Logger) error {
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()

@@ -1,7 +1,7 @@
-// Package server owns what a user's server is: its identity, the path it lives
-// at, and the Kubernetes-safe name derived from it. A server is any web application
-// published for one user; JupyterLab is the usual one.
+// Package server owns a user's server as a value: its identity, its path, and the
+// Kubernetes-safe name derived from it. A server is any web application published for one
+// user; JupyterLab is the usual one.
 //
-// It is pure and imports only the standard library. It never reads a pod (see
-// podmeta) and never decides what a user may do (see access).
+// It is pure: besides the standard library it imports the names of contract. It never reads a
+// pod (see podmeta) and never decides what a user may do (see access).
 package server

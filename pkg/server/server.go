@@ -22,7 +22,7 @@ type ID struct {
 	Name string
 }
 
-// Server is one published server: everything that a route needs to know about a pod.
+// Server is one published server: all that a route needs of a pod.
 type Server struct {
 	ID
 	Namespace string
@@ -40,8 +40,8 @@ type Server struct {
 // request, a cookie path and, encoded, a scope key.
 const MaxName = 255
 
-// ValidUser reports why name cannot be a user name, or nil.
-// Any printable UTF-8 is allowed except what cannot be one path segment.
+// ValidUser reports why name cannot be a user name, or nil. It allows any printable UTF-8 that
+// can be one path segment.
 func ValidUser(name string) error {
 	if err := validSegment(name); err != nil {
 		return fmt.Errorf("user name %s", err)
@@ -109,10 +109,10 @@ func (id ID) Compare(other ID) int {
 	return cmp.Or(strings.Compare(id.User, other.User), strings.Compare(id.Name, other.Name))
 }
 
-// Spellings returns the ways a client may write s as one path segment: as Prefix
-// does, as a browser leaves it when it is typed (a+b), and with every reserved
-// character escaped (alice%40x.org). Names of letters, digits, "-", "_", "." and "~"
-// have one spelling. The first is Prefix's.
+// Spellings returns the ways in which clients write s as one path segment: as Prefix does, as
+// a browser sends it when a user types it (a+b), and with every reserved character escaped
+// (alice%40x.org). Names of letters, digits, "-", "_", "." and "~" have one spelling. The first
+// is Prefix's.
 func Spellings(s string) []string {
 	out := []string{canonical(s)}
 	for _, other := range []string{url.PathEscape(s), escapeAll(s)} {
@@ -146,13 +146,13 @@ func isUnreserved(c byte) bool {
 		c == '-' || c == '_' || c == '.' || c == '~'
 }
 
-// ParsePath splits an escaped URL path below /user/ into the owner, the next
-// segment and the rest. It is for our own pages (/hub/user/…), never for deciding
-// who may enter: that is judged by the route that Envoy picked.
+// ParsePath splits an escaped URL path below /user/ into the owner, the next segment and the
+// rest. It is for the platform's own pages (/hub/user/…). It must not decide access: authz
+// decides by the route that Envoy picked, so that no path is parsed twice.
 //
-// owner and next are unescaped; rest keeps its escapes and its leading slash. next
-// is "" and rest "/" for /user/alice/. Whether next names a server only the caller
-// can know. An error means that the path is malformed or not below /user/.
+// owner and next are unescaped; rest keeps its escapes and its leading slash. For /user/alice/
+// next is "" and rest "/". The caller finds out whether next names a server. An error means
+// that the path is malformed or not below /user/.
 func ParsePath(path string) (owner, next, rest string, err error) {
 	below, ok := strings.CutPrefix(path, contract.PathUser)
 	if !ok {

@@ -7,10 +7,9 @@ import (
 	"strings"
 )
 
-// Slugs name Kubernetes objects. Two rules make them injective:
-// a name that is already safe stands for itself and never contains "--";
-// any other becomes prefix + "---" + 80 bits of hash (2^40 work for one
-// collision by chance, 2^80 to hit a given name).
+// Slugs name Kubernetes objects. Two rules make them injective: a name that is safe already
+// is its own slug, and never contains "--"; any other becomes prefix + "---" + 80 bits of hash
+// (2^40 work for one collision by chance, 2^80 to hit a given name).
 const (
 	slugMax    = 24 // bytes of a name, or of a hashed slug's readable prefix
 	slugHash   = 16 // base32 characters, 5 bits each
@@ -56,7 +55,8 @@ func isSafe(name string) bool {
 	return true
 }
 
-// readable keeps what a person would recognise of an unsafe name.
+// readable returns the letters and digits of an unsafe name, for an administrator to
+// recognise.
 func readable(name string) string {
 	runs := regexp.MustCompile(`[a-z0-9]+`).FindAllString(strings.ToLower(name), -1)
 	s := strings.Join(runs, "-")

@@ -2,7 +2,7 @@ package web
 
 import "time"
 
-// Token is where people make, see and revoke their API tokens.
+// Token is the page where a user makes, sees and revokes API tokens.
 type Token struct {
 	Viewer       Viewer
 	XSRF         string
@@ -11,7 +11,7 @@ type Token struct {
 	Made         string        // the new token; shown on this one page only
 	MadeNote     string        // its note
 	Error        string        // message id, or ""
-	Note, More   string        // what the person typed before
+	Note, More   string        // what the user typed before
 	Scopes       []ScopeChoice // offered as boxes
 	Days         []int         // lifetimes on offer
 	Tokens       []TokenLine   // newest first
@@ -24,7 +24,7 @@ type ScopeChoice struct {
 	Checked bool
 }
 
-// TokenLine is one living token.
+// TokenLine is one token that is still valid.
 type TokenLine struct {
 	ID       string
 	Note     string
@@ -34,7 +34,7 @@ type TokenLine struct {
 	LastUsed time.Time // zero: never
 }
 
-// Sessions is where people see and end their sessions.
+// Sessions is the page where a user sees and ends sessions.
 type Sessions struct {
 	Viewer       Viewer
 	XSRF         string
@@ -46,7 +46,7 @@ type Sessions struct {
 // SessionLine is one open session.
 type SessionLine struct {
 	ID       string
-	Current  bool // the one that shows the page
+	Current  bool // the session of this request
 	Since    time.Time
 	LastSeen time.Time
 	Expires  time.Time

@@ -6,14 +6,14 @@ import "time"
 type Page interface {
 	// template is the file under templates/ without its extension.
 	template() string
-	// viewer is who is logged in; the zero value shows no account menu.
+	// viewer is the logged-in user; the zero value shows no account menu.
 	viewer() Viewer
 }
 
-// Viewer is the logged-in person, for the page header.
+// Viewer is the logged-in user, for the page header.
 type Viewer struct {
-	Name        string // user name; "" when nobody is logged in
-	DisplayName string // name for people; "" means Name
+	Name        string // user name; "" without a login
+	DisplayName string // full name to show; "" means Name
 }
 
 // Label is the name to show.
@@ -24,18 +24,18 @@ func (v Viewer) Label() string {
 	return v.Name
 }
 
-// Login asks for a name and a password, or leads to providers that know people, or both.
+// Login asks for a name and a password, or leads to OpenID Connect providers, or both.
 type Login struct {
 	Password  bool // show the form
 	Providers []Provider
 	Action    string // where the form posts
 	Next      string // where to go afterwards, already checked
 	XSRF      string
-	Username  string // what the person typed before, to show it again
+	Username  string // what the user typed before, to show it again
 	Error     string // message id: login.invalid, login.unavailable, login.throttled, login.not_allowed, or ""
 }
 
-// Provider is somebody who logs people in or out, and the address for it.
+// Provider is an OpenID Connect provider, and the address to log in or out there.
 type Provider struct {
 	Name string
 	URL  string
@@ -59,11 +59,11 @@ type Message struct {
 	Data      map[string]string // values for {{.Name}} in Title and Text
 	ActionURL string            // next step; "" for none
 	Action    string            // message id of the link to ActionURL
-	RequestID string            // helps an administrator to find the log lines
-	User      string            // who is logged in, "" for nobody
+	RequestID string            // finds the request's log lines
+	User      string            // name of the logged-in user, "" without a login
 }
 
-// ServerState is what the home page says about one server.
+// ServerState is the state of a server, as the home page shows it.
 type ServerState string
 
 // States of a server; each has a message id "state.<value>".
@@ -89,14 +89,14 @@ type Server struct {
 	StopURL    string    // form action that stops it
 }
 
-// Home lists a person's servers.
+// Home lists a user's servers.
 type Home struct {
 	Viewer  Viewer
 	XSRF    string
 	Servers []Server
 }
 
-// Spawn shows what is about to be started, and the button that starts it.
+// Spawn shows the server that is about to start, and the button that starts it.
 type Spawn struct {
 	Viewer  Viewer
 	XSRF    string
@@ -107,7 +107,7 @@ type Spawn struct {
 	Profile Profile
 }
 
-// Profile is what a server will get, in words.
+// Profile describes the image and resources that a server gets.
 type Profile struct {
 	DisplayName string
 	Description string

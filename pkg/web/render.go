@@ -18,9 +18,9 @@ import (
 //go:embed templates/*.html locales/*.json
 var files embed.FS
 
-// contentSecurityPolicy lets a page load our own files and nothing else. No inline
-// script or style: an escaping mistake in a template stays text. No frames: a page
-// of a user's server cannot put ours under its own buttons (S8).
+// contentSecurityPolicy lets a page load the platform's own files and nothing else. Without
+// inline scripts and styles, an escaping mistake in a template stays text. Without frames, a
+// page of a user's server cannot put ours under its own buttons (S8).
 const contentSecurityPolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; " +
 	"connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
@@ -35,15 +35,14 @@ type Renderer struct {
 	languages []localized // same order as languages()
 }
 
-// localized is everything that speaks one language.
+// localized holds texts and templates of one language.
 type localized struct {
 	tag       language.Tag
 	localizer *i18n.Localizer
 	pages     map[string]*template.Template
 }
 
-// New parses all templates and texts; an error means that the binary was built from
-// broken ones.
+// New parses all templates and texts. It fails only if the binary was built with a broken one.
 func New() (*Renderer, error) {
 	bundle := i18n.NewBundle(language.English)
 	bundle.RegisterUnmarshalFunc("json", json.Unmarshal)
@@ -66,8 +65,8 @@ func New() (*Renderer, error) {
 	return r, nil
 }
 
-// parse reads each page's template together with the layout. Functions are bound to
-// one language here, so that a template cannot mix two.
+// parse reads each page's template together with the layout. It binds the template functions
+// to one language, so that a page cannot mix two.
 func parse(l localized) (map[string]*template.Template, error) {
 	funcs := template.FuncMap{
 		"t":        l.text,
@@ -92,8 +91,8 @@ func parse(l localized) (map[string]*template.Template, error) {
 	return pages, nil
 }
 
-// text looks up a message; data is at most one map of values. An unknown id is shown
-// as it is rather than failing the page: a wrong word is better than no page.
+// text looks up a message; data is at most one map of values. For an unknown id it returns
+// the id: a wrong word is better than no page.
 func (l localized) text(id string, data ...map[string]string) string {
 	cfg := &i18n.LocalizeConfig{MessageID: id}
 	if len(data) > 0 {
@@ -120,13 +119,13 @@ func (r *Renderer) pick(acceptLanguage string) localized {
 	return r.languages[i]
 }
 
-// Text returns the sentence for a message id in the language that the browser asked
-// for, as plain text.
+// Text returns the sentence for a message id as plain text, in the language that
+// acceptLanguage, an Accept-Language header, prefers.
 func (r *Renderer) Text(acceptLanguage, id string, data map[string]string) string {
 	return r.pick(acceptLanguage).text(id, data)
 }
 
-// HTML renders a page for the given Accept-Language header.
+// HTML returns a page in the language that acceptLanguage, an Accept-Language header, prefers.
 func (r *Renderer) HTML(acceptLanguage string, page Page) ([]byte, error) {
 	l := r.pick(acceptLanguage)
 	var b bytes.Buffer
@@ -144,14 +143,15 @@ func Headers() http.Header {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Referrer-Policy", "same-origin")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
-	// Pages carry names and XSRF tokens; after logout the back button shows nothing.
+	// Pages hold names and XSRF tokens. After a logout the back button must not show them.
 	h.Set("Cache-Control", "no-store")
 	h.Set("Vary", "Accept-Language")
 	return h
 }
 
-// Page writes a page with its headers. A rendering fault becomes a plain 500; headers
-// the caller has set before (cookies, Retry-After) are kept.
+// Page writes a page with its headers, in the language that req prefers. Headers that the
+// caller has set (cookies, Retry-After) stay. If the page cannot be rendered, the answer is a
+// plain 500.
 func (r *Renderer) Page(w http.ResponseWriter, req *http.Request, status int, page Page) {
 	body, err := r.HTML(strings.Join(req.Header.Values("Accept-Language"), ","), page)
 	if err != nil {
@@ -162,12 +162,12 @@ func (r *Renderer) Page(w http.ResponseWriter, req *http.Request, status int, pa
 		w.Header()[k] = v
 	}
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the browser went away; nobody is left to tell
+	_, _ = w.Write(body) // an error means that the browser went away
 }
 
-// Leave shows a page that leads to target, an address on another host of ours, by itself.
-// It stands in for a redirect where a form was posted: browsers apply form-action to
-// redirects too (CSP3 §4.2.4).
+// Leave shows a page that takes the browser to target, an address on another host of ours.
+// Handlers of forms use it instead of a redirect: browsers apply form-action to redirects
+// too (CSP3 §4.2.4).
 func (r *Renderer) Leave(w http.ResponseWriter, req *http.Request, user, target string) {
 	w.Header().Set("Refresh", "0; url="+target)
 	r.Page(w, req, http.StatusOK, Message{

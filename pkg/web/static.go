@@ -24,14 +24,14 @@ func assetVersion(name string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// assetURL is where pages load a static file from. The version is in the query, not in
-// the name, so that during an upgrade an old page still finds a file.
+// assetURL is the address that pages load a static file from. The version is in the query and
+// not in the name, so that a page of the old version finds the file during an upgrade.
 func assetURL(name string) string {
 	return contract.PathStatic + name + "?v=" + assetVersion(name)
 }
 
-// Static serves the files under /hub/static/ to anyone. A URL with the right version
-// may be kept for a year; every other is asked for again with its ETag.
+// Static serves the files under /hub/static/, without a login. Browsers may cache a URL with
+// the right version for a year, and must ask again, with the ETag, for any other.
 func Static() http.Handler {
 	types := map[string]string{
 		".css": "text/css; charset=utf-8",

@@ -51,8 +51,8 @@ func servers(name string) []Server {
 	return append(out, Server{State: StateStopped})
 }
 
-// TestTemplatesMatchPages type-checks each template against its page struct, so that a
-// renamed field fails here and not in front of a person.
+// TestTemplatesMatchPages type-checks each template against its page struct: a
+// renamed field fails here and not in front of a user.
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {

@@ -19,7 +19,8 @@ import (
 // minute to update a mounted Secret.
 const reload = 30 * time.Second
 
-// Files are PEM paths: our certificate, its key, and the CA that peers' must have.
+// Files are PEM paths: our certificate, its key, and the CA that peers' certificates must be
+// signed by.
 type Files struct {
 	Cert string `yaml:"cert"`
 	Key  string `yaml:"key"`
@@ -31,8 +32,8 @@ func (f Files) Validate(key string, faults *config.Faults) {
 	faults.Required(map[string]string{key + ".cert": f.Cert, key + ".key": f.Key, key + ".ca": f.CA})
 }
 
-// Server returns a configuration that requires a client certificate signed by
-// files.CA with one of allowed as DNS name.
+// Server returns a configuration that requires a client certificate signed by files.CA with
+// one of the DNS names in allowed. It is an error if allowed is empty or a file cannot be read.
 func Server(files Files, allowed []string) (*tls.Config, error) {
 	if len(allowed) == 0 {
 		return nil, errors.New("no client name is allowed: the port would refuse everyone")
@@ -54,8 +55,8 @@ func Server(files Files, allowed []string) (*tls.Config, error) {
 	}, nil
 }
 
-// Client returns a configuration that shows our certificate and accepts only a
-// server certificate signed by files.CA for serverName.
+// Client returns a configuration that shows our certificate and accepts only a server
+// certificate signed by files.CA for serverName. It is an error if a file cannot be read.
 func Client(files Files, serverName string) (*tls.Config, error) {
 	source, err := provider(files)
 	if err != nil {

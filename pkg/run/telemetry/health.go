@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// Health holds a service's readiness checks by name. A service is ready when it
-// has at least one check and none fails: forgetting to report is not health.
+// Health holds a service's readiness checks by name. A service is ready when it has at least
+// one check and none fails: a named check that never reported counts as failed.
 type Health struct {
 	mu     sync.Mutex
 	checks map[string]error

@@ -12,11 +12,11 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 )
 
-// HTTP wraps next with what every page and API of ours has: the request id in the
-// context and the reply, one access event, a duration metric by route pattern
-// (never by path: names would explode its cardinality), and panic → 500.
+// HTTP wraps the pages and API of a service. It puts the request id into the context and the
+// reply, writes one log line per request, measures the duration by route pattern (by path, each
+// user name would be a metric of its own), and turns a panic into a 500.
 //
-// next should be an http.ServeMux so that the pattern is known.
+// next should be an http.ServeMux: it tells the pattern.
 func HTTP(log *slog.Logger, reg prometheus.Registerer, service string, next http.Handler) http.Handler {
 	duration := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:        "perijove_http_request_duration_seconds",

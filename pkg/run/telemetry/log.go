@@ -43,12 +43,12 @@ func (h requestHandler) WithGroup(name string) slog.Handler {
 	return requestHandler{h.Handler.WithGroup(name)}
 }
 
-// maxUserText bounds text from outside in a log line: an unbounded user name in a
-// failed login fills disks (CVE-2026-54338).
+// maxUserText bounds text from clients in a log line: unbounded user names of failed logins
+// fill disks (CVE-2026-54338).
 const maxUserText = 256
 
-// UserText caps text that a client chose to 256 bytes for a log field; slog's JSON
-// handler quotes it.
+// UserText cuts text that a client chose to 256 bytes, for a log field. slog's JSON handler
+// quotes it.
 func UserText(s string) string {
 	if len(s) <= maxUserText {
 		return s

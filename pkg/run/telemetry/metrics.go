@@ -20,9 +20,9 @@ func NewRegistry() *prometheus.Registry {
 	return reg
 }
 
-// PrivateHandler serves /healthz (the process runs), /readyz (it can do its work:
-// 503 names each failing check) and /metrics. It belongs on a port that neither
-// users nor their pods reach.
+// PrivateHandler serves /healthz (200: the process runs), /readyz (200: it can do its work; 503
+// names each failing check) and /metrics. It belongs on a port that neither users nor their
+// pods reach.
 func PrivateHandler(h *Health, reg *prometheus.Registry) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {

@@ -10,8 +10,8 @@ const (
 	ReadUsers    Action = "read:users"     // see a user and their servers
 	Tokens       Action = "tokens"         // list and revoke API tokens
 	MakeTokens   Action = "tokens:make"    // make an API token; its scope is that of Tokens
-	EndSessions  Action = "sessions"       // end a user's sessions; for people only
-	Pages        Action = "pages"          // open the platform's own pages; for people only
+	EndSessions  Action = "sessions"       // end a user's sessions; never by a token
+	Pages        Action = "pages"          // open the platform's own pages; never by a token
 	Version      Action = "version"        // read the platform's version
 )
 
@@ -47,8 +47,8 @@ func May(user User, action Action, target Target, grants Grants) bool {
 	return user.Name != "" && user.has(action, target, grants) && grants.cover(user.Name, action, target)
 }
 
-// has is the right itself: to everything of one's own, and to most of everybody's for
-// administrators.
+// has reports whether the user has the right, whatever the grants: to all that is the user's
+// own and, for administrators, to most of all users'.
 func (u User) has(action Action, target Target, grants Grants) bool {
 	own := target.User != "" && target.User == u.Name
 	others := target.User != "" && u.Admin

@@ -51,8 +51,7 @@ func TestMay(t *testing.T) {
 	}
 }
 
-// TestS12_TokensAreForNoPages: pages and ends of sessions are for people, whatever a token's
-// scopes are.
+// TestS12_TokensAreForNoPages: no token opens a page or ends a session, whatever its scopes are.
 func TestS12_TokensAreForNoPages(t *testing.T) {
 	all := ByToken([]string{"inherit", "self", "admin:servers", "admin:users"})
 	for _, action := range []Action{Pages, EndSessions} {

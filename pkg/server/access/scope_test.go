@@ -16,7 +16,7 @@ type need struct {
 	target Target
 }
 
-// TestS12_Scopes: what each scope is good for, and above all what it is not.
+// TestS12_Scopes: what each scope allows, and above all what it does not.
 func TestS12_Scopes(t *testing.T) {
 	needs := map[string]need{
 		"enter alice/":     {EnterServers, Target{User: "alice"}},
@@ -68,8 +68,7 @@ func TestS12_Scopes(t *testing.T) {
 	}
 }
 
-// TestS13_NeverMoreThanTheOwner: whatever the scopes say, the owner's rights at this
-// moment are the limit.
+// TestS13_NeverMoreThanTheOwner: the owner's rights at this moment are the limit of any scope.
 func TestS13_NeverMoreThanTheOwner(t *testing.T) {
 	everything := []string{"inherit", "admin:servers", "admin:users", "servers!user=bob", "read:users!user=bob", "tokens!user=bob"}
 	for _, c := range []struct {

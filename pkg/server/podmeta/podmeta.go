@@ -12,13 +12,13 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 )
 
-// ErrNotReady means that the pod is a well-formed server that cannot be routed to
-// now: starting, stopping or finished. It is a state, not a fault.
+// ErrNotReady means that the pod is a well-formed server that cannot be routed to now, since
+// it starts, stops or has finished. It is a state, not a fault.
 var ErrNotReady = errors.New("not ready")
 
-// Read returns the server that pod is. ErrNotReady says that there is nothing to
-// route to yet or any more; any other error is a fault of the pod's metadata or
-// status that a person should hear about.
+// Read returns the server that pod is. ErrNotReady says that there is nothing to route to yet,
+// or any more. Any other error is a fault of the pod's metadata or status, with a reason that
+// the pod's owner should be told.
 func Read(pod *corev1.Pod) (server.Server, error) {
 	id, err := ReadID(pod)
 	if err != nil {
@@ -56,7 +56,7 @@ func Read(pod *corev1.Pod) (server.Server, error) {
 	}, nil
 }
 
-// ReadID returns whose server pod says it is. The annotation of a key holds the raw
+// ReadID returns the owner and name that pod claims. The annotation of a key holds the raw
 // name where the label holds only a slug (KubeSpawner 7).
 func ReadID(pod *corev1.Pod) (server.ID, error) {
 	if _, ok := pod.Labels[contract.LabelUsername]; !ok {
@@ -79,10 +79,9 @@ func rawName(pod *corev1.Pod, key string) string {
 	return pod.Labels[key]
 }
 
-// Ready reports whether the pod may receive requests: running, not being deleted,
-// and Ready. Ready is computed from the containers' condition and the readiness
-// gates, as the kubelet does, rather than awaited from it: that saves the time
-// between a gate's turning true and the kubelet's next status update.
+// Ready reports whether the pod may receive requests: it runs, it is not being deleted, and its
+// containers and readiness gates are ready. The kubelet computes the condition Ready from the
+// same values, but later: not to wait for its next status update makes each start shorter.
 func Ready(pod *corev1.Pod) bool {
 	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodRunning {
 		return false
@@ -157,8 +156,8 @@ func readIP(pod *corev1.Pod) (netip.Addr, error) {
 		return netip.Addr{}, errors.New("pod IP cannot be parsed")
 	}
 	ip = ip.Unmap()
-	// Only an address that a pod network hands out: loopback or link-local would turn
-	// Envoy into a way to its own admin port or a cloud's metadata service.
+	// Only an address that a pod network hands out: through a loopback or link-local address
+	// Envoy would lead users to its own admin port or a cloud's metadata service.
 	if !ip.IsGlobalUnicast() || ip.Zone() != "" || ip.String() == pod.Status.HostIP {
 		return netip.Addr{}, fmt.Errorf("pod IP %s is not a pod's address", ip)
 	}
