@@ -44,9 +44,11 @@ bench: deps ## measure requests, propagation, memory and restarts beside peers; 
 	go -C bench run ./load -doc
 	go -C bench run ./profile -doc
 	go -C bench run ./routes -doc
+	go -C bench run ./logins -doc
 bench-check: deps ## fail when a ratio of the benchmarks got worse (3 min)
 	go -C bench run ./load -check
 	go -C bench run ./routes -check -chp=false -samples 50 -users 1000,10000
+	go -C bench run ./logins -check
 
 .PHONY: check
 check: ## format, vet, staticcheck, govulncheck, goldens, race tests, clean tree

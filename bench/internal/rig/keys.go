@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"os"
 	"time"
 )
@@ -34,7 +35,7 @@ func (r *Rig) writeKeys() error {
 		return fmt.Errorf("encode the key: %w", err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "benchmark"}, DNSNames: []string{"benchmark"},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "benchmark"}, DNSNames: []string{"benchmark"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
 	}

@@ -62,8 +62,18 @@ func mode(passes bool) string {
 }
 
 // Authz starts the authz of all gateways that let Envoy judge passes, or of those that
-// do not.
+// do not. No user logs in there.
 func (r *Rig) Authz(k *Kube, namespace string, passes bool) (*Service, error) {
+	return r.authz(k, namespace, passes, "ldaps://127.0.0.1")
+}
+
+// AuthzWithLogins starts the authz of the gateways that let Envoy judge passes, for users of a
+// directory.
+func (r *Rig) AuthzWithLogins(k *Kube, namespace string, d *Directory) (*Service, error) {
+	return r.authz(k, namespace, true, d.url)
+}
+
+func (r *Rig) authz(k *Kube, namespace string, passes bool, directory string) (*Service, error) {
 	private, ttl := r.addr(), PassTTL
 	if !passes {
 		ttl = 0
@@ -74,13 +84,7 @@ func (r *Rig) Authz(k *Kube, namespace string, passes bool) (*Service, error) {
 		"sessionKeyFiles": []string{r.Path(fileSessionKey)}, "passKeyFiles": []string{r.Path(filePassKey)},
 		"passTTL":    ttl.String(),
 		"kubernetes": options{"kubeconfig": k.Kubeconfig, "namespace": namespace, "revocationSecret": revocations},
-		"ldap": options{ // nobody logs in here
-			"urls": []string{"ldaps://127.0.0.1"}, "caFile": r.Path(dirTLS + "/ca.crt"), "bindTemplate": "uid={username},ou=people,dc=bench",
-			"userSearch":        options{"base": "ou=people,dc=bench", "filter": "(uid={username})"},
-			"usernameAttribute": "uid", "displayNameAttribute": "cn",
-			"groupSearch":        options{"base": "ou=groups,dc=bench", "filter": "(member={dn})"},
-			"groupNameAttribute": "cn", "allowedGroups": []string{"*"},
-		},
+		"ldap":       r.ldapOptions(directory),
 	}, private)
 }
 
