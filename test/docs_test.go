@@ -58,6 +58,8 @@ var (
 	spans   = regexp.MustCompile("`[^`\n]*`")
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ +(.+?) *$`)
+	// named finds tests, and make targets in code spans; "…" and a "_" at the end stand for any end.
+	named = regexp.MustCompile("\\b((?:Test|Fuzz)[A-Z]\\w*)|`make ([a-z0-9-]+)")
 	// inPkg finds paths below pkg of this module, and not of another's.
 	inPkg = regexp.MustCompile(`(?:^|[^\w/.@-]|perijove/perijove/|\./)(pkg/[\w./-]+)`)
 )
@@ -117,6 +119,45 @@ func (all texts) formerPackages(text string) []string {
 	return wrong
 }
 
+// missing returns the tests and make targets that the Markdown file name speaks of and that are
+// not there.
+func (all texts) missing(name string) []string {
+	var wrong []string
+	for _, found := range named.FindAllStringSubmatch(all[name], -1) {
+		test, target := found[1], found[2]
+		if target != "" && !strings.Contains(all["Makefile"], "\n"+target+":") {
+			wrong = append(wrong, target)
+		}
+		if test != "" && !all.declares(test) {
+			wrong = append(wrong, test)
+		}
+	}
+	return wrong
+}
+
+// declares reports whether a test whose name begins with prefix is declared.
+func (all texts) declares(prefix string) bool {
+	for name, text := range all {
+		if strings.HasSuffix(name, "_test.go") && strings.Contains(text, "\nfunc "+prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestDocumentsNameTestsThatExist(t *testing.T) {
+	t.Parallel()
+	all := tracked(t)
+	for name := range all {
+		if path.Ext(name) != ".md" {
+			continue
+		}
+		for _, wrong := range all.missing(name) {
+			t.Errorf("%s names %s, which is no test or make target", name, wrong)
+		}
+	}
+}
+
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	all := tracked(t)
@@ -151,6 +192,9 @@ func TestTheChecksOfTextsSee(t *testing.T) {
 			"[e](docs/a.md#one_a) [f](docs/a.md#two) [g](docs) [h](https://example.org/gone.md) `[i](gone)`\n```\n[j](gone)\n# Two\n```\n",
 		"docs/a.md":         "# One_A\n[up](../README.md) [out](../gone.md)\n![plot](performance/x.svg)\n",
 		"pkg/auth/check.go": "",
+		"Makefile":          "\nup: ## start\n",
+		"pkg/a_test.go":     "package a\n\nfunc TestP9_Host(t *testing.T) {}\n",
+		"names.md":          "`make up CONTEXT=x`, `make gone`, make sure, `TestP9_`, TestP9_…, TestP9_Gone, FuzzGone",
 	}
 	for name, want := range map[string]string{
 		"README.md": "docs/gone.md #gone docs/a.md#two",
@@ -159,6 +203,9 @@ func TestTheChecksOfTextsSee(t *testing.T) {
 		if got := strings.Join(all.deadLinks(name), " "); got != want {
 			t.Errorf("%s: dead links %q, want %q", name, got, want)
 		}
+	}
+	if got, want := strings.Join(all.missing("names.md"), " "), "gone TestP9_Gone FuzzGone"; got != want {
+		t.Errorf("missing %q, want %q", got, want)
 	}
 	const text = "see pkg/auth, `pkg/auth/check.go`, pkg/edge/listener.go. ./pkg/hub/... github.com/perijove/perijove/pkg/routes\n" +
 		"github.com/envoyproxy/go-control-plane/pkg/cache pkg/… authz's extauthz (see kubecluster)"
