@@ -31,6 +31,8 @@ const (
 	AnnotationNonce = "perijove.dev/nonce"
 	// AnnotationProfile is the slug of the profile that a pod was made from.
 	AnnotationProfile = "perijove.dev/profile"
+	// AnnotationOptions is what the user chose for the start, as JSON. Starting again keeps it.
+	AnnotationOptions = "perijove.dev/options"
 
 	// LabelAccount with value "true" marks a Secret that holds one person's account.
 	LabelAccount = "perijove.dev/account"

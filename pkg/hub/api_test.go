@@ -11,76 +11,78 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn/memory"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // TestREST goes through JupyterHub's calls and their answers.
 func TestREST(t *testing.T) {
-	p := newPlatform(t)
-	if code, _, body := p.get("/hub/api/"); code != 200 || !strings.Contains(body, `"version"`) {
+	e := newEnv(t)
+	if code, _, body := e.get("/hub/api/"); code != 200 || !strings.Contains(body, `"version"`) {
 		t.Errorf("version: %d %s", code, body)
 	}
 	for body, want := range map[string]int{
 		"[]": 400, `{"profile":"gpu"}`: 400, `{"profile":7}`: 400, `{"image":"evil"}`: 400, `{`: 400,
 		`{"x":"` + strings.Repeat("a", maxBody) + `"}`: 413,
 	} {
-		if code, _, got := p.api("POST", "/hub/api/users/alice/server", body); code != want || !json.Valid([]byte(got)) {
+		if code, _, got := e.api("POST", "/hub/api/users/alice/server", body); code != want || !json.Valid([]byte(got)) {
 			t.Errorf("K4: start with %.40s: %d %s", body, code, got)
 		}
 	}
-	if code, _, _ := p.read(p.send(request{method: "POST", path: "/hub/api/users/alice/server", body: "{}", headers: []string{contract.XSRFHeader, token, "Content-Type", "text/plain"}})); code != 415 {
+	if code, _, _ := e.read(e.send(request{method: "POST", path: "/hub/api/users/alice/server", body: "{}", headers: []string{contract.XSRFHeader, token, "Content-Type", "text/plain"}})); code != 415 {
 		t.Errorf("text/plain: %d", code)
 	}
-	if p.pods() != 0 {
+	if len(e.cluster.Pods()) != 0 {
 		t.Fatal("a refused request started a server")
 	}
 	for range 2 {
-		if code, _, body := p.api("POST", "/hub/api/users/alice/servers/demo", `{"profile":"lab"}`); code != 202 {
+		if code, _, body := e.api("POST", "/hub/api/users/alice/servers/demo", `{"profile":"lab"}`); code != 202 {
 			t.Fatalf("start: %d %s", code, body)
 		}
 	}
-	if code, _, body := p.get("/hub/api/user"); code != 200 || !strings.Contains(body, `"pending":"spawn","url":"/user/alice/demo/","progress_url":"/hub/api/users/alice/servers/demo/progress"`) {
+	if code, _, body := e.get("/hub/api/user"); code != 200 || !strings.Contains(body, `"pending":"spawn","url":"/user/alice/demo/","progress_url":"/hub/api/users/alice/servers/demo/progress"`) {
 		t.Errorf("user: %d %s", code, body)
 	}
-	p.status("jupyter-alice--demo", answer)
-	p.until("already running", func() bool {
-		code, _, _ := p.api("POST", "/hub/api/users/alice/servers/demo", "")
+	e.change("demo", memory.Answer)
+	wait.Until(t, "already running", func() bool {
+		code, _, _ := e.api("POST", "/hub/api/users/alice/servers/demo", "")
 		return code == 400
 	})
-	if _, _, body := p.get("/hub/api/users/alice"); !strings.Contains(body, `"ready":true`) {
+	if _, _, body := e.get("/hub/api/users/alice"); !strings.Contains(body, `"ready":true`) {
 		t.Errorf("user: %s", body)
 	}
-	if code, to, _ := p.get("/hub/user/alice/demo/lab"); code != 302 || to != "/user/alice/demo/lab?redirects=1" {
+	if code, to, _ := e.get("/hub/user/alice/demo/lab"); code != 302 || to != "/user/alice/demo/lab?redirects=1" {
 		t.Errorf("named server below /hub/user: %d %s", code, to)
 	}
-	if code, _, _ := p.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
+	if code, _, _ := e.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
 		t.Errorf("stop: %d", code)
 	}
-	if code, _, _ := p.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
+	if code, _, _ := e.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
 		t.Errorf("stop again: %d", code)
 	}
 	for _, bad := range []string{"/hub/api/users/alice/servers/.x", "/hub/api/users/alice/servers/a%2Fb", "/hub/api/users/alice/servers/a%00"} {
-		if code, _, body := p.api("POST", bad, ""); code != 400 {
+		if code, _, body := e.api("POST", bad, ""); code != 400 {
 			t.Errorf("%s: %d %s", bad, code, body)
 		}
 	}
-	if code, _, body := p.get("/hub/api/nothing"); code != 404 || !json.Valid([]byte(body)) {
+	if code, _, body := e.get("/hub/api/nothing"); code != 404 || !json.Valid([]byte(body)) {
 		t.Errorf("unknown: %d %s", code, body)
 	}
 }
 
 func TestD7_LimitSays429(t *testing.T) {
-	p := newPlatform(t) // SpawnLimit is 2
+	e := newEnv(t) // SpawnLimit is 2
 	for _, s := range []string{"a", "b"} {
-		if code, _, _ := p.api("POST", "/hub/api/users/alice/servers/"+s, ""); code != 202 {
+		if code, _, _ := e.api("POST", "/hub/api/users/alice/servers/"+s, ""); code != 202 {
 			t.Fatal(code)
 		}
 	}
-	resp := p.send(request{method: "POST", path: "/hub/api/users/alice/servers/c", headers: []string{contract.XSRFHeader, token}})
+	resp := e.send(request{method: "POST", path: "/hub/api/users/alice/servers/c", headers: []string{contract.XSRFHeader, token}})
 	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("REST: %d %v", resp.StatusCode, resp.Header)
 	}
 	form := url.Values{contract.XSRFName: {token}}
-	resp = p.send(request{method: "POST", path: "/hub/spawn/alice/c", form: form})
+	resp = e.send(request{method: "POST", path: "/hub/spawn/alice/c", form: form})
 	body, _ := io.ReadAll(resp.Body)
 	if resp.StatusCode != 429 || resp.Header.Get("Retry-After") == "" || !strings.Contains(string(body), `id="retry"`) {
 		t.Errorf("page: %d %v %s", resp.StatusCode, resp.Header, body)
@@ -88,29 +90,29 @@ func TestD7_LimitSays429(t *testing.T) {
 }
 
 func TestOnePersonsServersAreLimited(t *testing.T) {
-	p := newPlatform(t)
+	e := newEnv(t)
 	for i := range maxServers {
 		name := fmt.Sprintf("s%d", i)
-		if code, _, body := p.api("POST", "/hub/api/users/alice/servers/"+name, ""); code != 202 {
+		if code, _, body := e.api("POST", "/hub/api/users/alice/servers/"+name, ""); code != 202 {
 			t.Fatalf("server %d: %d %s", i, code, body)
 		}
-		p.status("jupyter-alice--"+name, answer)
-		p.until("running", func() bool {
-			_, _, body := p.get("/hub/api/user")
+		e.change(name, memory.Answer)
+		wait.Until(t, "running", func() bool {
+			_, _, body := e.get("/hub/api/user")
 			return strings.Count(body, `"ready":true`) == i+1
 		})
 	}
-	if code, _, _ := p.api("POST", "/hub/api/users/alice/servers/more", ""); code != 400 {
+	if code, _, _ := e.api("POST", "/hub/api/users/alice/servers/more", ""); code != 400 {
 		t.Errorf("one more: %d", code)
 	}
 }
 
 // events reads a progress stream to its end.
-func (p *platform) events(path string, headers ...string) <-chan progressEvent {
-	p.t.Helper()
-	resp := p.send(request{method: "GET", path: path, headers: headers})
+func (e *env) events(path string, headers ...string) <-chan progressEvent {
+	e.t.Helper()
+	resp := e.send(request{method: "GET", path: path, headers: headers})
 	if kind := resp.Header.Get("Content-Type"); resp.StatusCode != 200 || kind != "text/event-stream" || resp.Header.Get("Cache-Control") != "no-cache" {
-		p.t.Fatalf("stream: %d %v", resp.StatusCode, resp.Header)
+		e.t.Fatalf("stream: %d %v", resp.StatusCode, resp.Header)
 	}
 	out := make(chan progressEvent)
 	go func() {
@@ -120,11 +122,11 @@ func (p *platform) events(path string, headers ...string) <-chan progressEvent {
 			if !ok {
 				continue
 			}
-			var e progressEvent
-			if err := json.Unmarshal([]byte(data), &e); err != nil {
-				p.t.Error(err)
+			var got progressEvent
+			if err := json.Unmarshal([]byte(data), &got); err != nil {
+				e.t.Error(err)
 			}
-			out <- e
+			out <- got
 		}
 	}()
 	return out
@@ -133,20 +135,20 @@ func (p *platform) events(path string, headers ...string) <-chan progressEvent {
 // TestProgressStream: what has happened, what happens, and "ready" only once the route
 // is known everywhere.
 func TestProgressStream(t *testing.T) {
-	p := newPlatform(t)
+	e := newEnv(t)
 	const path = "/hub/api/users/alice/server/progress"
-	if code, _, body := p.get(path); code != 400 || !json.Valid([]byte(body)) {
+	if code, _, body := e.get(path); code != 400 || !json.Valid([]byte(body)) {
 		t.Errorf("not starting: %d %s", code, body)
 	}
-	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
 	}
-	p.served.Store(false)
-	stream := p.events(path, "Accept-Language", "zh-CN")
-	if e := <-stream; e.Message != "已提交启动请求" || e.Progress != 5 || e.Ready || e.Failed {
-		t.Errorf("first: %+v", e)
+	e.served.Store(false)
+	stream := e.events(path, "Accept-Language", "zh-CN")
+	if got := <-stream; got.Message != "已提交启动请求" || got.Progress != 5 || got.Ready || got.Failed {
+		t.Errorf("first: %+v", got)
 	}
-	p.status("jupyter-alice", answer)
+	e.change("", memory.Answer)
 	if e := <-stream; e.Progress != 90 || e.Ready {
 		t.Errorf("answering: %+v", e)
 	}
@@ -155,7 +157,7 @@ func TestProgressStream(t *testing.T) {
 		t.Errorf("before the route is known: %+v", e)
 	case <-time.After(100 * time.Millisecond):
 	}
-	p.served.Store(true)
+	e.served.Store(true)
 	if e := <-stream; !e.Ready || e.URL != "/user/alice/" || e.Progress != 100 {
 		t.Errorf("ready: %+v", e)
 	}
@@ -165,16 +167,16 @@ func TestProgressStream(t *testing.T) {
 }
 
 func TestProgressStreamOfAFailure(t *testing.T) {
-	p := newPlatform(t)
-	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+	e := newEnv(t)
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
 	}
-	stream := p.events("/hub/api/users/alice/server/progress")
+	stream := e.events("/hub/api/users/alice/server/progress")
 	<-stream
-	p.status("jupyter-alice", fail)
-	e := <-stream
-	if !e.Failed || !strings.Contains(e.Message, "example.org/lab:1") || !strings.Contains(e.Message, "manifest unknown") {
-		t.Errorf("failure: %+v", e)
+	e.change("", memory.Fail)
+	got := <-stream
+	if !got.Failed || !strings.Contains(got.Message, "example.org/lab:1") || !strings.Contains(got.Message, "manifest unknown") {
+		t.Errorf("failure: %+v", got)
 	}
 	if e, more := <-stream; more {
 		t.Errorf("after the failure: %+v", e)
@@ -182,13 +184,13 @@ func TestProgressStreamOfAFailure(t *testing.T) {
 }
 
 func TestProgressStreamEndsWithTheServer(t *testing.T) {
-	p := newPlatform(t)
-	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+	e := newEnv(t)
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
 	}
-	stream := p.events("/hub/api/users/alice/server/progress")
+	stream := e.events("/hub/api/users/alice/server/progress")
 	<-stream
-	if code, _, _ := p.post("/hub/stop/alice", nil); code != 303 {
+	if code, _, _ := e.post("/hub/stop/alice", nil); code != 303 {
 		t.Fatal(code)
 	}
 	for e := range stream {

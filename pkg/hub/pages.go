@@ -8,17 +8,17 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
-	"github.com/perijove/perijove/pkg/hub/spawn/kube"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/caller"
 	"github.com/perijove/perijove/pkg/web/redirect"
 )
 
-// root leads into the visitor's own server when it runs, else to their home page.
-func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
-	s, err := h.Cluster.Get(r.Context(), server.ID{User: v.Name})
+// root leads into the caller's own server when it runs, else to their home page.
+func (h *Hub) root(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	s, err := h.cluster.Get(r.Context(), server.ID{User: who.Name})
 	if err == nil && h.reachable(r.Context(), s) {
 		http.Redirect(w, r, h.serverURL(s.ID), http.StatusFound)
 		return nil
@@ -27,23 +27,23 @@ func (h *Hub) root(w http.ResponseWriter, r *http.Request, v visitor) error {
 	return nil
 }
 
-func (h *Hub) home(w http.ResponseWriter, r *http.Request, v visitor) error {
-	own := server.ID{User: v.Name}
-	first, err := h.Cluster.Get(r.Context(), own)
+func (h *Hub) home(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	own := server.ID{User: who.Name}
+	first, err := h.cluster.Get(r.Context(), own)
 	if err != nil {
 		return err
 	}
 	servers := []web.Server{h.serverLine(first)}
-	for _, s := range h.Cluster.List(v.Name) {
+	for _, s := range h.cluster.List(who.Name) {
 		if s.ID != own {
 			servers = append(servers, h.serverLine(s))
 		}
 	}
-	h.Web.Page(w, r, http.StatusOK, web.Home{Viewer: v.viewer(), XSRF: v.XSRF(), Servers: servers})
+	h.web.Page(w, r, http.StatusOK, web.Home{Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers})
 	return nil
 }
 
-func (h *Hub) serverLine(s kube.Server) web.Server {
+func (h *Hub) serverLine(s spawn.Server) web.Server {
 	states := map[spawn.Phase]web.ServerState{
 		spawn.Stopped: web.StateStopped, spawn.Pending: web.StatePending, spawn.Answering: web.StateReady,
 		spawn.Stopping: web.StateStopping, spawn.Failed: web.StateFailed,
@@ -60,8 +60,8 @@ func (h *Hub) serverLine(s kube.Server) web.Server {
 
 // spawnForm shows what would be started. It never starts anything by itself, whatever
 // the query says: a link must not (S9).
-func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, s, err := h.targetServer(r, v)
+func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	id, s, err := h.targetServer(r, who)
 	if err != nil {
 		return err
 	}
@@ -70,15 +70,19 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, v visitor) error
 		http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
 		return nil
 	}
-	p := h.Cluster.Profile()
+	profiles := h.cluster.Profiles(ownerOf(id, who))
+	if len(profiles) == 0 {
+		return &spawn.Problem{Message: spawn.MsgNoProfile}
+	}
+	p := profiles[0]
 	cores := ""
 	if p.Override.CPULimit > 0 {
 		cores = strconv.FormatFloat(p.Override.CPULimit, 'f', -1, 64)
 	}
-	h.Web.Page(w, r, http.StatusOK, web.Spawn{
-		Viewer: v.viewer(), XSRF: v.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
+	h.web.Page(w, r, http.StatusOK, web.Spawn{
+		Viewer: viewer(who), XSRF: who.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
 		Profile: web.Profile{
-			DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
+			Slug: p.Slug, DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
 			CPU: cores, Memory: string(p.Override.MemLimit), Storage: p.Override.Storage(),
 		},
 	})
@@ -86,31 +90,36 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, v visitor) error
 }
 
 // spawnPost starts a server, or starts it again after a failure.
-func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, err := target(r, v)
+func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	id, err := target(r, who)
 	if err != nil {
 		return err
 	}
 	next := safeNext(cmp.Or(r.PostFormValue("next"), r.URL.Query().Get("next")), id)
-	if err := h.start(r.Context(), id); err != nil {
-		return h.refused(w, r, v, id, next, err)
+	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: options(r)}); err != nil {
+		return h.refused(w, r, who, id, next, err)
 	}
 	http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
 	return nil
 }
 
+// options reads what the form chose. The form that tries again chooses nothing.
+func options(r *http.Request) spawn.Options {
+	return spawn.Options{Profile: r.PostFormValue("profile")}
+}
+
 // refused shows a start that the cluster did not accept, with the button to try again.
 // There is no pod that could be asked later, so the answer to the form is the place.
-func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id server.ID, next string, err error) error {
+func (h *Hub) refused(w http.ResponseWriter, r *http.Request, who caller.Caller, id server.ID, next string, err error) error {
 	problem, ok := asProblem(err)
 	if !ok {
 		return err
 	}
-	h.Log.WarnContext(r.Context(), "server not started", "user", id.User, "server", id.Name, "error", err)
+	h.log.WarnContext(r.Context(), "server not started", "user", id.User, "server", id.Name, "error", err)
 	retryAfter(w, problemStatus(problem.Message))
 	now := web.Line{ID: string(problem.Message), Data: problem.Data, Detail: problem.Detail}
-	h.Web.Page(w, r, problemStatus(problem.Message), web.Pending{
-		Viewer: v.viewer(), XSRF: v.XSRF(), Owner: id.User, Server: id.Name, Failed: true,
+	h.web.Page(w, r, problemStatus(problem.Message), web.Pending{
+		Viewer: viewer(who), XSRF: who.XSRF(), Owner: id.User, Server: id.Name, Failed: true,
 		Now: now, RetryAction: spawnURL(id), Next: next, RequestID: telemetry.RequestID(r.Context()),
 	})
 	return nil
@@ -118,8 +127,8 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, v visitor, id serv
 
 // pending shows how far a server is. It leads into the server only when users can reach
 // it, so no redirect ends at a route that is not there yet.
-func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, s, err := h.targetServer(r, v)
+func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	id, s, err := h.targetServer(r, who)
 	if err != nil {
 		return err
 	}
@@ -132,10 +141,10 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
 		http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
 		return nil
 	case h.reachable(r.Context(), s):
-		return h.open(w, r, v, h.openURL(id, next))
+		return h.open(w, r, who, h.openURL(id, next))
 	}
 	page := web.Pending{
-		Viewer: v.viewer(), XSRF: v.XSRF(), Owner: id.User, Server: id.Name,
+		Viewer: viewer(who), XSRF: who.XSRF(), Owner: id.User, Server: id.Name,
 		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed,
 		ReadyURL: h.openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
 	}
@@ -149,15 +158,15 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, v visitor) error {
 	} else {
 		page.ProgressURL = progressURL(id)
 	}
-	h.Web.Page(w, r, http.StatusOK, page)
+	h.web.Page(w, r, http.StatusOK, page)
 	return nil
 }
 
 // open leads into a server. The page may be what a form led to, and browsers let forms lead
 // to other hosts neither directly nor by redirects.
-func (h *Hub) open(w http.ResponseWriter, r *http.Request, v visitor, url string) error {
+func (h *Hub) open(w http.ResponseWriter, r *http.Request, who caller.Caller, url string) error {
 	if h.Site.PerUser() {
-		h.Web.Leave(w, r, v.Name, url)
+		h.web.Leave(w, r, who.Name, url)
 		return nil
 	}
 	http.Redirect(w, r, url, http.StatusFound)
@@ -168,23 +177,23 @@ func line(s spawn.Step) web.Line {
 	return web.Line{ID: string(s.Message), Data: s.Data, Detail: s.Detail}
 }
 
-func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, v visitor) error {
-	id, err := target(r, v)
+func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	id, err := target(r, who)
 	if err != nil {
 		return err
 	}
-	if _, err := h.Cluster.Stop(r.Context(), id, stopWait); err != nil {
+	if _, err := h.cluster.Stop(r.Context(), id, stopWait); err != nil {
 		return err
 	}
 	http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
 	return nil
 }
 
-// userRedirect turns /hub/user-redirect/<path> into the visitor's own /user/<me>/<path>,
+// userRedirect turns /hub/user-redirect/<path> into the caller's own /user/<me>/<path>,
 // for links that are the same for everyone.
-func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	rest := strings.TrimPrefix(r.URL.EscapedPath(), contract.PathUserRedirect)
-	to := server.ID{User: v.Name}.Prefix() + rest
+	to := server.ID{User: who.Name}.Prefix() + rest
 	if r.URL.RawQuery != "" {
 		to += "?" + r.URL.RawQuery
 	}
@@ -192,11 +201,11 @@ func (h *Hub) userRedirect(w http.ResponseWriter, r *http.Request, v visitor) er
 	if !ok {
 		return badRequest{http.StatusBadRequest, "the path cannot be redirected to"}
 	}
-	http.Redirect(w, r, h.Site.UserBaseURL(v.Name)+to, http.StatusFound)
+	http.Redirect(w, r, h.Site.UserBaseURL(who.Name)+to, http.StatusFound)
 	return nil
 }
 
-// redirectsParam counts how often a visitor has been sent back to a server whose route
+// redirectsParam counts how often a browser has been sent back to a server whose route
 // is missing, as JupyterHub does.
 const redirectsParam = "redirects"
 
@@ -205,13 +214,13 @@ const redirectsParam = "redirects"
 const maxRedirects = 4
 
 // notRouted answers for /user/<name>/… when the gateway has no route for it.
-func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error {
+func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	path := strings.TrimPrefix(r.URL.EscapedPath(), strings.TrimSuffix(contract.PathHub, "/"))
 	owner, second, _, err := server.ParsePath(path)
 	if err != nil {
 		return errNotFound
 	}
-	if err := v.may(access.EnterServers, access.Target{User: owner, WholeUser: true}); err != nil {
+	if err := may(who, access.EnterServers, access.Target{User: owner, WholeUser: true}); err != nil {
 		return err
 	}
 	s, err := h.find(r, owner, second)
@@ -239,22 +248,22 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, v visitor) error
 		http.Redirect(w, r, h.Site.UserBaseURL(owner)+path+"?"+query.Encode(), http.StatusFound)
 		return nil
 	}
-	h.Web.Page(w, r, http.StatusFailedDependency, web.Message{
+	h.web.Page(w, r, http.StatusFailedDependency, web.Message{
 		Status: http.StatusFailedDependency, Title: "error.not_running", Text: "error.not_running_text",
-		Data: map[string]string{"User": owner}, ActionURL: withNext(spawnURL(s.ID), next), Action: "error.start", User: v.Name,
+		Data: map[string]string{"User": owner}, ActionURL: withNext(spawnURL(s.ID), next), Action: "error.start", User: who.Name,
 	})
 	return nil
 }
 
 // find says which server a path below /user/<owner>/ is about: a server named like the
 // second segment if there is one, else the default server.
-func (h *Hub) find(r *http.Request, owner, second string) (kube.Server, error) {
+func (h *Hub) find(r *http.Request, owner, second string) (spawn.Server, error) {
 	if second != "" {
-		for _, s := range h.Cluster.List(owner) {
+		for _, s := range h.cluster.List(owner) {
 			if s.ID.Name == second {
 				return s, nil
 			}
 		}
 	}
-	return h.Cluster.Get(r.Context(), server.ID{User: owner})
+	return h.cluster.Get(r.Context(), server.ID{User: owner})
 }

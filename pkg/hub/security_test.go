@@ -7,11 +7,13 @@ import (
 	"testing"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn/memory"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // TestH1_IdentityComesFromTheHeadersOnly: nobody gets anywhere without the gateway's headers, nor with two of one.
 func TestH1_IdentityComesFromTheHeadersOnly(t *testing.T) {
-	p := newPlatform(t)
+	e := newEnv(t)
 	for _, path := range []string{"/hub/", "/hub/home", "/hub/spawn", "/hub/spawn-pending/alice", "/hub/user-redirect/lab", "/hub/user/alice/", "/hub/api", "/hub/api/user", "/hub/api/users/alice/server/progress", "/hub/nothing"} {
 		for name, headers := range map[string][]string{
 			"none":      {contract.HeaderUser, "-"},
@@ -21,15 +23,15 @@ func TestH1_IdentityComesFromTheHeadersOnly(t *testing.T) {
 			"no name":   {contract.HeaderUser, "-", contract.HeaderUser, ".."},
 			"two admin": {contract.HeaderAdmin, "true", contract.HeaderAdmin, "false"},
 		} {
-			if code, _, body := p.get(path, headers...); code != 401 {
+			if code, _, body := e.get(path, headers...); code != 401 {
 				t.Errorf("%s with %s: %d %.200s", path, name, code, body)
 			}
 		}
 	}
-	if code, _, body := p.get("/hub/api/user", contract.HeaderUser, "-"); code != 401 || !json.Valid([]byte(body)) || !strings.Contains(body, `"status":401`) {
+	if code, _, body := e.get("/hub/api/user", contract.HeaderUser, "-"); code != 401 || !json.Valid([]byte(body)) || !strings.Contains(body, `"status":401`) {
 		t.Errorf("JSON: %d %s", code, body)
 	}
-	if code, _, _ := p.get("/hub/home"); code != 200 {
+	if code, _, _ := e.get("/hub/home"); code != 200 {
 		t.Errorf("negative control: with identity %d", code)
 	}
 }
@@ -37,7 +39,7 @@ func TestH1_IdentityComesFromTheHeadersOnly(t *testing.T) {
 // TestS9_StateChangesNeedTheToken: what changes something needs the session's token and must not be
 // cross-origin; it is refused before anything is asked of the cluster.
 func TestS9_StateChangesNeedTheToken(t *testing.T) {
-	p := newPlatform(t)
+	e := newEnv(t)
 	good := url.Values{contract.XSRFName: {token}}
 	for name, r := range map[string]request{
 		"no token":              {method: "POST", path: "/hub/spawn/alice", form: url.Values{}},
@@ -53,16 +55,14 @@ func TestS9_StateChangesNeedTheToken(t *testing.T) {
 		"REST stop":             {method: "DELETE", path: "/hub/api/users/alice/server"},
 		"text/plain JSON":       {method: "POST", path: "/hub/api/users/alice/server", body: `{"_xsrf":"` + token + `"}`, headers: []string{"Content-Type", "text/plain"}},
 	} {
-		if code, _, body := p.read(p.send(r)); code != 403 {
+		if code, _, body := e.read(e.send(r)); code != 403 {
 			t.Errorf("%s: %d %.200s", name, code, body)
 		}
 	}
-	for _, a := range p.client.Actions() {
-		if a.GetVerb() == "create" || a.GetVerb() == "delete" {
-			t.Errorf("the cluster was asked to %s %s", a.GetVerb(), a.GetResource().Resource)
-		}
+	if n := e.changes.Load(); n != 0 {
+		t.Errorf("the cluster was asked for %d changes", n)
 	}
-	if code, _, _ := p.post("/hub/spawn/alice", nil, "Sec-Fetch-Site", "same-origin"); code != 303 {
+	if code, _, _ := e.post("/hub/spawn/alice", nil, "Sec-Fetch-Site", "same-origin"); code != 303 {
 		t.Errorf("negative control: %d", code)
 	}
 }
@@ -70,61 +70,61 @@ func TestS9_StateChangesNeedTheToken(t *testing.T) {
 // TestForeignServersAreRefused: a visitor's own only, administrators everyone's; the answer does
 // not depend on whether the other person exists.
 func TestForeignServersAreRefused(t *testing.T) {
-	p := newPlatform(t)
+	e := newEnv(t)
 	bob := []string{contract.HeaderUser, "-", contract.HeaderUser, "bob"}
-	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
 	}
 	for _, owner := range []string{"alice", "nobody"} {
 		for _, path := range []string{"/hub/spawn/", "/hub/spawn-pending/", "/hub/user/", "/hub/api/users/"} {
-			if code, _, _ := p.get(path+owner, bob...); code != 403 {
+			if code, _, _ := e.get(path+owner, bob...); code != 403 {
 				t.Errorf("GET %s%s: %d", path, owner, code)
 			}
 		}
 		for _, path := range []string{"/hub/spawn/" + owner, "/hub/stop/" + owner, "/hub/stop/" + owner + "/demo"} {
-			if code, _, _ := p.post(path, nil, bob...); code != 403 {
+			if code, _, _ := e.post(path, nil, bob...); code != 403 {
 				t.Errorf("POST %s: %d", path, code)
 			}
 		}
 		for _, method := range []string{"POST", "DELETE"} {
-			if code, _, _ := p.api(method, "/hub/api/users/"+owner+"/server", "", bob...); code != 403 {
+			if code, _, _ := e.api(method, "/hub/api/users/"+owner+"/server", "", bob...); code != 403 {
 				t.Errorf("%s API of %s: %d", method, owner, code)
 			}
 		}
-		if code, _, _ := p.get("/hub/api/users/"+owner+"/server/progress", bob...); code != 403 {
+		if code, _, _ := e.get("/hub/api/users/"+owner+"/server/progress", bob...); code != 403 {
 			t.Errorf("progress of %s: %d", owner, code)
 		}
 	}
 	// One audit line for each: 4 pages, 3 forms, 3 calls, of 2 people.
-	if n := strings.Count(p.log.String(), `msg="access refused" audit=true user=bob`); n != 20 {
+	if n := strings.Count(e.log.String(), `msg="access refused" audit=true user=bob`); n != 20 {
 		t.Errorf("%d audit lines", n)
 	}
 	carol := []string{contract.HeaderUser, "-", contract.HeaderUser, "carol", contract.HeaderAdmin, "true"}
-	if code, _, _ := p.api("DELETE", "/hub/api/users/alice/server", "", carol...); code != 204 {
+	if code, _, _ := e.api("DELETE", "/hub/api/users/alice/server", "", carol...); code != 204 {
 		t.Errorf("an administrator's stop: %d", code)
 	}
 	liar := []string{contract.HeaderUser, "-", contract.HeaderUser, "bob", contract.HeaderAdmin, "yes"}
-	if code, _, _ := p.api("DELETE", "/hub/api/users/alice/server", "", liar...); code != 403 {
+	if code, _, _ := e.api("DELETE", "/hub/api/users/alice/server", "", liar...); code != 403 {
 		t.Errorf("admin header that is not true: %d", code)
 	}
 }
 
 // TestU1_U3_NextStaysHome: no next leads off the origin or into a server of someone else.
 func TestU1_U3_NextStaysHome(t *testing.T) {
-	p := newPlatform(t)
-	if code, _, _ := p.post("/hub/spawn/alice", nil); code != 303 {
+	e := newEnv(t)
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
 	}
-	p.status("jupyter-alice", answer)
-	p.until("running", func() bool { code, _, _ := p.get("/hub/spawn-pending/alice"); return code == 302 })
+	e.change("", memory.Answer)
+	wait.Until(t, "running", func() bool { code, _, _ := e.get("/hub/spawn-pending/alice"); return code == 302 })
 	for _, next := range []string{
 		"//e", "///e", `/\e`, "/%09/e", "/%5ce", "/ /e", "https:e", "https://hub.test.evil/", "javascript:alert(1)", "@e", "\t//e",
 		"/user/bob/lab", "/user/alice/../bob/lab", "/user/alicex/", "/hub/logout", "/user/alice//e",
 	} {
-		if code, to, _ := p.get("/hub/spawn-pending/alice?next=" + url.QueryEscape(next)); code != 302 || to != "/user/alice/" {
+		if code, to, _ := e.get("/hub/spawn-pending/alice?next=" + url.QueryEscape(next)); code != 302 || to != "/user/alice/" {
 			t.Errorf("next=%q leads to %d %s", next, code, to)
 		}
-		if _, to, _ := p.post("/hub/spawn/alice", url.Values{"next": {next}}); to != "/hub/spawn-pending/alice" {
+		if _, to, _ := e.post("/hub/spawn/alice", url.Values{"next": {next}}); to != "/hub/spawn-pending/alice" {
 			t.Errorf("next=%q is carried on to %s", next, to)
 		}
 	}
@@ -132,12 +132,12 @@ func TestU1_U3_NextStaysHome(t *testing.T) {
 		"/hub/user-redirect/lab/tree/a%20b?x=1": "/user/alice/lab/tree/a%20b?x=1",
 		"/hub/user-redirect/":                   "/user/alice/",
 	} {
-		if code, to, _ := p.get(from); code != 302 || to != want {
+		if code, to, _ := e.get(from); code != 302 || to != want {
 			t.Errorf("%s: %d %s", from, code, to)
 		}
 	}
 	for _, bad := range []string{"/hub/user-redirect/%2e%2e/bob/", "/hub/user-redirect/a%5cb", "/hub/user-redirect/%2f%2fevil.test"} {
-		if code, to, _ := p.get(bad); code != 400 {
+		if code, to, _ := e.get(bad); code != 400 {
 			t.Errorf("%s: %d %s", bad, code, to)
 		}
 	}

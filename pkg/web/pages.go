@@ -109,6 +109,7 @@ type Spawn struct {
 
 // Profile describes the image and resources that a server gets.
 type Profile struct {
+	Slug        string // what the form sends
 	DisplayName string
 	Description string
 	Image       string

@@ -34,7 +34,7 @@ func pages() map[string]web.Page {
 		"logout: goes on":        web.Logout{Done: true, Next: &keycloak},
 		"home":                   web.Home{Viewer: alice, XSRF: "x", Servers: servers()},
 		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profile: web.Profile{
-			DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
+			Slug: "lab", DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
 		}},
 		"pending": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Percent: 40, Now: web.Line{ID: "progress.pulling"}, Log: []web.Line{{ID: "progress.scheduled", Detail: "on node-1"}},

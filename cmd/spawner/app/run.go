@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"k8s.io/client-go/kubernetes"
@@ -56,11 +57,11 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	reg := telemetry.NewRegistry()
 	const watching = "cluster"
 	health := telemetry.NewHealth(watching)
-	cluster, err := kube.New(client, kube.Config{
+	cluster, err := kube.New(client, time.Now, reg, log, kube.Settings{
 		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL()},
-		Profile: cfg.Profile, MasterKey: master,
+		Catalog: spawn.Catalog{cfg.Profile}, MasterKey: master,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,
-	}, reg, log)
+	})
 	if err != nil {
 		return err
 	}
@@ -74,32 +75,21 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	handler := &hub.Hub{
-		Cluster: cluster,
-		Served:  routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed,
-		Web:     pages,
-		Site:    site,
-		Log:     log,
-		Done:    ctx.Done(),
-	}
-	synced := make(chan struct{})
-	group.Go(func() error {
-		return cluster.Run(ctx, func() {
-			health.Set(watching, nil)
-			close(synced)
-		})
-	})
+	served := routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed
+	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Done: ctx.Done()}).Handler()
+	group.Go(func() error { return cluster.Run(ctx) })
 	group.Go(func() error {
 		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg), log)
 	})
 	group.Go(func() error {
 		// Nothing is answered from an empty cache: every server would seem stopped.
 		select {
-		case <-synced:
+		case <-cluster.Synced():
+			health.Set(watching, nil)
 		case <-ctx.Done():
 			return public.Close()
 		}
-		return run.ServeHTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler.Handler()), log)
+		return run.ServeHTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler), log)
 	})
 	return group.Wait()
 }

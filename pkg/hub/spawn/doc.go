@@ -1,9 +1,9 @@
-// Package spawn owns what a server is made of and how far it is: the profile, the
-// desired pod, home volume and secret, and the judgement of a pod's status and events
-// in plain steps.
+// Package spawn owns what a server is made of and how far it is: the profile that a user
+// may choose, the desired pod, home volume and secret, the judgement of a pod's status and
+// events in plain steps, and what a start does next.
 //
-// It is pure: values in, values out; no client, no clock, no logger. spawn/kube calls
-// the cluster, and web turns message ids into sentences.
+// It is pure: values in, values out; no client, no clock, no logger. Package kube calls
+// the cluster; package web turns message ids into sentences.
 //
 // Objects and the order they are written in (each write may be the last one before a
 // kill):
@@ -17,6 +17,6 @@
 //     The nonce in its name keeps a new pod from reading the secret of its
 //     predecessor, which is collected some time after the predecessor is gone.
 //
-// So there is no moment at which a kill leaves something that the next start does not
-// finish, or that nobody would remove.
+// So a kill at any moment leaves nothing that the next start does not finish or that
+// Kubernetes does not remove.
 package spawn

@@ -34,6 +34,8 @@ const (
 	MsgStopWait    Message = "failure.stopping"
 	MsgBusy        Message = "failure.busy"
 	MsgTooMany     Message = "failure.too_many"
+	MsgProfile     Message = "failure.profile"
+	MsgNoProfile   Message = "failure.no_profile"
 )
 
 // Messages lists them all, so that a test can check that each has its sentences.
@@ -42,7 +44,7 @@ func Messages() []Message {
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
 		MsgRestarted, MsgSecret, MsgAnswering, MsgReady, MsgStopping, MsgNote,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout, MsgQuota, MsgRefused, MsgConflict,
-		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany,
+		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgNoProfile,
 	}
 }
 

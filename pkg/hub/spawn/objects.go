@@ -13,16 +13,6 @@ import (
 	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
-// Site is what all servers of an installation share.
-type Site struct {
-	Namespace string
-	// JupyterConfigMap holds jupyter_server_config.py with the identity provider, and
-	// default_setting_overrides.json with JupyterLab's defaults.
-	JupyterConfigMap string
-	// HubOrigin is the origin of the hub's pages where servers have other hosts, else "".
-	HubOrigin string
-}
-
 // What is inside the pod; the notebook image and jupyter_server_config.py agree.
 const (
 	port      = 8888
@@ -67,6 +57,13 @@ func OwnsPod(pod *corev1.Pod, id server.ID) bool {
 	return Managed(pod) && err == nil && got == id
 }
 
+// Identify returns which server a pod is; false for a pod that the spawner did not make,
+// whatever its labels say.
+func Identify(pod *corev1.Pod) (server.ID, bool) {
+	id, err := podmeta.ReadID(pod)
+	return id, err == nil && OwnsPod(pod, id) && pod.Name == PodName(id)
+}
+
 // OwnsClaim is OwnsPod for a user's home volume.
 func OwnsClaim(claim *corev1.PersistentVolumeClaim, user string) bool {
 	return Managed(claim) && claim.Annotations[contract.LabelUsername] == user
@@ -91,7 +88,7 @@ func identify(meta *metav1.ObjectMeta, id server.ID) {
 func Claim(site Site, p Profile, user string) *corev1.PersistentVolumeClaim {
 	c := &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: site.Namespace,
+			Namespace: site.Placement(user, p).Namespace,
 			Name:      ClaimName(user),
 			Labels:    map[string]string{contract.LabelComponent: "singleuser-storage"},
 		},
@@ -111,19 +108,29 @@ func Claim(site Site, p Profile, user string) *corev1.PersistentVolumeClaim {
 	return c
 }
 
-// Pod returns the pod of a server. nonce is random, of lower-case letters and digits,
-// and different for every pod (see contract.ServerSecret).
-func Pod(site Site, p Profile, id server.ID, nonce string) *corev1.Pod {
+// Spec is what one pod is made from.
+type Spec struct {
+	ID      server.ID
+	Profile Profile
+	Options Options // kept on the pod
+	// Nonce is random, of lower-case letters and digits, and different for every pod (see
+	// contract.ServerSecret).
+	Nonce string
+}
+
+// Pod returns the pod of a server.
+func Pod(site Site, s Spec) *corev1.Pod {
+	id, p := s.ID, s.Profile
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: site.Namespace,
+			Namespace: site.Placement(id.User, p).Namespace,
 			Name:      PodName(id),
 			Labels: map[string]string{
 				contract.LabelComponent:       contract.ComponentServer,
 				"app.kubernetes.io/component": contract.ComponentServer,
 			},
 			Annotations: map[string]string{
-				contract.AnnotationNonce:   nonce,
+				contract.AnnotationNonce:   s.Nonce,
 				contract.AnnotationProfile: p.Slug,
 			},
 		},
@@ -145,7 +152,7 @@ func Pod(site Site, p Profile, id server.ID, nonce string) *corev1.Pod {
 				FSGroupChangePolicy: new(corev1.FSGroupChangeOnRootMismatch), // a large home would delay every start
 				SeccompProfile:      &corev1.SeccompProfile{Type: corev1.SeccompProfileTypeRuntimeDefault},
 			},
-			Containers: []corev1.Container{notebookContainer(site, p, id, nonce)},
+			Containers: []corev1.Container{notebookContainer(site, s)},
 			Volumes: []corev1.Volume{
 				{Name: "home", VolumeSource: corev1.VolumeSource{
 					PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: ClaimName(id.User)},
@@ -160,11 +167,13 @@ func Pod(site Site, p Profile, id server.ID, nonce string) *corev1.Pod {
 			},
 		},
 	}
+	s.Options.Keep(pod)
 	identify(&pod.ObjectMeta, id)
 	return pod
 }
 
-func notebookContainer(site Site, p Profile, id server.ID, nonce string) corev1.Container {
+func notebookContainer(site Site, s Spec) corev1.Container {
+	id, p := s.ID, s.Profile
 	c := corev1.Container{
 		Name:            container,
 		Image:           p.Override.Image,
@@ -178,7 +187,7 @@ func notebookContainer(site Site, p Profile, id server.ID, nonce string) corev1.
 			{Name: "PERIJOVE_BASE_URL", Value: literal(id.Prefix())},
 			{Name: "PERIJOVE_USER", Value: literal(id.User)},
 			{Name: "PERIJOVE_SERVER_SECRET", ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-				LocalObjectReference: corev1.LocalObjectReference{Name: SecretName(id, nonce)}, Key: secretKey,
+				LocalObjectReference: corev1.LocalObjectReference{Name: SecretName(id, s.Nonce)}, Key: secretKey,
 			}}},
 		},
 		VolumeMounts: []corev1.VolumeMount{

@@ -14,10 +14,12 @@ import (
 // Profile is what a server is made from, in the shape of one entry of JupyterHub's
 // KubeSpawner.profile_list (the fields that this platform has).
 type Profile struct {
-	DisplayName string   `yaml:"display_name"`
-	Slug        string   `yaml:"slug"`
-	Description string   `yaml:"description"`
-	Override    Override `yaml:"kubespawner_override"`
+	DisplayName string `yaml:"display_name"`
+	Slug        string `yaml:"slug"`
+	Description string `yaml:"description"`
+	// AllowedGroups are the groups whose users may choose it; empty means all users.
+	AllowedGroups []string `yaml:"allowed_groups"`
+	Override      Override `yaml:"kubespawner_override"`
 }
 
 // Override holds the settings under kubespawner_override, named as KubeSpawner names
@@ -75,6 +77,7 @@ func (p Profile) Validate() []Fault {
 	check(p.DisplayName != "", "display_name", "is required")
 	check(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`).MatchString(p.Slug), "slug",
 		"must be 1 to 63 lower-case letters, digits and dashes")
+	check(!slices.Contains(p.AllowedGroups, ""), "allowed_groups", "has an empty name")
 	o := p.Override
 	const at = "kubespawner_override."
 	check(o.Image != "" && !strings.ContainsAny(o.Image, " \t\n"), at+"image", "must name a container image")

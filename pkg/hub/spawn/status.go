@@ -148,12 +148,6 @@ func WaitsForSecret(pod *corev1.Pod) bool {
 	return pod.DeletionTimestamp == nil && w != nil && missingSecret(w.Message)
 }
 
-// Replaceable reports whether a pod is only in the way of a new start: it ended, or it
-// will not get any further by itself.
-func Replaceable(pod *corev1.Pod, status Status) bool {
-	return status.Phase == Failed || status.Phase == Stopped && pod != nil
-}
-
 func containerStatus(pod *corev1.Pod) corev1.ContainerStatus {
 	for _, s := range pod.Status.ContainerStatuses {
 		if s.Name == container {

@@ -11,6 +11,7 @@ import (
 
 // metrics carry JupyterHub's names, so that dashboards made for it keep working.
 type metrics struct {
+	now    func() time.Time
 	spawns *prometheus.HistogramVec
 	stops  prometheus.Histogram
 
@@ -18,8 +19,9 @@ type metrics struct {
 	started map[string]time.Time // by pod UID: starts asked for here that are not over
 }
 
-func newMetrics(reg prometheus.Registerer, running func() float64) *metrics {
+func newMetrics(reg prometheus.Registerer, now func() time.Time, running func() float64) *metrics {
 	m := &metrics{
+		now:     now,
 		started: map[string]time.Time{},
 		spawns: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "jupyterhub_server_spawn_duration_seconds",
@@ -64,7 +66,7 @@ func (m *metrics) observe(uid string, phase spawn.Phase) {
 	delete(m.started, uid)
 	m.mu.Unlock()
 	if ok {
-		m.spawns.WithLabelValues(status).Observe(time.Since(at).Seconds())
+		m.spawns.WithLabelValues(status).Observe(m.now().Sub(at).Seconds())
 	}
 }
 

@@ -28,34 +28,62 @@ const (
 // the order of writes. It returns nil when the server is starting or running, and a
 // *spawn.Problem otherwise. A pod that failed or ended is replaced; the home volume
 // stays.
-func (c *Cluster) Start(ctx context.Context, id server.ID) error {
-	began := time.Now()
-	if err := id.Valid(); err != nil {
+func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
+	if err := r.ID.Valid(); err != nil {
 		return fmt.Errorf("start server: %w", err)
 	}
-	pod, err := c.makeRoom(ctx, id)
+	pod, err := c.live(ctx, r.ID)
 	if err != nil {
 		return err
 	}
-	if pod != nil {
-		return c.finish(ctx, id, pod)
+	spec := spawn.Spec{ID: r.ID, Options: r.Options.OrKept(pod)}
+	if spec.Profile, err = spawn.Resolve(c.Catalog, r.Owner.Groups, spec.Options); err != nil {
+		return err
 	}
-	if !c.admit(id) {
+	switch c.plan(pod) {
+	case spawn.Nothing, spawn.Finish:
+		return c.finish(ctx, r.ID, pod)
+	case spawn.Replace:
+		err = c.remove(ctx, pod)
+	}
+	if err == nil && pod != nil {
+		err = c.makeRoom(ctx, r.ID, pod)
+	}
+	if err != nil {
+		return err
+	}
+	return c.create(ctx, spec)
+}
+
+// makeRoom waits until the old pod, which is being deleted, is gone.
+func (c *Cluster) makeRoom(ctx context.Context, id server.ID, pod *corev1.Pod) error {
+	gone, err := c.awaitGone(ctx, id, string(pod.UID), stopWait)
+	if err == nil && !gone {
+		err = &spawn.Problem{Message: spawn.MsgStopWait, Err: fmt.Errorf("pod %s is still terminating", pod.Name)}
+	}
+	return err
+}
+
+// create writes the objects of a server that has no pod.
+func (c *Cluster) create(ctx context.Context, spec spawn.Spec) error {
+	began := c.now()
+	if !c.admit(spec.ID) {
 		c.metrics.throttled()
-		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.cfg.SpawnLimit)}
+		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.SpawnLimit)}
 	}
-	defer c.release(id)
-	if err := c.ensureClaim(ctx, id.User); err != nil {
+	defer c.release(spec.ID)
+	if err := c.ensureClaim(ctx, spec); err != nil {
 		return err
 	}
-	pod, err = c.createPod(ctx, id)
+	pod, err := c.createPod(ctx, spec)
 	if err != nil {
-		c.metrics.refused(time.Since(began))
+		c.metrics.refused(c.now().Sub(began))
 		return err
 	}
 	c.metrics.began(string(pod.UID), began)
-	c.log.InfoContext(ctx, "server start requested", "user", id.User, "server", id.Name, "pod", pod.Name, "uid", pod.UID)
-	return c.finish(ctx, id, pod)
+	c.log.InfoContext(ctx, "server start requested", "user", spec.ID.User, "server", spec.ID.Name, "profile", spec.Profile.Slug,
+		"pod", pod.Name, "uid", pod.UID)
+	return c.finish(ctx, spec.ID, pod)
 }
 
 // finish does what comes after the pod exists, also for a pod whose creator was killed.
@@ -70,34 +98,9 @@ func (c *Cluster) finish(ctx context.Context, id server.ID, pod *corev1.Pod) err
 	return nil
 }
 
-// makeRoom returns the server's pod when there is a good one, and nil when there is
-// none (any more).
-func (c *Cluster) makeRoom(ctx context.Context, id server.ID) (*corev1.Pod, error) {
-	pod, err := c.live(ctx, id)
-	if err != nil || pod == nil {
-		return nil, err
-	}
-	if pod.DeletionTimestamp == nil {
-		if !spawn.Replaceable(pod, c.judge(pod)) {
-			return pod, nil
-		}
-		if err := c.remove(ctx, pod); err != nil {
-			return nil, err
-		}
-	}
-	gone, err := c.awaitGone(ctx, id, string(pod.UID), stopWait)
-	if err != nil {
-		return nil, err
-	}
-	if !gone {
-		return nil, &spawn.Problem{Message: spawn.MsgStopWait, Err: fmt.Errorf("pod %s is still terminating", pod.Name)}
-	}
-	return nil, nil
-}
-
-func (c *Cluster) ensureClaim(ctx context.Context, user string) error {
-	claims := c.client.CoreV1().PersistentVolumeClaims(c.cfg.Site.Namespace)
-	want := spawn.Claim(c.cfg.Site, c.cfg.Profile, user)
+func (c *Cluster) ensureClaim(ctx context.Context, spec spawn.Spec) error {
+	want := spawn.Claim(c.Site, spec.Profile, spec.ID.User)
+	claims := c.client.CoreV1().PersistentVolumeClaims(want.Namespace)
 	_, err := claims.Create(ctx, want, metav1.CreateOptions{})
 	if err == nil {
 		return nil
@@ -110,7 +113,7 @@ func (c *Cluster) ensureClaim(ctx context.Context, user string) error {
 	if getErr != nil {
 		return problem("read home volume", getErr)
 	}
-	if !spawn.OwnsClaim(have, user) {
+	if !spawn.OwnsClaim(have, spec.ID.User) {
 		return &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("volume claim %s is not ours", want.Name)}
 	}
 	return nil
@@ -118,14 +121,14 @@ func (c *Cluster) ensureClaim(ctx context.Context, user string) error {
 
 // createPod creates the server's pod, or returns the one that another replica created
 // at the same time.
-func (c *Cluster) createPod(ctx context.Context, id server.ID) (*corev1.Pod, error) {
-	nonce := strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
-	pod, err := c.client.CoreV1().Pods(c.cfg.Site.Namespace).Create(ctx,
-		spawn.Pod(c.cfg.Site, c.cfg.Profile, id, nonce), metav1.CreateOptions{})
+func (c *Cluster) createPod(ctx context.Context, spec spawn.Spec) (*corev1.Pod, error) {
+	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
+	want := spawn.Pod(c.Site, spec)
+	pod, err := c.client.CoreV1().Pods(want.Namespace).Create(ctx, want, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {
 		return pod, problem("create pod", err)
 	}
-	pod, err = c.live(ctx, id)
+	pod, err = c.live(ctx, spec.ID)
 	if err == nil && pod == nil {
 		return nil, &spawn.Problem{Message: spawn.MsgStopWait, Err: errors.New("pod was deleted while it was being created")}
 	}
@@ -135,76 +138,16 @@ func (c *Cluster) createPod(ctx context.Context, id server.ID) (*corev1.Pod, err
 // ensureSecret creates the secret of a pod unless it exists. Its name holds the pod's
 // nonce and it cannot be changed, so one that exists is the right one.
 func (c *Cluster) ensureSecret(ctx context.Context, id server.ID, pod *corev1.Pod) error {
-	_, err := c.client.CoreV1().Secrets(c.cfg.Site.Namespace).Create(ctx,
-		spawn.Secret(pod, id, c.cfg.MasterKey), metav1.CreateOptions{})
+	_, err := c.client.CoreV1().Secrets(pod.Namespace).Create(ctx,
+		spawn.Secret(pod, id, c.MasterKey), metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create secret: %w", err)
 	}
 	return nil
 }
 
-// Stop deletes the server's pod and waits up to wait for it to be gone. gone is also
-// true when there was none. The pod is named by its UID, so that a server that was
-// started again meanwhile survives.
-func (c *Cluster) Stop(ctx context.Context, id server.ID, wait time.Duration) (gone bool, err error) {
-	began := time.Now()
-	pod, err := c.live(ctx, id)
-	if err != nil || pod == nil {
-		return err == nil, err
-	}
-	if err := c.remove(ctx, pod); err != nil {
-		return false, err
-	}
-	c.log.InfoContext(ctx, "server stop requested", "user", id.User, "server", id.Name, "pod", pod.Name, "uid", pod.UID)
-	gone, err = c.awaitGone(ctx, id, string(pod.UID), wait)
-	if gone {
-		c.metrics.stopped(time.Since(began))
-	}
-	return gone, err
-}
-
-// remove asks for the deletion of exactly this pod.
-func (c *Cluster) remove(ctx context.Context, pod *corev1.Pod) error {
-	err := c.client.CoreV1().Pods(pod.Namespace).Delete(ctx, pod.Name, metav1.DeleteOptions{
-		Preconditions: &metav1.Preconditions{UID: &pod.UID},
-	})
-	// Conflict: the name belongs to a newer pod by now, so this one is gone.
-	if err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
-		return problem("delete pod", err)
-	}
-	return nil
-}
-
-// awaitGone waits until the API no longer knows the pod.
-func (c *Cluster) awaitGone(ctx context.Context, id server.ID, uid string, wait time.Duration) (bool, error) {
-	changed, stop := c.Watch(id)
-	defer stop()
-	ctx, cancel := context.WithTimeout(ctx, wait)
-	defer cancel()
-	again := time.NewTicker(time.Second) // a watch that broke must not cost the whole wait
-	defer again.Stop()
-	for {
-		pod, err := c.live(ctx, id)
-		if ctx.Err() != nil {
-			return false, nil //nolint:nilerr // time is up: not gone yet
-		}
-		if err != nil {
-			return false, err
-		}
-		if pod == nil || string(pod.UID) != uid {
-			return true, nil
-		}
-		select {
-		case <-changed:
-		case <-again.C:
-		case <-ctx.Done():
-			return false, nil
-		}
-	}
-}
-
 // awaitCached waits until the cache knows the pod, so that the page that follows a
-// start finds it. Get would find it anyway; SpawnLimit counts the cache.
+// start finds it.
 func (c *Cluster) awaitCached(ctx context.Context, id server.ID, uid string) {
 	changed, stop := c.Watch(id)
 	defer stop()
@@ -227,18 +170,18 @@ func (c *Cluster) awaitCached(ctx context.Context, id server.ID, uid string) {
 func (c *Cluster) admit(id server.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	starting := map[string]bool{}
-	for name := range c.inflight {
-		starting[name] = true
+	starting := map[server.ID]bool{}
+	for other := range c.inflight {
+		starting[other] = true
 	}
 	for _, o := range c.pods.GetStore().List() {
-		if pod := o.(*corev1.Pod); c.judge(pod).Phase == spawn.Pending {
-			starting[pod.Name] = true
+		pod := o.(*corev1.Pod)
+		if other, ok := spawn.Identify(pod); ok && c.phase(pod) == spawn.Pending {
+			starting[other] = true
 		}
 	}
-	name := spawn.PodName(id)
-	if starting[name] || len(starting) < c.cfg.SpawnLimit {
-		c.inflight[name] = true
+	if starting[id] || len(starting) < c.SpawnLimit {
+		c.inflight[id] = true
 		return true
 	}
 	return false
@@ -247,20 +190,5 @@ func (c *Cluster) admit(id server.ID) bool {
 func (c *Cluster) release(id server.ID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.inflight, spawn.PodName(id))
-}
-
-// problem puts an API error into words; nil stays nil.
-func problem(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	p := &spawn.Problem{Message: spawn.MsgUnavailable, Err: fmt.Errorf("%s: %w", doing, err)}
-	switch {
-	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
-		p.Message, p.Detail = spawn.MsgQuota, err.Error()
-	case apierrors.IsForbidden(err), apierrors.IsInvalid(err), apierrors.IsBadRequest(err):
-		p.Message, p.Detail = spawn.MsgRefused, err.Error()
-	}
-	return p
+	delete(c.inflight, id)
 }

@@ -14,7 +14,6 @@ import (
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
-	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
 // patchTimeout bounds one write of a condition.
@@ -25,9 +24,11 @@ const patchTimeout = 10 * time.Second
 func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 	seen := func(o any) {
 		pod := o.(*corev1.Pod)
-		c.changes.notify(pod.Name)
-		c.metrics.observe(string(pod.UID), c.judge(pod).Phase)
-		c.follow(ctx, pod)
+		if id, ok := spawn.Identify(pod); ok {
+			c.changes.Notify(id)
+			c.metrics.observe(string(pod.UID), c.phase(pod))
+			c.follow(ctx, id, pod)
+		}
 	}
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    seen,
@@ -42,17 +43,31 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 			}
 			c.answers.stop(pod.UID)
 			c.metrics.forget(string(pod.UID))
-			c.changes.notify(pod.Name)
+			if id, ok := spawn.Identify(pod); ok {
+				c.changes.Notify(id)
+			}
 		},
 	}
 }
 
-// follow does what a pod needs next. It must not block: informers call it.
-func (c *Cluster) follow(ctx context.Context, pod *corev1.Pod) {
-	id, err := podmeta.ReadID(pod)
-	if err != nil || !spawn.OwnsPod(pod, id) || pod.Name != spawn.PodName(id) {
-		return // not one of ours after all
+// eventHandler tells those who watch a server what Kubernetes says of its pod. An event that
+// comes before its pod is told with the pod.
+func (c *Cluster) eventHandler() cache.ResourceEventHandler {
+	seen := func(o any) {
+		about := o.(*corev1.Event).InvolvedObject
+		object, ok, err := c.pods.GetIndexer().GetByKey(about.Namespace + "/" + about.Name)
+		if err != nil || !ok {
+			return
+		}
+		if id, ok := spawn.Identify(object.(*corev1.Pod)); ok {
+			c.changes.Notify(id)
+		}
 	}
+	return cache.ResourceEventHandlerFuncs{AddFunc: seen, UpdateFunc: func(_, o any) { seen(o) }}
+}
+
+// follow does what a pod needs next. It must not block: informers call it.
+func (c *Cluster) follow(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	if spawn.WaitsForSecret(pod) {
 		go c.repairSecret(ctx, id, pod)
 	}
@@ -87,7 +102,7 @@ func (c *Cluster) answered(ctx context.Context, pod *corev1.Pod) bool {
 // replaced meanwhile; two replicas writing the same do no harm.
 func (c *Cluster) mark(ctx context.Context, pod *corev1.Pod, answering bool) bool {
 	condition := spawn.Condition(pod, answering)
-	condition.LastTransitionTime = metav1.NewTime(time.Now())
+	condition.LastTransitionTime = metav1.NewTime(c.now())
 	patch, err := json.Marshal(map[string]any{
 		"metadata": map[string]any{"uid": pod.UID},
 		"status":   map[string]any{"conditions": []corev1.PodCondition{condition}},

@@ -1,0 +1,30 @@
+package hub
+
+import (
+	"context"
+	"time"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
+)
+
+// Cluster is where servers run. Errors that users can do something about are
+// *spawn.Problem. test/clustertest holds what each implementation must do.
+type Cluster interface {
+	// List returns a user's servers that have a pod, sorted by name.
+	List(user string) []spawn.Server
+	// Get returns one server; one without a pod is Stopped.
+	Get(ctx context.Context, id server.ID) (spawn.Server, error)
+	// Start returns nil once the server exists, starting or running. A server that failed
+	// or ended is replaced; its home and, where the request has none, its options are kept.
+	Start(ctx context.Context, r spawn.Request) error
+	// Stop ends a server and waits up to wait for it to be gone. A server without a pod is
+	// gone.
+	Stop(ctx context.Context, id server.ID, wait time.Duration) (gone bool, err error)
+	// Watch returns a channel that receives something after each change of a server, and a
+	// function that ends it.
+	Watch(id server.ID) (changed <-chan struct{}, stop func())
+	// Profiles returns what a user may choose from, the default first.
+	Profiles(user access.User) spawn.Catalog
+}

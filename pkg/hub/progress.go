@@ -1,0 +1,149 @@
+package hub
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/tmaxmax/go-sse"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/web/caller"
+)
+
+// keepAlive is how often a silent event stream says that it lives, as JupyterHub does;
+// proxies on the way close silent connections.
+const keepAlive = 8 * time.Second
+
+// progressEvent is JupyterHub's form of one line of a progress stream.
+type progressEvent struct {
+	Progress int    `json:"progress"`
+	Message  string `json:"message"`
+	Ready    bool   `json:"ready,omitempty"`
+	URL      string `json:"url,omitempty"`
+	Failed   bool   `json:"failed,omitempty"`
+}
+
+// apiProgress streams how far a server is, from the beginning, until it is ready or has
+// failed.
+func (h *Hub) apiProgress(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	id, s, err := h.targetServer(r, who)
+	if err != nil {
+		return err
+	}
+	if s.Phase == spawn.Stopped || s.Phase == spawn.Stopping {
+		return badRequest{http.StatusBadRequest, id.String() + " is not starting"}
+	}
+	session, err := sse.Upgrade(w, r)
+	if err != nil {
+		return badRequest{http.StatusNotImplemented, "this connection cannot carry an event stream"}
+	}
+	w.Header().Set("Cache-Control", "no-cache")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	(&stream{hub: h, session: session, id: id, language: language(r), sent: map[string]bool{}}).run(r.Context())
+	return nil
+}
+
+// stream is one open progress stream.
+type stream struct {
+	hub      *Hub
+	session  *sse.Session
+	id       server.ID
+	language string
+	uid      string
+	sent     map[string]bool
+}
+
+// run sends what is new after each change until there is nothing more to come. Errors
+// of the connection end it: the browser connects again.
+func (st *stream) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	changed, stop := st.hub.cluster.Watch(st.id)
+	defer stop()
+	alive := time.NewTicker(keepAlive)
+	defer alive.Stop()
+	var served chan error // answers whether the route is there; nil while nobody asked
+	for {
+		s, err := st.hub.cluster.Get(ctx, st.id)
+		if err == nil {
+			if over := st.tell(s); over {
+				return
+			}
+			if s.Phase == spawn.Answering && served == nil {
+				served = make(chan error, 1)
+				go func(answer chan<- error) { answer <- st.hub.served(ctx, s.ID, s.UID) }(served)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-st.hub.Done:
+			return
+		case <-changed:
+		case <-alive.C:
+			ping := &sse.Message{}
+			ping.AppendComment("")
+			if st.send(ping) != nil {
+				return
+			}
+		case err := <-served:
+			served = nil
+			if err == nil && st.ready(ctx) {
+				return
+			}
+		}
+	}
+}
+
+// tell sends the steps that were not sent yet; true means that the stream is over.
+func (st *stream) tell(s spawn.Server) (over bool) {
+	if s.UID != st.uid { // a new pod: its story starts again
+		st.uid, st.sent = s.UID, map[string]bool{}
+	}
+	for _, step := range s.Steps {
+		if st.sent[step.Key()] {
+			continue
+		}
+		st.sent[step.Key()] = true
+		text := st.hub.web.Text(st.language, string(step.Message), step.Data)
+		if step.Detail != "" {
+			text += ": " + step.Detail
+		}
+		if st.event(progressEvent{Progress: step.Percent, Message: text, Failed: step.Failed}) != nil || step.Failed {
+			return true
+		}
+	}
+	// Stopped or being stopped: nothing more will come.
+	return s.Phase == spawn.Stopped || s.Phase == spawn.Stopping
+}
+
+// ready sends the last event, unless the server has changed since its route was seen.
+func (st *stream) ready(ctx context.Context) bool {
+	s, err := st.hub.cluster.Get(ctx, st.id)
+	if err != nil || s.Phase != spawn.Answering || s.UID != st.uid {
+		return false
+	}
+	text := st.hub.web.Text(st.language, string(spawn.MsgReady), nil)
+	_ = st.event(progressEvent{Progress: 100, Message: text, Ready: true, URL: st.hub.serverURL(s.ID)}) // over either way
+	return true
+}
+
+func (st *stream) event(e progressEvent) error {
+	data, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	m := &sse.Message{}
+	m.AppendData(string(data))
+	return st.send(m)
+}
+
+func (st *stream) send(m *sse.Message) error {
+	if err := st.session.Send(m); err != nil {
+		return err
+	}
+	return st.session.Flush()
+}

@@ -1,0 +1,62 @@
+package hub
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/caller"
+)
+
+var errForeign = errors.New("not the caller's own server")
+
+// may returns nil if the caller may do action to target.
+func may(who caller.Caller, action access.Action, target access.Target) error {
+	if access.May(who.User, action, target, who.Grants()) {
+		return nil
+	}
+	return errForeign
+}
+
+// target reads which server a path is about and checks that the caller may start, stop and
+// watch it.
+func target(r *http.Request, who caller.Caller) (server.ID, error) {
+	id := server.ID{User: r.PathValue("user"), Name: r.PathValue("server")}
+	if id.User == "" {
+		id.User = who.Name
+	}
+	// Whose it is comes first: a stranger learns nothing about names.
+	if err := may(who, access.Servers, access.Target{User: id.User, Server: id.Name}); err != nil {
+		return server.ID{}, err
+	}
+	if err := id.Valid(); err != nil {
+		return server.ID{}, badRequest{http.StatusBadRequest, err.Error()}
+	}
+	return id, nil
+}
+
+// targetServer is target with the server's present state.
+func (h *Hub) targetServer(r *http.Request, who caller.Caller) (server.ID, spawn.Server, error) {
+	id, err := target(r, who)
+	if err != nil {
+		return server.ID{}, spawn.Server{}, err
+	}
+	s, err := h.cluster.Get(r.Context(), id)
+	return id, s, err
+}
+
+// ownerOf is the user whose server a caller acts on. Groups are known of callers only: an
+// administrator who starts another user's server gets what is open to all users.
+func ownerOf(id server.ID, who caller.Caller) access.User {
+	if id.User == who.Name {
+		return who.User
+	}
+	return access.User{Name: id.User}
+}
+
+func viewer(who caller.Caller) web.Viewer {
+	return web.Viewer{Name: who.Name, DisplayName: who.DisplayName}
+}

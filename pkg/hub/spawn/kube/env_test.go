@@ -1,0 +1,114 @@
+package kube
+
+import (
+	"bytes"
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/kubernetes/fake"
+	clienttest "k8s.io/client-go/testing"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/clustertest"
+)
+
+const ns = "servers"
+
+var alice = server.ID{User: "alice"}
+
+// ask is a user's request to start one of their servers.
+func ask(id server.ID) spawn.Request {
+	return spawn.Request{ID: id, Owner: access.User{Name: id.User}}
+}
+
+func settings() Settings {
+	return Settings{
+		Site:         clustertest.Site(),
+		Catalog:      clustertest.Catalog(),
+		MasterKey:    bytes.Repeat([]byte("k"), 32),
+		StartTimeout: time.Minute,
+		SpawnLimit:   64,
+	}
+}
+
+// newClient is a cluster that gives each object a UID, as a real one does.
+func newClient(objects ...runtime.Object) *fake.Clientset { return newClientAt(time.Now, objects...) }
+
+// newClientAt is newClient with another clock.
+func newClientAt(now func() time.Time, objects ...runtime.Object) *fake.Clientset {
+	client := fake.NewClientset(objects...)
+	var n atomic.Int64
+	client.PrependReactor("create", "*", func(a clienttest.Action) (bool, runtime.Object, error) {
+		if o, ok := a.(clienttest.CreateAction).GetObject().(metav1.Object); ok {
+			o.SetUID(types.UID("uid-" + string(rune('a'+n.Add(1)))))
+			o.SetCreationTimestamp(metav1.NewTime(now()))
+		}
+		return false, nil, nil
+	})
+	return client
+}
+
+// boot runs a Cluster until the test ends or stop is called: one spawner replica.
+func boot(t *testing.T, client *fake.Clientset, s Settings) (c *Cluster, stop func()) {
+	t.Helper()
+	return bootAt(t, client, time.Now, s)
+}
+
+// bootAt is boot with another clock.
+func bootAt(t *testing.T, client *fake.Clientset, now func() time.Time, s Settings) (c *Cluster, stop func()) {
+	t.Helper()
+	c, err := New(client, now, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	<-c.Synced()
+	stop = func() {
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		done <- nil
+	}
+	t.Cleanup(stop)
+	return c, stop
+}
+
+func pods(t *testing.T, client *fake.Clientset) []corev1.Pod {
+	t.Helper()
+	l, err := client.CoreV1().Pods(ns).List(t.Context(), metav1.ListOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Items
+}
+
+func onlyPod(t *testing.T, client *fake.Clientset) *corev1.Pod {
+	t.Helper()
+	all := pods(t, client)
+	if len(all) != 1 {
+		t.Fatalf("%d pods", len(all))
+	}
+	return &all[0]
+}
+
+func setStatus(t *testing.T, client *fake.Clientset, change func(*corev1.PodStatus)) {
+	t.Helper()
+	pod := onlyPod(t, client)
+	change(&pod.Status)
+	if _, err := client.CoreV1().Pods(ns).UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,95 @@
+package memory
+
+import (
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+)
+
+// What happens to servers from outside: by the kubelet, by administrators, by programs
+// that share the namespace.
+
+// Change lets change alter a server's pod, as the kubelet would. It returns false when there
+// is no pod.
+func (c *Cluster) Change(id server.ID, change func(*corev1.Pod)) bool {
+	defer c.changes.Notify(id)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pod := c.pods[spawn.PodName(id)]
+	if pod != nil {
+		change(pod)
+	}
+	return pod != nil
+}
+
+// Put adds a pod that the spawner did not make.
+func (c *Cluster) Put(pod *corev1.Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pods[pod.Name] = pod.DeepCopy()
+}
+
+// Refuse lets every further start end with err; nil lets them work again.
+func (c *Cluster) Refuse(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.refusal = err
+}
+
+// Hold keeps pods that are deleted from going away until Release, as a server does that
+// takes its time to stop.
+func (c *Cluster) Hold() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = true
+}
+
+// Release ends Hold.
+func (c *Cluster) Release() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = false
+	for name, pod := range c.pods {
+		if pod.DeletionTimestamp == nil {
+			continue
+		}
+		delete(c.pods, name)
+		if id, ok := spawn.Identify(pod); ok {
+			defer c.changes.Notify(id)
+		}
+	}
+}
+
+// Pods returns the names of all pods, sorted.
+func (c *Cluster) Pods() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.pods))
+}
+
+// Homes returns the names of all home volumes, sorted.
+func (c *Cluster) Homes() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Sorted(maps.Keys(c.homes))
+}
+
+// Answer makes a pod a server that runs and answers.
+func Answer(pod *corev1.Pod) {
+	pod.Status.Phase = corev1.PodRunning
+	pod.Status.Conditions = []corev1.PodCondition{
+		spawn.Condition(pod, true), {Type: corev1.ContainersReady, Status: corev1.ConditionTrue},
+	}
+}
+
+// Fail makes a pod one whose image cannot be fetched.
+func Fail(pod *corev1.Pod) {
+	pod.Status.Phase = corev1.PodPending
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: "notebook", State: corev1.ContainerState{
+		Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "<b>manifest unknown</b>"},
+	}}}
+}

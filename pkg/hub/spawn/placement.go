@@ -1,0 +1,33 @@
+package spawn
+
+import "slices"
+
+// Site is what all servers of an installation share.
+type Site struct {
+	// Namespace is where servers live.
+	Namespace string
+	// JupyterConfigMap holds jupyter_server_config.py with the identity provider, and
+	// default_setting_overrides.json with JupyterLab's defaults. It is in Namespace.
+	JupyterConfigMap string
+	// HubOrigin is the origin of the hub's pages where servers have other hosts, else "".
+	HubOrigin string
+}
+
+// Place is where the objects of one server live.
+type Place struct{ Namespace string }
+
+// Placement says where the server of a user goes that is made from profile. Today that is
+// one namespace for all.
+func (s Site) Placement(_ string, _ Profile) Place { return Place{Namespace: s.Namespace} }
+
+// Places returns every place where a server of user can be: one for each profile, without
+// repetition.
+func (s Site) Places(user string, c Catalog) []Place {
+	var all []Place
+	for _, p := range c {
+		if place := s.Placement(user, p); !slices.Contains(all, place) {
+			all = append(all, place)
+		}
+	}
+	return all
+}

@@ -1,0 +1,36 @@
+package spawn
+
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
+)
+
+// Server is one server as it is now.
+type Server struct {
+	ID      server.ID
+	UID     string    // the pod's; "" without one
+	Created time.Time // the pod's; zero without one
+	Status
+}
+
+// Describe returns the server id as its pod shows it. Arguments are those of StatusOf.
+func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.Duration) Server {
+	s := Server{ID: id, Status: StatusOf(pod, events, now, timeout)}
+	if pod != nil {
+		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
+	}
+	return s
+}
+
+// Request asks for the start of a server.
+type Request struct {
+	ID server.ID
+	// Owner is the user whose server it is. Its Groups decide which profiles may be chosen;
+	// they are known only when the owner asks.
+	Owner   access.User
+	Options Options
+}
