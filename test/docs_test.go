@@ -58,8 +58,8 @@ var (
 	spans   = regexp.MustCompile("`[^`\n]*`")
 	link    = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	heading = regexp.MustCompile(`(?m)^#+ +(.+?) *$`)
-	// named finds tests, and make targets in code spans; "…" and a "_" at the end stand for any end.
-	named = regexp.MustCompile("\\b((?:Test|Fuzz)[A-Z]\\w*)|`make ([a-z0-9-]+)")
+	// named finds tests, make targets in code spans, and metrics.
+	named = regexp.MustCompile("\\b((?:Test|Fuzz)[A-Z]\\w*)|`make ([a-z0-9-]+)|\\b((?:perijove|jupyterhub)_[a-z_]+)")
 	// inPkg finds paths below pkg of this module, and not of another's.
 	inPkg = regexp.MustCompile(`(?:^|[^\w/.@-]|perijove/perijove/|\./)(pkg/[\w./-]+)`)
 )
@@ -119,33 +119,32 @@ func (all texts) formerPackages(text string) []string {
 	return wrong
 }
 
-// missing returns the tests and make targets that the Markdown file name speaks of and that are
-// not there.
+// missing returns the tests, make targets and metrics that the Markdown file name speaks of and
+// that are not there. The beginning of a test's name stands for all that begin so.
 func (all texts) missing(name string) []string {
 	var wrong []string
 	for _, found := range named.FindAllStringSubmatch(all[name], -1) {
-		test, target := found[1], found[2]
-		if target != "" && !strings.Contains(all["Makefile"], "\n"+target+":") {
-			wrong = append(wrong, target)
-		}
-		if test != "" && !all.declares(test) {
-			wrong = append(wrong, test)
+		test, target, metric := found[1], found[2], found[3]
+		if test != "" && !all.contain("_test.go", "\nfunc "+test) ||
+			target != "" && !all.contain("Makefile", "\n"+target+":") ||
+			metric != "" && !all.contain(".go", `"`+metric+`"`) {
+			wrong = append(wrong, test+target+metric)
 		}
 	}
 	return wrong
 }
 
-// declares reports whether a test whose name begins with prefix is declared.
-func (all texts) declares(prefix string) bool {
+// contain reports whether a file whose name ends with suffix contains what.
+func (all texts) contain(suffix, what string) bool {
 	for name, text := range all {
-		if strings.HasSuffix(name, "_test.go") && strings.Contains(text, "\nfunc "+prefix) {
+		if strings.HasSuffix(name, suffix) && strings.Contains(text, what) {
 			return true
 		}
 	}
 	return false
 }
 
-func TestDocumentsNameTestsThatExist(t *testing.T) {
+func TestDocumentsNameWhatExists(t *testing.T) {
 	t.Parallel()
 	all := tracked(t)
 	for name := range all {
@@ -153,7 +152,7 @@ func TestDocumentsNameTestsThatExist(t *testing.T) {
 			continue
 		}
 		for _, wrong := range all.missing(name) {
-			t.Errorf("%s names %s, which is no test or make target", name, wrong)
+			t.Errorf("%s names %s, which is no test, make target or metric", name, wrong)
 		}
 	}
 }
@@ -194,7 +193,8 @@ func TestTheChecksOfTextsSee(t *testing.T) {
 		"pkg/auth/check.go": "",
 		"Makefile":          "\nup: ## start\n",
 		"pkg/a_test.go":     "package a\n\nfunc TestP9_Host(t *testing.T) {}\n",
-		"names.md":          "`make up CONTEXT=x`, `make gone`, make sure, `TestP9_`, TestP9_…, TestP9_Gone, FuzzGone",
+		"pkg/metrics.go":    `Name: "perijove_pods"`,
+		"names.md":          "`make up CONTEXT=x`, `make gone`, make sure, `TestP9_`, TestP9_…, TestP9_Gone, FuzzGone, perijove_pods, perijove_pod",
 	}
 	for name, want := range map[string]string{
 		"README.md": "docs/gone.md #gone docs/a.md#two",
@@ -204,7 +204,7 @@ func TestTheChecksOfTextsSee(t *testing.T) {
 			t.Errorf("%s: dead links %q, want %q", name, got, want)
 		}
 	}
-	if got, want := strings.Join(all.missing("names.md"), " "), "gone TestP9_Gone FuzzGone"; got != want {
+	if got, want := strings.Join(all.missing("names.md"), " "), "gone TestP9_Gone FuzzGone perijove_pod"; got != want {
 		t.Errorf("missing %q, want %q", got, want)
 	}
 	const text = "see pkg/auth, `pkg/auth/check.go`, pkg/edge/listener.go. ./pkg/hub/... github.com/perijove/perijove/pkg/routes\n" +
