@@ -1,12 +1,6 @@
 package check
 
 import (
-	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"net/http"
 	"strings"
 	"testing"
@@ -23,6 +17,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/origin"
+	"github.com/perijove/perijove/test/keys"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -70,22 +65,7 @@ func (p *people) Token(token string) (access.User, account.Token, bool) {
 
 func newHouse(t testing.TB) house {
 	t.Helper()
-	sessions, err := session.NewRing(bytes.Repeat([]byte{1}, session.MinSecret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	passes, err := pass.NewRing(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	sessions, passes := keys.Sessions(t), keys.Passes(t)
 	site, err := origin.Parse("https://hub.test", nil)
 	if err != nil {
 		t.Fatal(err)

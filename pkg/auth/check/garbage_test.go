@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net/http"
@@ -21,9 +20,9 @@ import (
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	forms "github.com/perijove/perijove/pkg/auth/login"
 	"github.com/perijove/perijove/pkg/auth/revocation"
-	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/locking"
 )
 
@@ -47,11 +46,7 @@ func BenchmarkLoginsWithGarbage(b *testing.B) {
 	}, pages(b), prometheus.NewRegistry()).Handler()
 
 	foreign := newHouse(b)
-	ring, err := session.NewRing(bytes.Repeat([]byte{2}, session.MinSecret))
-	if err != nil {
-		b.Fatal(err)
-	}
-	foreign.Sessions.Replace(ring)
+	foreign.Sessions.Replace(keys.Foreign(b))
 	alice, sealed := foreign.session(b, "alice")
 	var requests []*authv3.CheckRequest
 	for _, cookie := range []string{contract.CookieSession + "=garbage", sealed, foreign.pass(b, alice, "alice", now())} {

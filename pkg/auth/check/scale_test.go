@@ -1,7 +1,6 @@
 package check
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -29,6 +28,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/keys"
 )
 
 const perSecond = 5_000
@@ -173,11 +173,7 @@ func BenchmarkGarbage(b *testing.B) {
 	h := newHouse(b)
 	s := NewServer(h.Decider, pages(b), now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	other := newHouse(b)
-	ring, err := session.NewRing(bytes.Repeat([]byte{2}, session.MinSecret))
-	if err != nil {
-		b.Fatal(err)
-	}
-	other.Sessions.Replace(ring)
+	other.Sessions.Replace(keys.Foreign(b))
 	alice, foreign := other.session(b, "alice")
 	for name, cookie := range map[string]string{
 		"text":            contract.CookieSession + "=garbage",

@@ -1,7 +1,6 @@
 package handoff
 
 import (
-	"bytes"
 	"errors"
 	"net/url"
 	"strings"
@@ -11,16 +10,14 @@ import (
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/origin"
+	"github.com/perijove/perijove/test/keys"
 )
 
 const nonce = "0123456789012345678901"
 
 func fixture(t testing.TB) (*session.Ring, origin.Site, session.Session) {
 	t.Helper()
-	ring, err := session.NewRing(bytes.Repeat([]byte("k"), session.MinSecret))
-	if err != nil {
-		t.Fatal(err)
-	}
+	ring := keys.Sessions(t)
 	site, err := origin.Parse("https://hub.test", nil)
 	if err == nil {
 		site, err = site.WithUserDomain("people.test")

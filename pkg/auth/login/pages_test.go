@@ -3,11 +3,6 @@ package login
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -30,6 +25,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/test/keys"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -65,22 +61,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	sessions, err := session.NewRing(bytes.Repeat([]byte{1}, session.MinSecret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	passes, err := pass.NewRing(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	sessions, passes := keys.Sessions(t), keys.Passes(t)
 	renderer, err := web.New()
 	if err != nil {
 		t.Fatal(err)

@@ -1,7 +1,6 @@
 package oidclogin
 
 import (
-	"bytes"
 	"errors"
 	"net/http"
 	"net/url"
@@ -10,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/test/hostileop"
+	"github.com/perijove/perijove/test/keys"
 )
 
 const callback = "https://hub.test/hub/oauth_callback/op"
@@ -33,15 +32,6 @@ func (c *clock) add(d time.Duration) {
 	c.at = c.at.Add(d)
 }
 
-func ring(t *testing.T) *session.Ring {
-	t.Helper()
-	r, err := session.NewRing(bytes.Repeat([]byte{7}, session.MinSecret))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return r
-}
-
 // newPair is a provider that can lie and our view of it.
 func newPair(t *testing.T) (*Provider, *hostileop.OP, *clock) {
 	t.Helper()
@@ -60,7 +50,7 @@ func newProvider(t *testing.T, op *hostileop.OP, id string, c *clock) *Provider 
 	if err := f.Err(); err != nil {
 		t.Fatal(err)
 	}
-	return patient(New(cfg, ring(t), c.now))
+	return patient(New(cfg, keys.Sessions(t), c.now))
 }
 
 // patient takes time out of the tests: a busy machine is not a slow provider.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/provider"
 )
 
@@ -30,7 +31,7 @@ func TestRealProvider(t *testing.T) {
 	if err := f.Err(); err != nil {
 		t.Fatal(err)
 	}
-	p := patient(New(cfg, ring(t), time.Now))
+	p := patient(New(cfg, keys.Sessions(t), time.Now))
 	browser := op.Browser()
 	enter := func(browser *http.Client, name string) (Login, error) {
 		location, sealed, err := p.Begin(t.Context(), "http://hub.test/hub/oauth_callback/op", "")
