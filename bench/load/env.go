@@ -28,8 +28,8 @@ type target struct {
 
 const plainName = "plain Envoy, one route"
 
-// stack is all targets, what they lead to, and the passes.
-type stack struct {
+// env is all targets, what they lead to, and the passes.
+type env struct {
 	options
 	rig      *rig.Rig
 	kube     *rig.Kube
@@ -50,8 +50,8 @@ func (o options) sizes() []int {
 func namespace(n int) string { return fmt.Sprintf("users-%d", n) }
 
 // build starts everything and then freezes the Kubernetes API: no pod changes.
-func build(r *rig.Rig, o options) (*stack, error) {
-	s := &stack{options: o, rig: r}
+func build(r *rig.Rig, o options) (*env, error) {
+	s := &env{options: o, rig: r}
 	var pods []*corev1.Pod
 	for _, n := range o.sizes() {
 		pods = append(pods, rig.Pods(namespace(n), n)...)
@@ -78,7 +78,7 @@ func build(r *rig.Rig, o options) (*stack, error) {
 	return s, nil
 }
 
-func (s *stack) add(t target) {
+func (s *env) add(t target) {
 	if s.only != "" && t.name != plainName && !strings.Contains(t.name, s.only) {
 		return
 	}
@@ -91,7 +91,7 @@ func (s *stack) add(t target) {
 
 // plain is one Envoy for each number of people at work: so many connections to so many
 // pods cost every proxy the same, and are no user's route.
-func (s *stack) plain() error {
+func (s *env) plain() error {
 	for _, active := range []int{1, s.active} {
 		plain, err := s.rig.StartPlainEnvoy(active)
 		if err != nil {
@@ -102,7 +102,7 @@ func (s *stack) plain() error {
 	return nil
 }
 
-func (s *stack) ours() error {
+func (s *env) ours() error {
 	for _, n := range s.sizes() {
 		if err := s.kube.Namespace(namespace(n)); err != nil {
 			return err
@@ -135,7 +135,7 @@ func (s *stack) ours() error {
 }
 
 // peers speak HTTP/1.1 and check nobody.
-func (s *stack) peers() error {
+func (s *env) peers() error {
 	chp, err := s.rig.StartCHP(many)
 	if err != nil {
 		return err

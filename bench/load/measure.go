@@ -19,7 +19,7 @@ type workload struct {
 	h2    bool
 	ws    bool
 	small bool
-	run   func(s *stack, t *target, requests []wrk.Request, d time.Duration) (sample, error)
+	run   func(s *env, t *target, requests []wrk.Request, d time.Duration) (sample, error)
 }
 
 // sample is what one round saw.
@@ -46,7 +46,7 @@ func workloads() []workload {
 	}
 }
 
-func (s *stack) measures(w workload, t *target) bool {
+func (s *env) measures(w workload, t *target) bool {
 	switch {
 	case s.quick || s.check:
 		return w.name == small
@@ -58,7 +58,7 @@ func (s *stack) measures(w workload, t *target) bool {
 
 // rounds measures everything once, then everything again: what else the machine does
 // hits all targets alike.
-func (s *stack) rounds() error {
+func (s *env) rounds() error {
 	for round := range s.options.rounds {
 		var err error
 		if s.cookies, err = s.rig.Passes(0, s.active); err != nil { // anew: a pass must not age during the run
@@ -73,7 +73,7 @@ func (s *stack) rounds() error {
 	return nil
 }
 
-func (s *stack) round(w workload) error {
+func (s *env) round(w workload) error {
 	line := ""
 	for _, t := range s.targets {
 		if !s.measures(w, t) {
@@ -94,7 +94,7 @@ func (s *stack) round(w workload) error {
 
 // measure does one round of one target. Replies that the upstream did not make are
 // errors: a refusal or a redirect is cheap and would look like a fast proxy.
-func (s *stack) measure(w workload, t *target) (sample, error) {
+func (s *env) measure(w workload, t *target) (sample, error) {
 	requests := make([]wrk.Request, t.active)
 	for i := range requests {
 		requests[i] = wrk.Request{Path: rig.Path(i), Cookie: s.cookies[i]}
@@ -111,8 +111,8 @@ func (s *stack) measure(w workload, t *target) (sample, error) {
 	return got, nil
 }
 
-func http1(suffix string, divisor int) func(*stack, *target, []wrk.Request, time.Duration) (sample, error) {
-	return func(s *stack, t *target, requests []wrk.Request, d time.Duration) (sample, error) {
+func http1(suffix string, divisor int) func(*env, *target, []wrk.Request, time.Duration) (sample, error) {
+	return func(s *env, t *target, requests []wrk.Request, d time.Duration) (sample, error) {
 		load, err := wrk.Prepare(s.rig.Dir, "http1", rig.Host, add(requests, suffix))
 		if err != nil {
 			return sample{}, err
@@ -147,9 +147,9 @@ func add(requests []wrk.Request, suffix string) []wrk.Request {
 }
 
 // http2 uses one connection a user, as browsers do.
-func http2(suffix string) func(*stack, *target, []wrk.Request, time.Duration) (sample, error) {
+func http2(suffix string) func(*env, *target, []wrk.Request, time.Duration) (sample, error) {
 	const users = 10
-	return func(s *stack, t *target, requests []wrk.Request, d time.Duration) (sample, error) {
+	return func(s *env, t *target, requests []wrk.Request, d time.Duration) (sample, error) {
 		var loads []h2load.Load
 		for i := range users {
 			r := requests[i*len(requests)/users]
@@ -167,8 +167,8 @@ func http2(suffix string) func(*stack, *target, []wrk.Request, time.Duration) (s
 	}
 }
 
-func websockets(h2 bool) func(*stack, *target, []wrk.Request, time.Duration) (sample, error) {
-	return func(s *stack, t *target, requests []wrk.Request, d time.Duration) (sample, error) {
+func websockets(h2 bool) func(*env, *target, []wrk.Request, time.Duration) (sample, error) {
+	return func(s *env, t *target, requests []wrk.Request, d time.Duration) (sample, error) {
 		var loads []ws.Load
 		for i := range s.connections {
 			r := requests[i%len(requests)]

@@ -26,7 +26,7 @@ type figure struct {
 	Errors int64   `json:"errors"`
 }
 
-func (s *stack) figures() []figure {
+func (s *env) figures() []figure {
 	var all []figure
 	for _, w := range workloads() {
 		for _, t := range s.targets {
@@ -52,7 +52,7 @@ func (s *stack) figures() []figure {
 }
 
 // baseline is the plain Envoy that t is compared with.
-func (s *stack) baseline(t *target) *target {
+func (s *env) baseline(t *target) *target {
 	i := slices.IndexFunc(s.targets, func(p *target) bool { return p.name == plainName && p.active == t.active })
 	return s.targets[i]
 }

@@ -47,7 +47,7 @@ func TestRatioIsToThePlainEnvoyWithAsManyAtWork(t *testing.T) {
 		}
 		return t
 	}
-	s := &stack{targets: []*target{
+	s := &env{targets: []*target{
 		a(plainName, 1, 100, 100, 100), a(plainName, 500, 10, 20, 40), a("ours, pass", 500, 8, 10, 40),
 	}}
 	got := s.figures()[2]

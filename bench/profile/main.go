@@ -26,6 +26,7 @@ import (
 	"github.com/perijove/perijove/bench/internal/report"
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -58,7 +59,7 @@ func run(doc bool) error {
 	if err != nil {
 		return fmt.Errorf("the pod's address: %w", err)
 	}
-	house, err := newHouse(addr)
+	house, err := newEnv(addr)
 	if err != nil {
 		return err
 	}
@@ -85,11 +86,12 @@ func run(doc bool) error {
 func thousands(n float64) string { return fmt.Sprintf("%.1f k", n/1000) }
 
 // count runs one Envoy under callgrind and returns its instructions per request.
-func count(base string, h *house, p part) (float64, error) {
-	port, admin, err := freePorts()
+func count(base string, h *env, p part) (float64, error) {
+	free, err := ports.Find(2)
 	if err != nil {
 		return 0, err
 	}
+	port, admin := uint32(free[0]), uint32(free[1])
 	config, err := proto.Marshal(h.bootstrap(p, port, admin))
 	if err != nil {
 		return 0, fmt.Errorf("encode bootstrap: %w", err)
@@ -161,7 +163,7 @@ func total(file string, n float64) (float64, error) {
 }
 
 // load sends n requests one after the other over one connection, as alice's browser does.
-func (h *house) load(client *http.Client, port uint32, n int) error {
+func (h *env) load(client *http.Client, port uint32, n int) error {
 	for range n {
 		if err := h.ask(client, port); err != nil {
 			return err
@@ -170,7 +172,7 @@ func (h *house) load(client *http.Client, port uint32, n int) error {
 	return nil
 }
 
-func (h *house) ask(client *http.Client, port uint32) error {
+func (h *env) ask(client *http.Client, port uint32) error {
 	req, err := http.NewRequest(http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/user/alice/api/contents?type=directory", port), nil)
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)

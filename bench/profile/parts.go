@@ -1,13 +1,6 @@
 package main
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
-	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"time"
@@ -32,6 +25,7 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/origin"
+	"github.com/perijove/perijove/test/keys"
 )
 
 // part is one line of the table: our listener with only these filters.
@@ -56,29 +50,25 @@ func parts() []part {
 	}
 }
 
-// house is what all parts share: alice's pod, route and pass.
-type house struct {
+// env is what all parts share: alice's pod, route and pass.
+type env struct {
 	pod   netip.AddrPort
 	route []*routev3.ScopedRouteConfiguration
-	keys  []byte
+	jwks  []byte
 	pass  string
 }
 
-func newHouse(pod netip.AddrPort) (*house, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, fmt.Errorf("make key: %w", err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, fmt.Errorf("encode key: %w", err)
-	}
-	ring, err := pass.NewRing(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
+func newEnv(pod netip.AddrPort) (*env, error) {
+	key, err := keys.PEM()
 	if err != nil {
 		return nil, err
 	}
-	h := &house{pod: pod}
-	if h.keys, err = ring.JWKS(); err != nil {
+	ring, err := pass.NewRing(key)
+	if err != nil {
+		return nil, err
+	}
+	h := &env{pod: pod}
+	if h.jwks, err = ring.JWKS(); err != nil {
 		return nil, err
 	}
 	now := time.Now()
@@ -98,7 +88,7 @@ func newHouse(pod netip.AddrPort) (*house, error) {
 
 // bootstrap is a static configuration: the same listener as the xds-server's, its routes
 // and keys inline, no access log.
-func (h *house) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
+func (h *env) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
 	settings := listener.Settings{
 		Address: "127.0.0.1", Port: port, Site: origin.Site{Scheme: "http", Hosts: []string{"hub.example"}}, PassChecked: true,
 		Authz: "unix:/nowhere/authz", Login: "unix:/nowhere/login", Hub: "unix:/nowhere/hub",
@@ -122,7 +112,7 @@ func (h *house) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
 	}
 }
 
-func (h *house) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
+func (h *env) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
 	last := len(manager.HttpFilters) - 1
 	manager.HttpFilters = slices.DeleteFunc(slices.Clone(manager.GetHttpFilters()), func(f *hcmv3.HttpFilter) bool {
 		return f.GetName() != manager.HttpFilters[last].GetName() && !slices.Contains(filters, f.GetName())
@@ -135,7 +125,7 @@ func (h *house) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
 		must(f.GetTypedConfig().UnmarshalTo(config))
 		for _, provider := range config.GetProviders() {
 			provider.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{
-				Specifier: &corev3.DataSource_InlineBytes{InlineBytes: h.keys},
+				Specifier: &corev3.DataSource_InlineBytes{InlineBytes: h.jwks},
 			}}
 		}
 		f.ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(config)}
@@ -170,7 +160,7 @@ func plain(ours *hcmv3.HttpConnectionManager) *hcmv3.HttpConnectionManager {
 	}
 }
 
-func (h *house) oneCluster() *clusterv3.Cluster {
+func (h *env) oneCluster() *clusterv3.Cluster {
 	return &clusterv3.Cluster{
 		Name: "pod", ConnectTimeout: durationpb.New(time.Second),
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
@@ -199,18 +189,4 @@ func must(err error) {
 	if err != nil {
 		panic(err)
 	}
-}
-
-// freePorts returns two ports that nobody listens on.
-func freePorts() (a, b uint32, err error) {
-	var ports [2]uint32
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return 0, 0, fmt.Errorf("find a port: %w", err)
-		}
-		defer func() { _ = l.Close() }()
-		ports[i] = uint32(netip.MustParseAddrPort(l.Addr().String()).Port())
-	}
-	return ports[0], ports[1], nil
 }

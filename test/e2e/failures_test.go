@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -25,6 +24,7 @@ import (
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -55,7 +55,7 @@ func newOwnSpawner(t *testing.T, user string, change func(*spawnerapp.Config)) *
 		t.Fatal(err)
 	}
 	cfg := spawnerapp.Defaults()
-	cfg.Listen, cfg.PrivateListen = freeAddr(t), freeAddr(t)
+	cfg.Listen, cfg.PrivateListen = ports.FreeAddr(t), ports.FreeAddr(t)
 	cfg.TLS, cfg.Namespace, cfg.ServerKeyFile = files, namespace, key
 	cfg.JupyterConfigMap = "perijove-jupyter"
 	cfg.RouteStatus = []string{"127.0.0.1:1"} // never asked: these servers never answer
@@ -91,16 +91,6 @@ func newOwnSpawner(t *testing.T, user string, change func(*spawnerapp.Config)) *
 		return err == nil
 	})
 	return s
-}
-
-func freeAddr(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func secretFiles(t *testing.T, dir, name string) mtls.Files {

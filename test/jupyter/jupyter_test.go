@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -20,6 +19,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/logs"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -60,12 +60,7 @@ func venv(t *testing.T) string {
 // command prepares `jupyter lab` as it runs in a pod, on a free port.
 func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *logs.Buffer, string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	port := l.Addr().(*net.TCPAddr).Port
-	_ = l.Close()
+	port := ports.Free(t)
 	config, err := filepath.Abs("../../deploy/chart/files")
 	if err != nil {
 		t.Fatal(err)

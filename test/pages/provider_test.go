@@ -1,13 +1,7 @@
 package pages
 
 import (
-	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"io"
 	"log/slog"
 	"net/http"
@@ -24,11 +18,10 @@ import (
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/login"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
-	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/revocation"
-	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/origin"
+	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/provider"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -45,14 +38,7 @@ func loginSite(t *testing.T) (base string) {
 
 	at, err := origin.Parse(base, nil)
 	check(t, err)
-	sessions, err := session.NewRing(bytes.Repeat([]byte{1}, session.MinSecret))
-	check(t, err)
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	check(t, err)
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	check(t, err)
-	passes, err := pass.NewRing(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
-	check(t, err)
+	sessions, passes := keys.Sessions(t), keys.Passes(t)
 	renderer, err := web.New()
 	check(t, err)
 	client, log := fake.NewClientset(), slog.New(slog.NewJSONHandler(io.Discard, nil))

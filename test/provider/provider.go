@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
@@ -20,12 +19,14 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/perijove/perijove/test/logs"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -71,11 +72,7 @@ func Start(tb testing.TB, o Options) *Provider {
 		check(tb, os.WriteFile(filepath.Join(dir, name), data, 0o600))
 	}
 	check(tb, os.Symlink(modules, filepath.Join(dir, "node_modules")))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	check(tb, err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	check(tb, err)
-	check(tb, l.Close())
+	port := strconv.Itoa(ports.Free(tb))
 	p := &Provider{
 		Issuer: "http://127.0.0.1:" + port, SecretFile: filepath.Join(dir, "secret"), tb: tb, people: filepath.Join(dir, "people.json"), log: &logs.Buffer{},
 	}

@@ -5,15 +5,9 @@
 package slapd
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -29,6 +23,8 @@ import (
 	"github.com/go-ldap/ldap/v3"
 
 	"github.com/perijove/perijove/test/logs"
+	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -73,9 +69,7 @@ func Start(t testing.TB) *Server {
 	if err := os.Mkdir(tlsDir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := writeCertificates(tlsDir, time.Now().Add(24*time.Hour)); err != nil {
-		t.Fatal(err)
-	}
+	files := pki.New(t).IssueIn(tlsDir, "localhost", 24*time.Hour)
 	passwordFile := filepath.Join(dir, "service-password")
 	if err := os.WriteFile(passwordFile, []byte(ServicePassword), 0o600); err != nil {
 		t.Fatal(err)
@@ -84,10 +78,10 @@ func Start(t testing.TB) *Server {
 	if err := os.WriteFile(adminFile, []byte(adminPassword), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	plain, secure := freePort(t), freePort(t)
+	plain, secure := ports.Free(t), ports.Free(t)
 	s := &Server{
 		LDAP: fmt.Sprintf("ldap://127.0.0.1:%d", plain), LDAPS: fmt.Sprintf("ldaps://127.0.0.1:%d", secure),
-		CAFile: filepath.Join(tlsDir, "ca.crt"), PasswordFile: passwordFile, log: &logs.Buffer{},
+		CAFile: files.CA, PasswordFile: passwordFile, log: &logs.Buffer{},
 	}
 	s.cmd = exec.Command(script())
 	s.cmd.Env = append(os.Environ(), "DIRECTORY_TLS="+tlsDir, "DIRECTORY_DATA="+filepath.Join(dir, "data"), "DIRECTORY_HOST=127.0.0.1",
@@ -201,79 +195,25 @@ func script() string {
 	return filepath.Join(filepath.Dir(here), "..", "..", "deploy", "directory", "run.sh")
 }
 
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // only its number is wanted
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // Certificate returns a server certificate for 127.0.0.1, and the file in dir that
 // holds the CA that signed it.
 func Certificate(t testing.TB, dir string) (cert tls.Certificate, caFile string) {
 	t.Helper()
-	return certificate(t, dir, time.Now().Add(24*time.Hour))
+	return certificate(t, dir, 24*time.Hour)
 }
 
 // ExpiredCertificate is Certificate with one that ended a minute ago.
 func ExpiredCertificate(t testing.TB, dir string) (cert tls.Certificate, caFile string) {
 	t.Helper()
-	return certificate(t, dir, time.Now().Add(-time.Minute))
+	return certificate(t, dir, -time.Minute)
 }
 
-func certificate(t testing.TB, dir string, until time.Time) (tls.Certificate, string) {
+func certificate(t testing.TB, dir string, valid time.Duration) (tls.Certificate, string) {
 	t.Helper()
-	if err := writeCertificates(dir, until); err != nil {
-		t.Fatal(err)
-	}
-	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "tls.crt"), filepath.Join(dir, "tls.key"))
+	files := pki.New(t).IssueIn(dir, "localhost", valid)
+	cert, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return cert, filepath.Join(dir, "ca.crt")
-}
-
-// writeCertificates makes a CA and, until then, a server certificate for 127.0.0.1 and
-// localhost.
-func writeCertificates(dir string, until time.Time) error {
-	ca := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "perijove test CA"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
-	}
-	caKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	caDER, err := x509.CreateCertificate(rand.Reader, ca, ca, caKey.Public(), caKey)
-	if err != nil {
-		return err
-	}
-	leaf := &x509.Certificate{
-		SerialNumber: big.NewInt(2), Subject: pkix.Name{CommonName: "perijove-directory"}, NotBefore: ca.NotBefore, NotAfter: until,
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-	}
-	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return err
-	}
-	leafDER, err := x509.CreateCertificate(rand.Reader, leaf, ca, leafKey.Public(), caKey)
-	if err != nil {
-		return err
-	}
-	keyDER, err := x509.MarshalPKCS8PrivateKey(leafKey)
-	if err != nil {
-		return err
-	}
-	for name, block := range map[string]*pem.Block{
-		"ca.crt": {Type: "CERTIFICATE", Bytes: caDER}, "tls.crt": {Type: "CERTIFICATE", Bytes: leafDER}, "tls.key": {Type: "PRIVATE KEY", Bytes: keyDER},
-	} {
-		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
-			return err
-		}
-	}
-	return nil
+	return cert, files.CA
 }

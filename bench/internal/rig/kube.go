@@ -72,7 +72,7 @@ func (r *Rig) startAPIServer(k *Kube, bin string) error {
 	k.api, err = r.start("kube-apiserver", nil, filepath.Join(bin, "kube-apiserver"),
 		"--etcd-servers="+etcdURL, "--bind-address=127.0.0.1", "--advertise-address="+apiAddress, "--secure-port=6443", "--cert-dir="+r.Path("apiserver"),
 		"--service-cluster-ip-range=10.98.0.0/24", "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
-		"--service-account-issuer=https://benchmark", "--service-account-key-file="+r.Path(dirTLS+"/tls.crt"), "--service-account-signing-key-file="+r.Path(filePassKey),
+		"--service-account-issuer=https://benchmark", "--service-account-key-file="+r.Path(dirTLS+"/tls.crt"), "--service-account-signing-key-file="+r.Path(dirTLS+"/tls.key"),
 		"--authorization-mode=RBAC", "--token-auth-file="+tokens, "--profiling=false")
 	if err != nil {
 		return err

@@ -2,18 +2,12 @@ package app
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -29,7 +23,9 @@ import (
 	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/logs"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/slapd"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -41,27 +37,6 @@ type replica struct {
 	pages  *http.Client
 	base   string // of the private port
 	log    *logs.Buffer
-}
-
-// keys makes the key files that replicas of one installation share.
-func keys(t *testing.T) (sessionKey, passKey string) {
-	t.Helper()
-	dir := t.TempDir()
-	sessionKey, passKey = filepath.Join(dir, "session"), filepath.Join(dir, "pass.pem")
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	der, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for path, data := range map[string][]byte{sessionKey: []byte(rand.Text() + rand.Text()), passKey: pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})} {
-		if err := os.WriteFile(path, data, 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return sessionKey, passKey
 }
 
 func directory(s *slapd.Server) ldaplogin.Config {
@@ -81,13 +56,8 @@ func newConfig(t *testing.T, sessionKey, passKey string, ldap ldaplogin.Config) 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close() //nolint:errcheck // only its number is wanted
 	cfg := Defaults()
-	cfg.PublicURL, cfg.PrivateListen = "https://hub.test", l.Addr().String()
+	cfg.PublicURL, cfg.PrivateListen = "https://hub.test", ports.FreeAddr(t)
 	cfg.Listen = Listen{GRPC: "unix:" + dir + "/g", HTTP: "unix:" + dir + "/h"}
 	cfg.SessionKeyFiles, cfg.PassKeyFiles, cfg.Kubernetes.Namespace, cfg.LDAP = []string{sessionKey}, []string{passKey}, "perijove", ldap
 	if err := cfg.Validate(); err != nil {
@@ -248,7 +218,7 @@ func server(owner string) map[string]string {
 // logs out; the directory goes away.
 func TestWholeService(t *testing.T) {
 	ldap := slapd.Start(t)
-	sessionKey, passKey := keys(t)
+	sessionKey, passKey := keys.Files(t)
 	api := fake.NewClientset()
 	a := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
 	b := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)

@@ -5,11 +5,13 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes"
@@ -17,7 +19,10 @@ import (
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/mtls"
+	"github.com/perijove/perijove/test/keys"
+	"github.com/perijove/perijove/test/pki"
 )
 
 // unreachable is a Kubernetes API that nobody reaches.
@@ -96,7 +101,7 @@ func TestUnknownKeysAndMissingFile(t *testing.T) {
 }
 
 func TestKeyFaultsDoNotShowTheKey(t *testing.T) {
-	sessionKey, passKey := keys(t)
+	sessionKey, passKey := keys.Files(t)
 	cfg := Defaults()
 	cfg.SessionKeyFiles, cfg.PassKeyFiles = []string{passKey, sessionKey, sessionKey}, []string{sessionKey}
 	secret, err := os.ReadFile(sessionKey)
@@ -110,7 +115,7 @@ func TestKeyFaultsDoNotShowTheKey(t *testing.T) {
 }
 
 func TestRunFailsOnTakenPort(t *testing.T) {
-	sessionKey, passKey := keys(t)
+	sessionKey, passKey := keys.Files(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -118,7 +123,7 @@ func TestRunFailsOnTakenPort(t *testing.T) {
 	defer l.Close() //nolint:errcheck // nothing was sent
 	cfg := Defaults()
 	cfg.PublicURL, cfg.PrivateListen, cfg.SessionKeyFiles, cfg.PassKeyFiles = "https://hub.test", l.Addr().String(), []string{sessionKey}, []string{passKey}
-	if err := RunWith(context.Background(), cfg, fake.NewClientset(), discard()); err == nil || !strings.Contains(err.Error(), "private port") {
+	if err := RunWith(context.Background(), cfg, fake.NewClientset(), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "private port") {
 		t.Errorf("%v", err)
 	}
 }
@@ -126,15 +131,16 @@ func TestRunFailsOnTakenPort(t *testing.T) {
 // TestX1_TCPNeedsTheGatewaysCertificate: whoever could reach these ports without it
 // could ask as anyone and set passwords on trial.
 func TestX1_TCPNeedsTheGatewaysCertificate(t *testing.T) {
-	ca := newCA(t)
-	files := mtls.Files{Cert: ca.leaf(t, "perijove-gateway"), CA: ca.file}
-	files.Key = files.Cert + ".key"
+	ca := pki.New(t)
+	files := ca.Issue(contract.NameGateway, time.Hour)
+	roots := ca.Pool()
+	foreign := pki.New(t).Issue(contract.NameGateway, time.Hour)
 	for name, c := range map[string]struct {
-		cert string // of the caller, "" for none
-		ok   bool
+		caller mtls.Files // empty for none
+		ok     bool
 	}{
-		"gateway": {ca.leaf(t, "perijove-gateway"), true}, "spawner": {ca.leaf(t, "perijove-spawner"), false},
-		"none": {"", false}, "another CA": {newCA(t).leaf(t, "perijove-gateway"), false},
+		"gateway": {ca.Issue(contract.NameGateway, time.Hour), true}, "spawner": {ca.Issue(contract.NameSpawner, time.Hour), false},
+		"none": {mtls.Files{}, false}, "another CA": {foreign, false},
 	} {
 		l, conf, err := listenFor(Config{TLS: files, LDAP: ldaplogin.Config{}}, "127.0.0.1:0")
 		if err != nil {
@@ -150,9 +156,9 @@ func TestX1_TCPNeedsTheGatewaysCertificate(t *testing.T) {
 			}
 			accepted <- err
 		}()
-		client := &tls.Config{RootCAs: ca.pool, ServerName: "perijove-gateway", MinVersion: tls.VersionTLS13}
-		if c.cert != "" {
-			pair, err := tls.LoadX509KeyPair(c.cert, c.cert+".key")
+		client := &tls.Config{RootCAs: roots, ServerName: contract.NameGateway, MinVersion: tls.VersionTLS13}
+		if c.caller != (mtls.Files{}) {
+			pair, err := tls.LoadX509KeyPair(c.caller.Cert, c.caller.Key)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/slapd"
 )
 
@@ -20,7 +21,7 @@ import (
 // holds from the next check on; a directory that is gone says nothing.
 func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 	server := slapd.Start(t)
-	sessionKey, passKey := keys(t)
+	sessionKey, passKey := keys.Files(t)
 	cfg := newConfig(t, sessionKey, passKey, directory(server))
 	cfg.Recheck = time.Nanosecond // every check asks
 	people := newPeople(cfg, fake.NewClientset(), cfg.directory(), nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))

@@ -19,6 +19,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/locking"
 	"github.com/perijove/perijove/test/slapd"
 	"github.com/perijove/perijove/test/wait"
@@ -69,7 +70,7 @@ func (r *replica) byToken(t *testing.T, token string) int {
 // account that the directory locked (V4), and all of it after a restart.
 func TestReplicasAgreeOnPeople(t *testing.T) {
 	ldap := slapd.Start(t)
-	sessionKey, passKey := keys(t)
+	sessionKey, passKey := keys.Files(t)
 	api := locking.NewClientset()
 	a := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
 	b := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
@@ -116,7 +117,7 @@ func TestReplicasAgreeOnPeople(t *testing.T) {
 // restart; what only it sealed was refused before.
 func TestNewKeysReachTheService(t *testing.T) {
 	t.Parallel()
-	sessionKey, passKey := keys(t)
+	sessionKey, passKey := keys.Files(t)
 	fresh := bytes.Repeat([]byte{7}, session.MinSecret)
 	ring, err := session.NewRing(fresh)
 	if err != nil {

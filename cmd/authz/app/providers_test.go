@@ -15,6 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/hostileop"
+	"github.com/perijove/perijove/test/keys"
 )
 
 func providerConfig(op *hostileop.OP) oidclogin.Config {
@@ -30,7 +31,7 @@ func providerConfig(op *hostileop.OP) oidclogin.Config {
 // TestO15_RecheckAtTheProvider: what the provider says today holds from now on.
 func TestO15_RecheckAtTheProvider(t *testing.T) {
 	op := hostileop.Start(t, time.Now)
-	sessionKey, _ := keys(t)
+	sessionKey, _ := keys.Files(t)
 	cfg := Config{OIDC: []oidclogin.Config{providerConfig(op)}, SessionKeyFiles: []string{sessionKey}}
 	boxes, err := cfg.sessionRing()
 	if err != nil {

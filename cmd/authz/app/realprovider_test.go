@@ -13,6 +13,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/provider"
 )
 
@@ -22,7 +23,7 @@ import (
 func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 	const callback = "https://hub.test/hub/oauth_callback/op"
 	op := provider.Start(t, provider.Options{Callback: callback})
-	sessionKey, passKey := keys(t)
+	sessionKey, passKey := keys.Files(t)
 	cfg := Defaults()
 	cfg.SessionKeyFiles, cfg.PassKeyFiles, cfg.Kubernetes.Namespace, cfg.Recheck = []string{sessionKey}, []string{passKey}, "perijove", time.Nanosecond
 	cfg.OIDC = []oidclogin.Config{{

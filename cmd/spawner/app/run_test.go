@@ -6,7 +6,6 @@ import (
 	"crypto/tls"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,18 +21,9 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
-
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 func status(t *testing.T, client *http.Client, url string, headers ...string) int {
 	t.Helper()
@@ -62,7 +52,7 @@ func TestService(t *testing.T) {
 		t.Fatal(err)
 	}
 	cfg := Defaults()
-	cfg.Listen, cfg.PrivateListen = free(t), free(t)
+	cfg.Listen, cfg.PrivateListen = ports.FreeAddr(t), ports.FreeAddr(t)
 	cfg.TLS = ca.Issue(contract.NameSpawner, time.Hour)
 	cfg.Namespace, cfg.JupyterConfigMap, cfg.ServerKeyFile = "servers", "jupyter", key
 	cfg.RouteStatus = []string{"127.0.0.1:1"}

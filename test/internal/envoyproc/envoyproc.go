@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/run/mtls"
 	bootfile "github.com/perijove/perijove/test/bootstrap"
 	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -45,8 +46,8 @@ func Start(tb testing.TB, o Options) *Envoy {
 	tb.Helper()
 	dir := tb.TempDir()
 	e := &Envoy{
-		Admin:   FreeAddr(tb),
-		Private: FreeAddr(tb),
+		Admin:   ports.FreeAddr(tb),
+		Private: ports.FreeAddr(tb),
 		Log:     filepath.Join(repo.Output(tb, "dataplane"), strings.ReplaceAll(tb.Name(), "/", "_")+"-"+o.Node+".log"),
 		done:    make(chan struct{}),
 	}
@@ -169,17 +170,6 @@ func (e *Envoy) AdminGet(tb testing.TB, path string) string {
 func (e *Envoy) Kill() {
 	_ = e.cmd.Process.Kill()
 	<-e.done
-}
-
-// FreeAddr returns a loopback address that nothing listens on now.
-func FreeAddr(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func tail(path string) string {
