@@ -338,18 +338,11 @@ func (s *site) tell(t *testing.T, method, id, token string) *http.Response {
 		map[string]string{"Origin": "", "Sec-Fetch-Site": "", "Sec-Fetch-Mode": "", "Sec-Fetch-Dest": "", "Content-Type": "application/x-www-form-urlencoded"})
 }
 
-func TestV6_BackChannelLogout(t *testing.T) {
+// TestV6_RefusedLogoutMessages: a message that is not wholly right ends no session.
+func TestV6_RefusedLogoutMessages(t *testing.T) {
 	s, one, two := withProviders(t)
-	other := s.browser(t)
-	var otherSID = func(c map[string]any) { c["sid"] = "another" }
-	one.Lie(hostileop.Switches{Claims: otherSID})
-	other.loginAt(one, "one", "")
-	one.Lie(hostileop.Switches{})
 	b := s.browser(t)
 	b.loginAt(one, "one", "")
-	bob := s.browser(t)
-	bob.post("bob", "bob-password", "", nil)
-
 	nonce := one.LogoutClaims()
 	nonce["nonce"] = "x"
 	for name, res := range map[string]*http.Response{
@@ -373,6 +366,26 @@ func TestV6_BackChannelLogout(t *testing.T) {
 	if res := s.browser(t).do("POST", "/hub/oauth_logout/one", long.Encode(), map[string]string{"Origin": "", "Sec-Fetch-Site": ""}); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("more than 64 KiB: %d", res.StatusCode)
 	}
+	// The negative control: the same message without a fault.
+	if res := s.tell(t, "POST", "one", one.Sign("rsa", one.LogoutClaims(), nil)); res.StatusCode != http.StatusOK {
+		t.Errorf("a right message: %d", res.StatusCode)
+	}
+	if _, in := b.session(); in {
+		t.Error("a right message ended nothing")
+	}
+}
+
+func TestV6_BackChannelLogout(t *testing.T) {
+	s, one, _ := withProviders(t)
+	other := s.browser(t)
+	one.Lie(hostileop.Switches{Claims: func(c map[string]any) { c["sid"] = "another" }})
+	other.loginAt(one, "one", "")
+	one.Lie(hostileop.Switches{})
+	b := s.browser(t)
+	b.loginAt(one, "one", "")
+	bob := s.browser(t)
+	bob.post("bob", "bob-password", "", nil)
+
 	message := one.Sign("rsa", one.LogoutClaims(), map[string]any{"typ": "logout+jwt"})
 	if res := s.tell(t, "POST", "one", message); res.StatusCode != http.StatusOK || res.Header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", res.StatusCode, body(t, res))

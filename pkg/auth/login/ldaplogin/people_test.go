@@ -45,85 +45,66 @@ func addGroup(t *testing.T, s *slapd.Server, name string, members ...string) {
 // TestL8_Groups asks a real directory for nested groups and all kinds of groups.
 func TestL8_Groups(t *testing.T) {
 	server := slapd.Start(t)
-	everyone := func(filter, nested, memberOf string) Config {
-		cfg := directoryConfig(server)
-		cfg.GroupSearch.Filter, cfg.GroupSearch.NestedFilter, cfg.MemberOfAttribute = filter, nested, memberOf
-		cfg.AllowedGroups = []string{Everyone}
-		return cfg
-	}
-	groupsOf := func(t *testing.T, cfg Config, name string) []string {
-		t.Helper()
-		user, err := check(t, cfg, name, name+"-password")
-		if err != nil {
-			t.Fatal(err)
-		}
-		return user.Groups
-	}
 	addPerson(t, server, "nina", nil)
 	addGroup(t, server, "c", personDN("nina"))
 	addGroup(t, server, "b", groupDN("c"))
 	addGroup(t, server, "a", groupDN("b"))
-	t.Run("groups in groups", func(t *testing.T) {
-		if got := groupsOf(t, everyone("(member={dn})", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("only if asked for", func(t *testing.T) {
-		if got := groupsOf(t, everyone("(member={dn})", "", ""), "nina"); !slices.Equal(got, []string{"c"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("memberOf", func(t *testing.T) {
-		if got := groupsOf(t, everyone("", "", "memberof"), "nina"); !slices.Equal(got, []string{"c"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("memberOf and groups in groups", func(t *testing.T) {
-		if got := groupsOf(t, everyone("", "(member={dn})", "memberOf"), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("memberOf absent", func(t *testing.T) {
-		if got := groupsOf(t, everyone("", "", "memberOf"), "dave"); len(got) != 0 {
-			t.Error(got)
-		}
-	})
-	t.Run("memberOf of a group elsewhere", func(t *testing.T) {
+	// What has no effect on the cases before it is added by the case that is about it.
+	elsewhere := func() {
 		server.Add(t, "cn=admins,"+peopleBase, map[string][]string{"objectClass": {"groupOfNames"}, "cn": {"admins"}, "member": {personDN("dave")}})
-		if user, err := check(t, everyone("", "", "memberOf"), "dave", "dave-password"); err != nil || user.Admin || len(user.Groups) != 0 {
-			t.Errorf("%+v, %v", user, err)
-		}
-	})
-	t.Run("a cycle", func(t *testing.T) {
-		server.Set(t, groupDN("c"), "member", personDN("nina"), groupDN("a"))
-		defer server.Set(t, groupDN("c"), "member", personDN("nina"))
-		if got := groupsOf(t, everyone("(member={dn})", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("groupOfUniqueNames", func(t *testing.T) {
+	}
+	cycle := func() { server.Set(t, groupDN("c"), "member", personDN("nina"), groupDN("a")) }
+	unique := func() {
 		server.Add(t, groupDN("unique"), map[string][]string{"objectClass": {"groupOfUniqueNames"}, "cn": {"unique"}, "uniqueMember": {personDN("nina")}})
-		if got := groupsOf(t, everyone("(uniqueMember={dn})", "", ""), "nina"); !slices.Equal(got, []string{"unique"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("posixGroup", func(t *testing.T) {
+	}
+	posix := func() {
 		server.Add(t, groupDN("posix"), map[string][]string{"objectClass": {"posixGroup"}, "cn": {"posix"}, "gidNumber": {"100"}, "memberUid": {"nina"}})
-		if got := groupsOf(t, everyone("(|(member={dn})(memberUid={username}))", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c", "posix"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("10 000 members", func(t *testing.T) {
+	}
+	crowd := func() {
 		members := []string{personDN("nina")}
 		for i := range 10_000 {
 			members = append(members, personDN(fmt.Sprintf("somebody-with-a-long-name-%d", i)))
 		}
 		server.Set(t, groupDN("c"), "member", members...)
-		if got := groupsOf(t, everyone("(member={dn})", "(member={dn})", ""), "nina"); !slices.Equal(got, []string{"a", "b", "c"}) {
-			t.Error(got)
-		}
-	})
-	t.Run("depth", func(t *testing.T) { testDepth(t, server, everyone("(member={dn})", "(member={dn})", "")) })
+	}
+	const member = "(member={dn})"
+	for _, c := range []struct {
+		name                     string
+		before                   func()
+		filter, nested, memberOf string
+		person                   string
+		want                     []string
+	}{
+		{"groups in groups", nil, member, member, "", "nina", []string{"a", "b", "c"}},
+		{"only if asked for", nil, member, "", "", "nina", []string{"c"}},
+		{"memberOf", nil, "", "", "memberof", "nina", []string{"c"}},
+		{"memberOf and groups in groups", nil, "", member, "memberOf", "nina", []string{"a", "b", "c"}},
+		{"memberOf absent", nil, "", "", "memberOf", "dave", nil},
+		{"memberOf of a group elsewhere", elsewhere, "", "", "memberOf", "dave", nil},
+		{"a cycle", cycle, member, member, "", "nina", []string{"a", "b", "c"}},
+		{"groupOfUniqueNames", unique, "(uniqueMember={dn})", "", "", "nina", []string{"unique"}},
+		{"posixGroup", posix, "(|(member={dn})(memberUid={username}))", member, "", "nina", []string{"a", "b", "c", "posix"}},
+		{"10 000 members", crowd, member, member, "", "nina", []string{"a", "b", "c"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.before != nil {
+				c.before()
+			}
+			user, err := check(t, everyone(server, c.filter, c.nested, c.memberOf), c.person, c.person+"-password")
+			if err != nil || user.Admin || !slices.Equal(user.Groups, c.want) {
+				t.Errorf("%+v %v, want %v", user, err, c.want)
+			}
+		})
+	}
+	t.Run("depth", func(t *testing.T) { testDepth(t, server, everyone(server, member, member, "")) })
+}
+
+// everyone lets all of the directory's people in, with groups found in this way.
+func everyone(server *slapd.Server, filter, nested, memberOf string) Config {
+	cfg := directoryConfig(server)
+	cfg.GroupSearch.Filter, cfg.GroupSearch.NestedFilter, cfg.MemberOfAttribute = filter, nested, memberOf
+	cfg.AllowedGroups = []string{Everyone}
+	return cfg
 }
 
 func testDepth(t *testing.T, server *slapd.Server, cfg Config) {

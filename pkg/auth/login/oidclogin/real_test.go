@@ -23,15 +23,7 @@ func TestRealProvider(t *testing.T) {
 	}))
 	defer rp.Close()
 	op := provider.Start(t, provider.Options{Callback: "http://hub.test/hub/oauth_callback/op", LogoutMessages: rp.URL + "/hub/oauth_logout/op"})
-	cfg := strict()
-	cfg.ID, cfg.Name, cfg.Issuer, cfg.ClientID, cfg.ClientSecretFile = "op", "Provider", op.Issuer, provider.ClientID, op.SecretFile
-	cfg.Scopes, cfg.AllowedGroups = []string{"profile", "email", "groups"}, []string{"students", "staff"}
-	var f config.Faults
-	cfg.Validate("oidc[0]", &f)
-	if err := f.Err(); err != nil {
-		t.Fatal(err)
-	}
-	p := patient(New(cfg, keys.Sessions(t), time.Now))
+	p := at(t, op)
 	browser := op.Browser()
 	enter := func(browser *http.Client, name string) (Login, error) {
 		location, sealed, err := p.Begin(t.Context(), "http://hub.test/hub/oauth_callback/op", "")
@@ -99,4 +91,18 @@ func TestRealProvider(t *testing.T) {
 	if _, _, err := p.Refresh(t.Context(), again.Refresh, l.Subject); !errors.Is(err, access.ErrNotAllowed) {
 		t.Errorf("O15 removed: %v", err)
 	}
+}
+
+// at is our view of a real provider.
+func at(t *testing.T, op *provider.Provider) *Provider {
+	t.Helper()
+	cfg := strict()
+	cfg.ID, cfg.Name, cfg.Issuer, cfg.ClientID, cfg.ClientSecretFile = "op", "Provider", op.Issuer, provider.ClientID, op.SecretFile
+	cfg.Scopes, cfg.AllowedGroups = []string{"profile", "email", "groups"}, []string{"students", "staff"}
+	var f config.Faults
+	cfg.Validate("oidc[0]", &f)
+	if err := f.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return patient(New(cfg, keys.Sessions(t), time.Now))
 }
