@@ -15,58 +15,68 @@ import (
 	"github.com/perijove/perijove/test/wait"
 )
 
-// TestREST goes through JupyterHub's calls and their answers.
-func TestREST(t *testing.T) {
-	e := newEnv(t)
-	if code, _, body := e.get("/hub/api/"); code != 200 || !strings.Contains(body, `"version"`) {
-		t.Errorf("version: %d %s", code, body)
-	}
-	for body, want := range map[string]int{
-		"[]": 400, `{"profile":"gpu"}`: 400, `{"profile":7}`: 400, `{"image":"evil"}`: 400, `{`: 400,
-		`{"x":"` + strings.Repeat("a", maxBody) + `"}`: 413,
-	} {
-		if code, _, got := e.api("POST", "/hub/api/users/alice/server", body); code != want || !json.Valid([]byte(got)) {
-			t.Errorf("K4: start with %.40s: %d %s", body, code, got)
+// call is one step of a conversation over REST: what alice's script asks, and what its
+// answer must be.
+type call struct {
+	what, method, path, body string
+	code                     int
+	says                     string // part of the answer
+}
+
+func (e *env) calls(all []call) {
+	e.t.Helper()
+	for _, c := range all {
+		code, _, body := e.api(c.method, c.path, c.body)
+		if code != c.code || !strings.Contains(body, c.says) || body != "" && !json.Valid([]byte(body)) {
+			e.t.Errorf("%s: %s %s with %.60s: %d %s, want %d %s", c.what, c.method, c.path, c.body, code, body, c.code, c.says)
 		}
 	}
-	if code, _, _ := e.read(e.send(request{method: "POST", path: "/hub/api/users/alice/server", body: "{}", headers: []string{contract.XSRFHeader, token, "Content-Type", "text/plain"}})); code != 415 {
+}
+
+// TestREST goes through JupyterHub's calls and their answers, from a script's first
+// question to the end of its server.
+func TestREST(t *testing.T) {
+	const demo = "/hub/api/users/alice/servers/demo"
+	e := newEnv(t)
+	e.calls([]call{
+		{"the version", "GET", "/hub/api/", "", 200, `"version"`},
+		{"an unknown address", "GET", "/hub/api/nothing", "", 404, ""},
+		{"a start", "POST", demo, `{"profile":"lab"}`, 202, ""},
+		{"a start that is under way", "POST", demo, `{"profile":"lab"}`, 202, ""},
+		{"the user meanwhile", "GET", "/hub/api/user", "", 200, `"pending":"spawn","url":"/user/alice/demo/","progress_url":"` + demo + `/progress"`},
+	})
+	e.change("demo", memory.Answer)
+	wait.Until(t, "already running", func() bool { code, _, _ := e.api("POST", demo, ""); return code == 400 })
+	if code, to, _ := e.get("/hub/user/alice/demo/lab"); code != 302 || to != "/user/alice/demo/lab?redirects=1" {
+		t.Errorf("a named server below /hub/user: %d %s", code, to)
+	}
+	e.calls([]call{
+		{"the user then", "GET", "/hub/api/users/alice", "", 200, `"ready":true`},
+		{"a stop", "DELETE", demo, "", 204, ""},
+		{"a stop of what has stopped", "DELETE", demo, "", 204, ""},
+	})
+}
+
+// TestK4_RefusedStarts: a start that asks for what there is not starts nothing.
+func TestK4_RefusedStarts(t *testing.T) {
+	const start = "/hub/api/users/alice/server"
+	e := newEnv(t)
+	e.calls([]call{
+		{"a list", "POST", start, "[]", 400, ""},
+		{"no such profile", "POST", start, `{"profile":"gpu"}`, 400, ""},
+		{"a profile that is a number", "POST", start, `{"profile":7}`, 400, ""},
+		{"no such option", "POST", start, `{"image":"evil"}`, 400, ""},
+		{"half a body", "POST", start, `{`, 400, ""},
+		{"a body without end", "POST", start, `{"x":"` + strings.Repeat("a", maxBody) + `"}`, 413, ""},
+		{"a name that begins with a dot", "POST", "/hub/api/users/alice/servers/.x", "", 400, ""},
+		{"a name with a slash", "POST", "/hub/api/users/alice/servers/a%2Fb", "", 400, ""},
+		{"a name with a zero byte", "POST", "/hub/api/users/alice/servers/a%00", "", 400, ""},
+	})
+	if code, _, _ := e.read(e.send(request{method: "POST", path: start, body: "{}", headers: []string{contract.XSRFHeader, token, "Content-Type", "text/plain"}})); code != 415 {
 		t.Errorf("text/plain: %d", code)
 	}
 	if len(e.cluster.Pods()) != 0 {
 		t.Fatal("a refused request started a server")
-	}
-	for range 2 {
-		if code, _, body := e.api("POST", "/hub/api/users/alice/servers/demo", `{"profile":"lab"}`); code != 202 {
-			t.Fatalf("start: %d %s", code, body)
-		}
-	}
-	if code, _, body := e.get("/hub/api/user"); code != 200 || !strings.Contains(body, `"pending":"spawn","url":"/user/alice/demo/","progress_url":"/hub/api/users/alice/servers/demo/progress"`) {
-		t.Errorf("user: %d %s", code, body)
-	}
-	e.change("demo", memory.Answer)
-	wait.Until(t, "already running", func() bool {
-		code, _, _ := e.api("POST", "/hub/api/users/alice/servers/demo", "")
-		return code == 400
-	})
-	if _, _, body := e.get("/hub/api/users/alice"); !strings.Contains(body, `"ready":true`) {
-		t.Errorf("user: %s", body)
-	}
-	if code, to, _ := e.get("/hub/user/alice/demo/lab"); code != 302 || to != "/user/alice/demo/lab?redirects=1" {
-		t.Errorf("named server below /hub/user: %d %s", code, to)
-	}
-	if code, _, _ := e.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
-		t.Errorf("stop: %d", code)
-	}
-	if code, _, _ := e.api("DELETE", "/hub/api/users/alice/servers/demo", ""); code != 204 {
-		t.Errorf("stop again: %d", code)
-	}
-	for _, bad := range []string{"/hub/api/users/alice/servers/.x", "/hub/api/users/alice/servers/a%2Fb", "/hub/api/users/alice/servers/a%00"} {
-		if code, _, body := e.api("POST", bad, ""); code != 400 {
-			t.Errorf("%s: %d %s", bad, code, body)
-		}
-	}
-	if code, _, body := e.get("/hub/api/nothing"); code != 404 || !json.Valid([]byte(body)) {
-		t.Errorf("unknown: %d %s", code, body)
 	}
 }
 
