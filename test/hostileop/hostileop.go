@@ -254,12 +254,13 @@ func (o *OP) token(w http.ResponseWriter, r *http.Request) {
 	if id == "" {
 		id, secret = r.PostForm.Get("client_id"), r.PostForm.Get("client_secret")
 	}
-	nonce, problem := o.redeem(r.PostForm)
+	nonce, problem := "", o.switches.RefuseToken // refused so, a code or refresh token is not used up
 	switch {
-	case o.switches.RefuseToken != "":
-		problem = o.switches.RefuseToken
+	case problem != "":
 	case id != ClientID || secret != ClientSecret:
 		problem = "invalid_client"
+	default:
+		nonce, problem = o.redeem(r.PostForm)
 	}
 	if problem != "" {
 		// An echo of the secret, as a careless provider might.

@@ -8,44 +8,52 @@ import (
 	"github.com/perijove/perijove/test/hostileop"
 )
 
+// TestO15_Refresh asks again and again with what the time before gave, as re-checks do:
+// the next refresh token is kept through every answer.
 func TestO15_Refresh(t *testing.T) {
 	p, op, _ := newPair(t)
 	l := honest(t, p, op)
-	user, next, err := p.Refresh(t.Context(), l.Refresh, l.Subject)
-	if err != nil || user.Name != "alice" || next == l.Refresh {
-		t.Fatalf("%+v %v", user, err)
-	}
-	op.Person(map[string]any{"groups": []string{"admins"}})
-	if user, next, err = p.Refresh(t.Context(), next, l.Subject); err != nil || !user.Admin {
-		t.Errorf("V4: regrouped: %+v %v", user, err)
-	}
-	op.Person(map[string]any{"groups": []string{"others"}})
-	if _, next, err = p.Refresh(t.Context(), next, l.Subject); !errors.Is(err, access.ErrNotAllowed) {
-		t.Errorf("V4: out of all groups: %v", err)
-	}
-	op.Person(map[string]any{"groups": []string{"students"}})
-	for name, lie := range map[string]hostileop.Switches{
-		"an ID token about somebody else": {Claims: func(c map[string]any) { c["sub"] = "other" }},
-		"user info about somebody else":   {Answer: func(a map[string]any) { delete(a, "id_token") }, UserInfo: func(c map[string]any) { c["sub"] = "other" }},
-		"a forged ID token":               {Token: unsigned},
+	groups := func(names ...string) func() { return func() { op.Person(map[string]any{"groups": names}) } }
+	lies := func(lie hostileop.Switches) func() { return func() { groups("students")(); op.Lie(lie) } }
+	sealed := l.Refresh
+	for _, c := range []struct {
+		name   string
+		before func()
+		want   error
+		admin  bool
+		same   bool // the provider did not use the token up
+	}{
+		{"nothing has changed", groups("students"), nil, false, false},
+		{"V4: regrouped", groups("admins"), nil, true, false},
+		{"V4: out of all groups", groups("others"), access.ErrNotAllowed, false, false},
+		{"an ID token about another person", lies(hostileop.Switches{Claims: func(c map[string]any) { c["sub"] = "other" }}), ErrToken, false, false},
+		{"user info about another person", lies(hostileop.Switches{
+			Answer: func(a map[string]any) { delete(a, "id_token") }, UserInfo: func(c map[string]any) { c["sub"] = "other" },
+		}), ErrToken, false, false},
+		{"a forged ID token", lies(hostileop.Switches{Token: unsigned}), ErrToken, false, false},
+		{"the provider has trouble of its own", lies(hostileop.Switches{RefuseToken: "temporarily_unavailable"}), access.ErrUnavailable, false, true},
+		{"and none any more", lies(hostileop.Switches{}), nil, false, false},
+		{"revoked", op.Revoke, access.ErrNotAllowed, false, false},
 	} {
-		op.Lie(lie)
-		if _, next, err = p.Refresh(t.Context(), next, l.Subject); !errors.Is(err, ErrToken) {
-			t.Errorf("%s: %v", name, err)
+		c.before()
+		user, next, err := p.Refresh(t.Context(), sealed, l.Subject)
+		if !errors.Is(err, c.want) || err == nil && user.Name != "alice" || user.Admin != c.admin {
+			t.Fatalf("%s: %+v %v, want %v", c.name, user, err, c.want)
 		}
+		if c.want == nil && next == sealed || c.same && next != sealed {
+			t.Errorf("%s: the next refresh token is the same: %v", c.name, next == sealed)
+		}
+		sealed = next
 	}
-	op.Lie(hostileop.Switches{RefuseToken: "temporarily_unavailable"})
-	kept := next
-	if _, next, err = p.Refresh(t.Context(), next, l.Subject); !errors.Is(err, access.ErrUnavailable) || next != kept {
-		t.Errorf("a provider with trouble of its own: %v", err)
-	}
-	l = honest(t, p, op)
-	op.Revoke()
-	if _, _, err := p.Refresh(t.Context(), l.Refresh, l.Subject); !errors.Is(err, access.ErrNotAllowed) {
-		t.Errorf("revoked: %v", err)
-	}
+}
+
+// TestO15_ForeignRefreshTokens: what this provider did not seal as a refresh token is not
+// shown to it.
+func TestO15_ForeignRefreshTokens(t *testing.T) {
+	p, op, _ := newPair(t)
+	l := honest(t, p, op)
 	other := newProvider(t, op, "other", newClock())
-	l = honest(t, p, op)
+	asked := op.Asked("/token")
 	for name, try := range map[string]struct {
 		p      *Provider
 		sealed string
@@ -53,5 +61,11 @@ func TestO15_Refresh(t *testing.T) {
 		if _, _, err := try.p.Refresh(t.Context(), try.sealed, l.Subject); !errors.Is(err, ErrNoRefresh) {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+	if op.Asked("/token") != asked {
+		t.Error("the provider was asked")
+	}
+	if _, _, err := p.Refresh(t.Context(), l.Refresh, l.Subject); err != nil {
+		t.Errorf("negative control: %v", err)
 	}
 }
