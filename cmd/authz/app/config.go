@@ -81,11 +81,20 @@ type Kubernetes struct {
 }
 
 const (
-	maxSessionLifetime = 31 * 24 * time.Hour
-
 	strict     = "strict"
 	bestEffort = "best_effort"
 )
+
+// Bounds are those of the durations, by key. The chart checks its values with the same.
+func Bounds() map[string]config.Bounds {
+	const month = 31 * 24 * time.Hour
+	return map[string]config.Bounds{
+		"sessionLifetime": {Min: time.Minute, Max: month},
+		"sessionIdle":     {Min: 5 * time.Minute, Max: month},
+		"recheck":         {Min: time.Minute, Max: time.Hour},
+		"passTTL":         {Min: 2 * time.Second, Max: 10 * time.Minute}, // or 0
+	}
+}
 
 // Defaults returns the configuration that a file is read over.
 func Defaults() Config {
@@ -118,11 +127,17 @@ func (c Config) Validate() error {
 	if c.needsTLS() {
 		c.TLS.Validate("tls", &f)
 	}
-	f.Check(c.SessionLifetime >= time.Minute && c.SessionLifetime <= maxSessionLifetime, "sessionLifetime", "must be between 1m and 744h")
-	f.Check(c.SessionIdle >= 5*time.Minute && c.SessionIdle <= c.SessionLifetime || c.SessionIdle == c.SessionLifetime, "sessionIdle", "must be between 5m and sessionLifetime")
-	f.Check(c.Recheck >= time.Minute && c.Recheck <= time.Hour, "recheck", "must be between 1m and 1h")
+	bounds := Bounds()
+	f.Within("sessionLifetime", c.SessionLifetime, bounds["sessionLifetime"])
+	if c.SessionIdle != c.SessionLifetime {
+		f.Within("sessionIdle", c.SessionIdle, bounds["sessionIdle"])
+	}
+	f.Check(c.SessionIdle <= c.SessionLifetime, "sessionIdle", "must not be longer than sessionLifetime")
+	f.Within("recheck", c.Recheck, bounds["recheck"])
+	if c.PassTTL != 0 {
+		f.Within("passTTL", c.PassTTL, bounds["passTTL"])
+	}
 	f.Check(c.RevocationMode == strict || c.RevocationMode == bestEffort, "revocationMode", "must be strict or best_effort")
-	f.Check(c.PassTTL == 0 || (c.PassTTL >= 2*time.Second && c.PassTTL <= 10*time.Minute), "passTTL", "must be 0 or between 2s and 10m")
 	if len(c.SessionKeyFiles) == 0 {
 		f.Addf("sessionKeyFiles", "needs at least one file with %d random bytes", session.MinSecret)
 	} else if _, err := c.sessionRing(); err != nil {

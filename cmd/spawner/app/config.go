@@ -48,6 +48,11 @@ type Config struct {
 // minServerKey is the least length of the server key in bytes: as long as the hash.
 const minServerKey = 32
 
+// Bounds are those of the durations, by key. The chart checks its values with the same.
+func Bounds() map[string]config.Bounds {
+	return map[string]config.Bounds{"startTimeout": {Min: time.Second}}
+}
+
 // Defaults returns the configuration that a file's keys are laid over.
 func Defaults() Config {
 	return Config{StartTimeout: 5 * time.Minute, ConcurrentSpawnLimit: 64}
@@ -71,7 +76,7 @@ func (c Config) Validate() error {
 	for i, target := range c.RouteStatus {
 		address(&f, fmt.Sprintf("routeStatus[%d]", i), target)
 	}
-	f.Check(c.StartTimeout >= time.Second, "startTimeout", "must be at least 1s")
+	f.Within("startTimeout", c.StartTimeout, Bounds()["startTimeout"])
 	f.Check(c.ConcurrentSpawnLimit >= 1, "concurrentSpawnLimit", "must be at least 1")
 	for _, fault := range c.Profile.Validate() {
 		f.Addf("profile."+fault.Key, "%s", fault.Text)

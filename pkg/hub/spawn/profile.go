@@ -63,6 +63,25 @@ func (m Memory) Bytes() (int64, error) {
 	return int64(n), nil
 }
 
+// What a slug and the name of an image are; the chart checks its values with the same.
+const (
+	SlugPattern = `^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	// ImagePattern matches a name as registries have it, with a tag or a digest or without
+	// (https://pkg.go.dev/github.com/distribution/reference). A kubelet refuses any other.
+	ImagePattern = `^(` + registry + `/)?` + imagePath + `(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$`
+
+	registry  = `((localhost|(` + domainLabel + `\.)+` + domainLabel + `|\[[0-9a-fA-F:]+\])(:[0-9]+)?|[a-zA-Z0-9-]+:[0-9]+)`
+	imagePath = pathPart + `(/` + pathPart + `)*`
+
+	domainLabel = `[a-zA-Z0-9]([a-zA-Z0-9-]*[a-zA-Z0-9])?`
+	pathPart    = `[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*`
+)
+
+var (
+	validSlug  = regexp.MustCompile(SlugPattern)
+	validImage = regexp.MustCompile(ImagePattern)
+)
+
 // Fault is one thing that is wrong with a profile.
 type Fault struct{ Key, Text string }
 
@@ -75,12 +94,12 @@ func (p Profile) Validate() []Fault {
 		}
 	}
 	check(p.DisplayName != "", "display_name", "is required")
-	check(regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`).MatchString(p.Slug), "slug",
+	check(validSlug.MatchString(p.Slug), "slug",
 		"must be 1 to 63 lower-case letters, digits and dashes")
 	check(!slices.Contains(p.AllowedGroups, ""), "allowed_groups", "has an empty name")
 	o := p.Override
 	const at = "kubespawner_override."
-	check(o.Image != "" && !strings.ContainsAny(o.Image, " \t\n"), at+"image", "must name a container image")
+	check(validImage.MatchString(o.Image), at+"image", "must name a container image")
 	check(slices.Contains([]corev1.PullPolicy{"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, corev1.PullPolicy(o.ImagePullPolicy)),
 		at+"image_pull_policy", "must be Always, IfNotPresent or Never")
 	check(o.CPUGuarantee >= 0 && o.CPUGuarantee <= 1024, at+"cpu_guarantee", "must be a number of cores")

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -56,6 +57,33 @@ func (f *Faults) Check(ok bool, key, msg string) {
 	if !ok {
 		f.Addf(key, "%s", msg)
 	}
+}
+
+// Bounds are the least and the greatest value of a duration. A zero Max is no bound.
+type Bounds struct{ Min, Max time.Duration }
+
+// Within records a fault for key unless d lies within b.
+func (f *Faults) Within(key string, d time.Duration, b Bounds) {
+	f.Check(d >= b.Min && (b.Max == 0 || d <= b.Max), key, "must be "+b.String())
+}
+
+// String is "at least 1s" or "between 1m and 1h".
+func (b Bounds) String() string {
+	if b.Max == 0 {
+		return "at least " + short(b.Min)
+	}
+	return "between " + short(b.Min) + " and " + short(b.Max)
+}
+
+// short is d without the zeros that time.Duration ends with: 1h instead of 1h0m0s.
+func short(d time.Duration) string {
+	s := d.String()
+	for _, zero := range []string{"m0s", "h0m"} {
+		if strings.HasSuffix(s, zero) {
+			s = s[:len(s)-2]
+		}
+	}
+	return s
 }
 
 // Required records a fault for each key whose value is empty.

@@ -49,6 +49,26 @@ func TestEveryFaultIsReportedAtOnce(t *testing.T) {
 	}
 }
 
+func TestBounds(t *testing.T) {
+	for b, want := range map[config.Bounds]string{
+		{Min: time.Second}:                             "at least 1s",
+		{Min: time.Minute, Max: 744 * time.Hour}:       "between 1m and 744h",
+		{Min: 90 * time.Second, Max: 10 * time.Minute}: "between 1m30s and 10m",
+	} {
+		if b.String() != want {
+			t.Errorf("%#v is %q, want %q", b, b, want)
+		}
+	}
+	b := config.Bounds{Min: time.Minute, Max: time.Hour}
+	for d, bad := range map[time.Duration]bool{59 * time.Second: true, time.Minute: false, time.Hour: false, time.Hour + 1: true} {
+		var f config.Faults
+		f.Within("x", d, b)
+		if (f.Err() != nil) != bad {
+			t.Errorf("%v within 1m and 1h: %v", d, f.Err())
+		}
+	}
+}
+
 func TestEmptyAndDoubleDocumentsAreRefused(t *testing.T) {
 	for _, text := range []string{"", "# nothing\n", "name: a\n---\nname: b\n"} {
 		if config.Decode([]byte(text), new(sample)) == nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -20,6 +21,27 @@ type Site struct {
 	UserDomain string
 }
 
+// HostPattern matches a Host header value that the platform can have: a name in ASCII (a
+// browser sends others in punycode), an IPv4 or IPv6 address, and perhaps a port. The chart
+// checks its values with the same patterns.
+const (
+	HostPattern = `^` + host + `$`
+	URLPattern  = `^https?://` + host + `/?$`
+
+	host  = `(` + label + `(\.` + label + `)*|\[` + ipv6 + `\])(:` + port + `)?`
+	label = `[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?`
+	port  = `([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])`
+	ipv6  = `(([0-9A-Fa-f]{1,4}:){7}[0-9A-Fa-f]{1,4}|([0-9A-Fa-f]{1,4}:){1,7}:|([0-9A-Fa-f]{1,4}:){1,6}:[0-9A-Fa-f]{1,4}` +
+		`|([0-9A-Fa-f]{1,4}:){1,5}(:[0-9A-Fa-f]{1,4}){1,2}|([0-9A-Fa-f]{1,4}:){1,4}(:[0-9A-Fa-f]{1,4}){1,3}` +
+		`|([0-9A-Fa-f]{1,4}:){1,3}(:[0-9A-Fa-f]{1,4}){1,4}|([0-9A-Fa-f]{1,4}:){1,2}(:[0-9A-Fa-f]{1,4}){1,5}` +
+		`|[0-9A-Fa-f]{1,4}:(:[0-9A-Fa-f]{1,4}){1,6}|:((:[0-9A-Fa-f]{1,4}){1,7}|:))`
+)
+
+var (
+	validHost = regexp.MustCompile(HostPattern)
+	validURL  = regexp.MustCompile(URLPattern)
+)
+
 // Parse reads the public URL, http(s)://host[:port], and further hosts as a browser
 // sends them. The scheme's own port may be written or left out.
 func Parse(publicURL string, extraHosts []string) (Site, error) {
@@ -29,6 +51,9 @@ func Parse(publicURL string, extraHosts []string) (Site, error) {
 	}
 	if (u.Path != "" && u.Path != "/") || u.RawQuery != "" || u.Fragment != "" {
 		return Site{}, errors.New("must have no path: the platform is served at the root of its host")
+	}
+	if !validURL.MatchString(publicURL) {
+		return Site{}, errors.New("must be http(s)://host[:port] with a host name of letters, digits, dashes and dots, or an IP address")
 	}
 	host := strings.ToLower(u.Host)
 	s := Site{Scheme: u.Scheme, Hosts: []string{host}}
@@ -40,7 +65,7 @@ func Parse(publicURL string, extraHosts []string) (Site, error) {
 		s.Hosts = append(s.Hosts, strings.TrimSuffix(host, ":"+standard))
 	}
 	for _, h := range extraHosts {
-		if h == "" || strings.ContainsAny(h, "/*, ") {
+		if !validHost.MatchString(h) {
 			return Site{}, fmt.Errorf("the extra host %q must be host or host:port", h)
 		}
 		if h = strings.ToLower(h); !slices.Contains(s.Hosts, h) {

@@ -19,12 +19,13 @@ func TestParse(t *testing.T) {
 			t.Errorf("%s: %+v, %v", raw, got, err)
 		}
 	}
-	for _, raw := range []string{"", "hub.test", "ftp://hub.test", "https://", "https://:443", "https://hub.test/base", "https://u:p@hub.test", "https://hub.test?x", "https://hub.test/#x"} {
+	for _, raw := range []string{"", "hub.test", "ftp://hub.test", "https://", "https://:443", "https://hub.test/base", "https://u:p@hub.test", "https://hub.test?x", "https://hub.test/#x",
+		"https://h\u00fcb.test", "https://hub_1.test", "https://hub.test.", "https://hub.test:0", "https://hub.test:65536", "https://[::1", "https://[1:2]", "https://-hub.test"} {
 		if got, err := Parse(raw, nil); err == nil {
 			t.Errorf("%s: %+v", raw, got)
 		}
 	}
-	for _, extra := range []string{"", "*", "a/b", "a,b", "a b", "*.test"} {
+	for _, extra := range []string{"", "*", "a/b", "a,b", "a b", "*.test", "a:", "a:b", "a:65536", "a\tb", "h\u00fcb.test"} {
 		if got, err := Parse("https://hub.test", []string{extra}); err == nil {
 			t.Errorf("extra host %q: %+v", extra, got)
 		}

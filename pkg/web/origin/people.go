@@ -10,11 +10,13 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 )
 
-// maxDomain keeps label and domain together below the 253 bytes of a host name.
-const maxDomain = 253 - 63 - 1
+// MaxDomain keeps label and domain together below the 253 bytes of a host name.
+const MaxDomain = 253 - 63 - 1
 
-// domainName is a host name of two labels or more, or "localhost", in lower case.
-var domainName = regexp.MustCompile(`^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$|^localhost$`)
+// DomainPattern matches a host name of two labels or more, or "localhost", in lower case.
+const DomainPattern = `^([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?$|^localhost$`
+
+var domainName = regexp.MustCompile(DomainPattern)
 
 // WithUserDomain gives each person's servers a host of their own below domain, with the
 // scheme and port of the public URL: https://alice.users.example.org. Browsers then keep
@@ -26,7 +28,7 @@ func (s Site) WithUserDomain(domain string) (Site, error) {
 	if domain == "" {
 		return s, nil
 	}
-	if !domainName.MatchString(domain) || len(domain) > maxDomain {
+	if !domainName.MatchString(domain) || len(domain) > MaxDomain {
 		return Site{}, errors.New("must be a domain in lower case, without scheme, port or wildcard: users.example.org")
 	}
 	for _, host := range s.Hosts {

@@ -22,6 +22,12 @@ const (
 // by the canonical name (byName), {username} becomes *, which has a meaning after "=" only.
 var oddMatch = regexp.MustCompile(`[:<>~]=[^()]*\{username\}`)
 
+// URLPattern is what the address of a directory looks like; the chart checks its values
+// with the same.
+const URLPattern = `^ldaps?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?/?$`
+
+var validURL = regexp.MustCompile(URLPattern)
+
 // Everyone in AllowedGroups lets in whoever the directory accepts.
 const Everyone = "*"
 
@@ -152,6 +158,8 @@ func (c Config) checkURL(raw string) error {
 		return fmt.Errorf("would send passwords in clear: use ldaps:// or set startTLS: true")
 	case u.Scheme != "ldap" && u.Scheme != "ldaps":
 		return fmt.Errorf("has the scheme %q; it must be ldap or ldaps", u.Scheme)
+	case !validURL.MatchString(raw):
+		return fmt.Errorf("must be scheme://host:port and nothing else")
 	}
 	return nil
 }

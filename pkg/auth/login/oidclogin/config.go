@@ -68,10 +68,19 @@ type Username struct {
 	Lowercase bool `yaml:"lowercase"`
 }
 
+// What settings look like; the chart checks its values with the same.
+const (
+	IDPattern     = `^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`
+	IssuerPattern = `^(https://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])|http://(localhost|127\.[0-9]+\.[0-9]+\.[0-9]+|\[::1\]))(:[0-9]{1,5})?(/[^?#\s]*)?$`
+	ScopePattern  = `^[\x21\x23-\x5b\x5d-\x7e]+$` // RFC 6749 §3.3
+	DomainPattern = `^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`
+)
+
 var (
-	validID     = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$`)
-	validScope  = regexp.MustCompile(`^[\x21\x23-\x5b\x5d-\x7e]+$`) // RFC 6749 §3.3
-	validDomain = regexp.MustCompile(`^[a-z0-9]([a-z0-9.-]*[a-z0-9])?$`)
+	validID     = regexp.MustCompile(IDPattern)
+	validIssuer = regexp.MustCompile(IssuerPattern)
+	validScope  = regexp.MustCompile(ScopePattern)
+	validDomain = regexp.MustCompile(DomainPattern)
 )
 
 // ValidateAll records every fault of a list of providers, with keys below prefix.
@@ -138,6 +147,8 @@ func checkIssuer(issuer string) error {
 		return fmt.Errorf("must be https://host/path as the provider's discovery document writes it")
 	case u.Scheme != "https" && (u.Scheme != "http" || !loopback(u)):
 		return fmt.Errorf("must be https: codes and tokens would travel in clear")
+	case !validIssuer.MatchString(issuer):
+		return fmt.Errorf("must be https://host/path as the provider's discovery document writes it")
 	}
 	return nil
 }
