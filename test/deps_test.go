@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/repo"
 )
 
 const module = "github.com/perijove/perijove/"

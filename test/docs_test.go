@@ -11,7 +11,7 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/repo"
 )
 
 // formerNames are packages that have another name now. As words they have no other meaning, so a

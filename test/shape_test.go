@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/repo"
 )
 
 // A reader keeps a file of this length in mind, and sees a function of that length at once.

@@ -27,6 +27,7 @@ import (
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/test/ports"
+	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -99,7 +100,7 @@ func count(base string, h *env, p part) (float64, error) {
 	if err := os.WriteFile(base+".pb", config, 0o600); err != nil {
 		return 0, fmt.Errorf("write bootstrap: %w", err)
 	}
-	version, err := rig.Version("ENVOY_VERSION")
+	version, err := repo.Pinned("ENVOY_VERSION")
 	if err != nil {
 		return 0, err
 	}
@@ -113,7 +114,7 @@ func count(base string, h *env, p part) (float64, error) {
 	defer func() { _ = envoy.Process.Kill(); <-ended }()
 	client := &http.Client{Timeout: 30 * time.Second}
 	if !wait.Poll(2*time.Minute, func() bool { return h.ask(client, port) == nil }) {
-		return 0, errors.New("Envoy does not answer under valgrind")
+		return 0, errors.New("under valgrind Envoy does not answer")
 	}
 	if err := h.load(client, port, warmUp); err != nil {
 		return 0, err

@@ -7,7 +7,7 @@ import (
 
 	"sigs.k8s.io/yaml"
 
-	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/repo"
 )
 
 // R1: with a time limit (Envoy's default is 15 s) an Envoy that found no xds-server

@@ -24,7 +24,7 @@ import (
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/internal/envoyproc"
-	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 

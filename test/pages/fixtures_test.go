@@ -14,7 +14,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/web"
-	"github.com/perijove/perijove/test/internal/repo"
+	"github.com/perijove/perijove/test/repo"
 )
 
 var morning = time.Date(2026, 11, 21, 8, 30, 0, 0, time.UTC)

@@ -27,6 +27,7 @@ import (
 
 	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/ports"
+	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -100,8 +101,7 @@ func Start(tb testing.TB, o Options) *Provider {
 // sources returns deploy/provider and the node_modules that its lock file asks for.
 func sources(tb testing.TB) (source, modules string) {
 	tb.Helper()
-	_, file, _, _ := runtime.Caller(0)
-	source = filepath.Join(filepath.Dir(file), "..", "..", "deploy", "provider")
+	source = filepath.Join(repo.Root(tb), "deploy", "provider")
 	lock, err := os.ReadFile(filepath.Join(source, "package-lock.json"))
 	check(tb, err)
 	cache, err := os.UserCacheDir()

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,6 +24,7 @@ import (
 	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/pki"
 	"github.com/perijove/perijove/test/ports"
+	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -83,7 +83,7 @@ func Start(t testing.TB) *Server {
 		LDAP: fmt.Sprintf("ldap://127.0.0.1:%d", plain), LDAPS: fmt.Sprintf("ldaps://127.0.0.1:%d", secure),
 		CAFile: files.CA, PasswordFile: passwordFile, log: &logs.Buffer{},
 	}
-	s.cmd = exec.Command(script())
+	s.cmd = exec.Command(filepath.Join(repo.Root(t), "deploy", "directory", "run.sh"))
 	s.cmd.Env = append(os.Environ(), "DIRECTORY_TLS="+tlsDir, "DIRECTORY_DATA="+filepath.Join(dir, "data"), "DIRECTORY_HOST=127.0.0.1",
 		"DIRECTORY_LDAP="+strconv.Itoa(plain), "DIRECTORY_LDAPS="+strconv.Itoa(secure), "DIRECTORY_SERVICE_PASSWORD_FILE="+passwordFile,
 		"DIRECTORY_ADMIN_PASSWORD_FILE="+adminFile, "DIRECTORY_DEBUG="+logOperations)
@@ -188,11 +188,6 @@ func (s *Server) pool(t testing.TB) *x509.CertPool {
 	pool := x509.NewCertPool()
 	pool.AppendCertsFromPEM(ca)
 	return pool
-}
-
-func script() string {
-	_, here, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(here), "..", "..", "deploy", "directory", "run.sh")
 }
 
 // Certificate returns a server certificate for 127.0.0.1, and the file in dir that

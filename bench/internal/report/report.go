@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/bench/internal/rig"
+	"github.com/perijove/perijove/test/repo"
 )
 
 // Table is a Markdown table. A row of one cell is a heading.
@@ -92,7 +93,7 @@ func Median(values []float64) float64 {
 func Machine() string {
 	var u syscall.Utsname
 	_ = syscall.Uname(&u)
-	envoy, _ := rig.Version("ENVOY_VERSION")
+	envoy, _ := repo.Pinned("ENVOY_VERSION")
 	commit, _ := exec.Command("git", "-C", rig.Root(), "describe", "--always", "--dirty", "--exclude=*").Output()
 	line := fmt.Sprintf("%s, commit %s: %d cores (%s), Linux %s, %s, Envoy %s, %s, configurable-http-proxy %s on Node.js %s",
 		time.Now().UTC().Format("2006-01-02 15:04"), strings.TrimSpace(string(commit)), runtime.NumCPU(), processor(), text(u.Release[:]), runtime.Version(),

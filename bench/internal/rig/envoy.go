@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/test/bootstrap"
+	"github.com/perijove/perijove/test/repo"
 )
 
 // Envoy is a running Envoy with one worker.
@@ -19,7 +20,7 @@ type Envoy struct {
 }
 
 func (r *Rig) startEnvoy(name, config, addr, admin string, limit time.Duration) (*Envoy, error) {
-	version, err := Version("ENVOY_VERSION")
+	version, err := repo.Pinned("ENVOY_VERSION")
 	if err != nil {
 		return nil, err
 	}

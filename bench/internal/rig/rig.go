@@ -2,7 +2,6 @@ package rig
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -11,11 +10,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/perijove/perijove/test/netns"
+	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -161,8 +160,11 @@ func tail(path string) string {
 
 // Root is the repository's root folder.
 func Root() string {
-	_, file, _, _ := runtime.Caller(0)
-	return filepath.Join(filepath.Dir(file), "..", "..", "..")
+	root, err := repo.Find()
+	if err != nil {
+		panic(err) // started elsewhere, none of our files could be found
+	}
+	return root
 }
 
 // Cache is the folder of everything that is built or fetched once.
@@ -172,20 +174,6 @@ func Cache(elem ...string) string {
 		panic(fmt.Sprintf("no cache folder: %v", err)) // no HOME: nothing of ours could run
 	}
 	return filepath.Join(append([]string{dir, "perijove"}, elem...)...)
-}
-
-// Version returns a KEY of deploy/versions.env.
-func Version(key string) (string, error) {
-	data, err := os.ReadFile(filepath.Join(Root(), "deploy", "versions.env"))
-	if err != nil {
-		return "", fmt.Errorf("pinned versions: %w", err)
-	}
-	for line := range strings.Lines(string(data)) {
-		if value, ok := strings.CutPrefix(strings.TrimSpace(line), key+"="); ok {
-			return value, nil
-		}
-	}
-	return "", errors.New("deploy/versions.env has no " + key)
 }
 
 func port(addr string) string {

@@ -17,8 +17,8 @@ import (
 
 	"github.com/perijove/perijove/pkg/run/mtls"
 	bootfile "github.com/perijove/perijove/test/bootstrap"
-	"github.com/perijove/perijove/test/internal/repo"
 	"github.com/perijove/perijove/test/ports"
+	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 
