@@ -19,6 +19,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/login"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/auth/revocation"
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/keys"
@@ -42,17 +43,20 @@ func loginSite(t *testing.T) (base string) {
 	renderer, err := web.New()
 	check(t, err)
 	client, log := fake.NewClientset(), slog.New(slog.NewJSONHandler(io.Discard, nil))
-	keeper := liveness.New(liveness.Settings{
-		Accounts: account.New(client, account.Settings{Namespace: "perijove", Release: "perijove", Log: log}), Revoked: revocation.New(client, revocation.Settings{Namespace: "perijove", Secret: "revocations", Now: time.Now, Log: log}),
-		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: time.Now, Log: log,
-	}, prometheus.NewRegistry())
-	handler = login.New(login.Settings{
+	keeper := liveness.New(
+		account.New(client, account.Settings{Namespace: "perijove", Release: "perijove", Now: time.Now, Log: log}),
+		revocation.New(client, revocation.Settings{Namespace: "perijove", Secret: "revocations", Now: time.Now, Log: log}),
+		prometheus.NewRegistry(), liveness.Settings{Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: time.Now, Log: log})
+	mux := http.NewServeMux()
+	mux.Handle("GET "+contract.PathStatic, web.Static())
+	login.New(keeper, sessions, passes, renderer, prometheus.NewRegistry(), login.Settings{
 		Providers: []*oidclogin.Provider{oidclogin.New(oidclogin.Config{
 			ID: "op", Name: "Provider", Issuer: op.Issuer, ClientID: provider.ClientID, ClientSecretFile: op.SecretFile, Scopes: []string{"profile", "groups"},
 			Claims: oidclogin.Claims{Username: "preferred_username", DisplayName: "name", Groups: "groups"}, AllowedGroups: []string{"students"},
 		}, sessions, time.Now)},
-		Standing: keeper, Revoked: keeper, Site: at, Sessions: sessions, Passes: passes, Lifetime: time.Hour, PassTTL: time.Minute, Now: time.Now, Log: log,
-	}, renderer, prometheus.NewRegistry()).Handler()
+		Site: at, Lifetime: time.Hour, PassTTL: time.Minute, Now: time.Now, Log: log,
+	}).Register(mux)
+	handler = mux
 	return base
 }
 

@@ -10,7 +10,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/perijove/perijove/pkg/auth/account"
-	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/slapd"
@@ -24,8 +23,8 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 	sessionKey, passKey := keys.Files(t)
 	cfg := newConfig(t, sessionKey, passKey, directory(server))
 	cfg.Recheck = time.Nanosecond // every check asks
-	people := newPeople(cfg, fake.NewClientset(), cfg.directory(), nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	ctx := follow(t, people)
+	users := newStores(cfg, fake.NewClientset(), cfg.directory(), nil, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	ctx := follow(t, users)
 	const alice, students = "uid=alice,ou=people," + slapd.Base, "cn=students,ou=groups," + slapd.Base
 	login := func(name string) session.Session {
 		t.Helper()
@@ -33,14 +32,9 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := session.New(user, methodLDAP, time.Now(), time.Hour)
-		if err := people.standing.LoggedIn(ctx, liveness.Login{User: user, Link: account.Link{Issuer: account.LDAP, Subject: user.Name},
-			Session: recorded(s)}); err != nil {
-			t.Fatal(err)
-		}
-		return s
+		return users.login(t, user, account.LDAP, user.Name, methodLDAP, "")
 	}
-	over := func(s session.Session) bool { return overAfterUse(ctx, people, s) }
+	over := func(s session.Session) bool { return users.overAfterUse(ctx, s) }
 	for _, c := range []struct {
 		what       string
 		harm, heal func()
@@ -60,7 +54,7 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 	}
 	s := login("alice")
 	server.Set(t, "cn=admins,ou=groups,"+slapd.Base, "member", alice)
-	if over(s) || !people.standing.Current(s.User).Admin {
+	if over(s) || !users.keeper.Current(s.User).Admin {
 		t.Error("made administrator, and nobody noticed")
 	}
 	bobs := login("bob")
@@ -74,8 +68,4 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 	if over(s) {
 		t.Error("a directory that is gone ends sessions")
 	}
-}
-
-func recorded(s session.Session) account.Session {
-	return account.Session{ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since}
 }

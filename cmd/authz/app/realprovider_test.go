@@ -9,8 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/perijove/perijove/pkg/auth/account"
-	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/test/keys"
@@ -35,8 +33,8 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 		t.Fatal(err)
 	}
 	providers := cfg.providers(boxes)
-	people := newPeople(cfg, fake.NewClientset(), nil, providers, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
-	ctx := follow(t, people)
+	users := newStores(cfg, fake.NewClientset(), nil, providers, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	ctx := follow(t, users)
 	login := func() session.Session {
 		t.Helper()
 		location, sealed, err := providers[0].Begin(ctx, callback, "")
@@ -51,15 +49,9 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s := session.New(l.User, methodOIDC, time.Now(), time.Hour)
-		if err := people.standing.LoggedIn(ctx, liveness.Login{
-			User: l.User, Link: account.Link{Issuer: l.Issuer, Subject: l.Subject}, Refresh: l.Refresh, Session: recorded(s),
-		}); err != nil {
-			t.Fatal(err)
-		}
-		return s
+		return users.login(t, l.User, l.Issuer, l.Subject, methodOIDC, l.Refresh)
 	}
-	over := func(s session.Session) bool { return overAfterUse(ctx, people, s) }
+	over := func(s session.Session) bool { return users.overAfterUse(ctx, s) }
 	ends := func(s session.Session) bool { // on a busy machine an answer may come too late
 		for range 5 {
 			if over(s) {
@@ -78,7 +70,7 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 		}
 	}
 	groups("admins")
-	if over(s) || !people.standing.Current(s.User).Admin {
+	if over(s) || !users.keeper.Current(s.User).Admin {
 		t.Error("V4: made administrator, and nobody noticed")
 	}
 	groups("others")

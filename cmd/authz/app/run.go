@@ -17,8 +17,6 @@ import (
 	"github.com/perijove/perijove/pkg/auth/accountpages"
 	"github.com/perijove/perijove/pkg/auth/check"
 	"github.com/perijove/perijove/pkg/auth/login"
-	"github.com/perijove/perijove/pkg/auth/pass"
-	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web"
@@ -26,10 +24,6 @@ import (
 
 // maxCheck bounds one check request in bytes; Envoy refuses headers over 60 KiB.
 const maxCheck = 256 << 10
-
-// passCache is how many living passes are remembered: about 1 KB each, and a pass lives
-// for a minute.
-const passCache = 10_000
 
 // Run serves until ctx is done.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
@@ -61,16 +55,14 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	reg := telemetry.NewRegistry()
 	ready := telemetry.NewHealth(checkRevocations, checkAccounts, "listening")
 	directory, providers := cfg.directory(), cfg.providers(sessions)
-	everybody := newPeople(cfg, client, directory, providers, reg, log)
-	checks := check.NewServer(&check.Decider{
-		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, passCache), Standing: everybody.standing, API: tokens.NewRules(),
-		Site: site, PassTTL: cfg.PassTTL,
-	}, renderer, time.Now, log, reg)
-	pages := login.New(login.Settings{
-		Check: checker(directory), Method: methodLDAP, Providers: providers, Standing: everybody.standing, Revoked: everybody.standing, Site: site,
-		Sessions: sessions, Passes: passes, Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Secure: site.Secure(), Now: time.Now, Log: log,
-	}, renderer, reg).Handler()
-	(&accountpages.Pages{Keeper: everybody.standing, Web: renderer, Now: time.Now, Log: log}).Register(pages)
+	users := newStores(cfg, client, directory, providers, reg, log)
+	checks := check.New(users.keeper, sessions, passes, renderer, reg, check.Settings{Site: site, PassTTL: cfg.PassTTL, Now: time.Now, Log: log})
+	pages := newMux(passes, renderer, log)
+	login.New(users.keeper, sessions, passes, renderer, reg, login.Settings{
+		Check: checker(directory), Method: methodLDAP, Providers: providers, Site: site,
+		Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Now: time.Now, Log: log,
+	}).Register(pages)
+	accountpages.New(users.keeper, renderer, accountpages.Settings{Now: time.Now, Log: log}).Register(pages)
 
 	g, ctx := errgroup.WithContext(ctx)
 	private, err := run.Listen(cfg.PrivateListen)
@@ -80,12 +72,12 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	g.Go(func() error {
 		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg), log)
 	})
-	everybody.run(ctx, g, ready)
+	users.run(ctx, g, ready)
 	followKeys(ctx, g, cfg, sessions, passes, log)
 	g.Go(func() error {
-		// Nobody is let in before the list of ended sessions is known: a restart would
-		// revive them. Envoy answers 503 meanwhile, and new replicas are not ready.
-		if !everybody.known(ctx, ready) {
+		// No user is let in before the list of ended sessions is loaded: a restart would
+		// revive those. Envoy answers 503 meanwhile, and new replicas are not ready.
+		if !users.waitSynced(ctx, ready) {
 			return nil
 		}
 		if err := serveChecks(ctx, g, cfg, checks, log); err != nil {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -27,6 +28,7 @@ type Settings struct {
 	// Namespace is where the accounts are. Release tells those of several installations in
 	// one namespace apart.
 	Namespace, Release string
+	Now                func() time.Time
 	Log                *slog.Logger
 }
 
@@ -35,13 +37,15 @@ type Store struct {
 	client kubernetes.Interface
 	Settings
 
-	view *view
-	feed *feed.Feed
+	view      *view
+	feed      *feed.Feed
+	fresh     *feed.Freshness
+	beatEvery time.Duration // beatEvery; tests shorten it
 }
 
 // New returns a Store for the accounts of one release.
 func New(client kubernetes.Interface, s Settings) *Store {
-	store := &Store{client: client, Settings: s, view: newView()}
+	store := &Store{client: client, Settings: s, view: newView(), fresh: feed.NewFreshness(s.Now), beatEvery: beatEvery}
 	store.feed = feed.New(client, sink{store}, store.feedSettings())
 	return store
 }
@@ -94,25 +98,34 @@ func (s *Store) Update(ctx context.Context, name string, change func(*Account) e
 	if err := server.ValidUser(name); err != nil {
 		return fmt.Errorf("account: %w", err)
 	}
-	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error { return s.update(ctx, name, change) })
+	// An account that is not in memory most likely does not exist: the first attempt makes it
+	// without looking. A class of new users logs in with one call each.
+	_, known := s.view.byName(name)
+	err := retry.RetryOnConflict(retry.DefaultBackoff, func() error {
+		look := known
+		known = true
+		return s.update(ctx, name, look, change)
+	})
 	if err != nil {
 		return fmt.Errorf("write account of %q: %w", name, err)
 	}
 	return nil
 }
 
-func (s *Store) update(ctx context.Context, name string, change func(*Account) error) error {
+func (s *Store) update(ctx context.Context, name string, look bool, change func(*Account) error) error {
 	secrets := s.client.CoreV1().Secrets(s.Namespace)
-	secret, err := secrets.Get(ctx, s.secretName(name), metav1.GetOptions{})
-	missing := apierrors.IsNotFound(err)
-	if err != nil && !missing {
-		return err
-	}
-	v := stored{Account: Account{Name: name}}
-	if missing {
-		secret = s.newSecret(name)
-	} else if v, err = s.decode(secret); err != nil {
-		return err
+	secret, v, missing := s.newSecret(name), stored{Account: Account{Name: name}}, true
+	if look {
+		found, err := secrets.Get(ctx, s.secretName(name), metav1.GetOptions{})
+		if err != nil && !apierrors.IsNotFound(err) {
+			return err
+		}
+		if missing = err != nil; !missing {
+			if v, err = s.decode(found); err != nil {
+				return err
+			}
+			secret = found
+		}
 	}
 	if err := change(&v.Account); err != nil {
 		return err
@@ -125,6 +138,7 @@ func (s *Store) update(ctx context.Context, name string, change func(*Account) e
 	if same(before, v) {
 		return nil
 	}
+	var err error
 	if missing {
 		secret, err = secrets.Create(ctx, secret, metav1.CreateOptions{})
 		if apierrors.IsAlreadyExists(err) { // another replica was faster: a conflict like any other
@@ -140,40 +154,52 @@ func (s *Store) update(ctx context.Context, name string, change func(*Account) e
 	return nil
 }
 
-// Claim returns the user name that belongs to the login link. The first login takes the
-// name it wants; afterwards the login keeps that name, whatever it wants, and nobody else
-// gets it: ErrTaken (O9). Two first logins at once for one name: one gets it.
+// Claim returns the user name that belongs to the login link, and writes change into its
+// account in the same step. The first login takes the name it wants; afterwards the login
+// keeps that name, whatever it wants, and no other login gets it: ErrTaken (O9). Two first
+// logins at once for one name: one gets it.
+//
+// A login that had its name before keeps it while Kubernetes is away: then name is returned
+// together with the error of writing the change.
 //
 // One login that wants two names on two replicas within the same second may get both;
 // from the next login on it is led to the older one.
-func (s *Store) Claim(ctx context.Context, link Link, wanted string) (string, error) {
+func (s *Store) Claim(ctx context.Context, link Link, wanted string, change func(*Account)) (name string, err error) {
 	if link.Issuer == "" || link.Subject == "" {
 		return "", errors.New("claim user name: a login needs an issuer and a subject")
 	}
-	if name, ok, err := s.linked(ctx, link); err != nil || ok {
-		return name, err
+	name, known, err := s.linked(ctx, link)
+	if err != nil {
+		return "", err
 	}
-	err := s.Update(ctx, wanted, func(a *Account) error {
+	if !known {
+		name = wanted
+	}
+	err = s.Update(ctx, name, func(a *Account) error {
 		if len(a.Links) > 0 && !a.LinkedTo(link) {
 			return ErrTaken
 		}
 		if !a.LinkedTo(link) {
-			// What was recorded before the name was anybody's is not this person's.
+			// What was recorded before the name belonged to a login is not this user's.
 			a.Links, a.Sessions, a.Tokens, a.Refresh = []Link{link}, nil, nil, ""
 		}
+		change(a)
 		return nil
 	})
-	if err != nil {
+	if err != nil && (!known || errors.Is(err, ErrTaken)) {
 		return "", err
 	}
-	return wanted, nil
+	return name, err
 }
 
-// linked finds the name that a login has already: in memory, else in Kubernetes, since
-// another replica may have given it a moment ago.
+// linked finds the name that a login has already: in memory, and in Kubernetes when that may
+// be stale.
 func (s *Store) linked(ctx context.Context, link Link) (string, bool, error) {
 	if a, ok := s.ByLink(link); ok {
 		return a.Name, true, nil
+	}
+	if !s.Stale() {
+		return "", false, nil
 	}
 	list, err := s.client.CoreV1().Secrets(s.Namespace).List(ctx, metav1.ListOptions{
 		LabelSelector: s.selector() + "," + contract.LabelAccountLink + link.key(),

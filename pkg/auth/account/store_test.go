@@ -26,7 +26,7 @@ const ns = "perijove"
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
 func settings() Settings {
-	return Settings{Namespace: ns, Release: "rel", Log: slog.New(slog.DiscardHandler)}
+	return Settings{Namespace: ns, Release: "rel", Now: now, Log: slog.New(slog.DiscardHandler)}
 }
 
 // replica runs one Store over client until the test ends. It waits for its watch too:
@@ -56,6 +56,9 @@ func watches(client *fake.Clientset) (n int) {
 	}
 	return n
 }
+
+// nothing is a login that changes no more than whose the name is.
+func nothing(*Account) {}
 
 func update(t *testing.T, s *Store, name string, change func(*Account)) {
 	t.Helper()
@@ -157,7 +160,7 @@ func TestO9_FirstComeFirstServed(t *testing.T) {
 		{"a renamed person keeps the name", "alicia", "alice", oidc, nil},
 		{"a free name", "alice2", "alice2", ldap, nil},
 	} {
-		name, err := s.Claim(t.Context(), c.link, c.want)
+		name, err := s.Claim(t.Context(), c.link, c.want, nothing)
 		if name != c.name || !errors.Is(err, c.err) {
 			t.Errorf("%s: %q, %v", c.what, name, err)
 		}
@@ -167,10 +170,10 @@ func TestO9_FirstComeFirstServed(t *testing.T) {
 	}
 	// A replica that has seen nothing yet finds the links by their labels.
 	blind := New(client, settings())
-	if name, err := blind.Claim(t.Context(), oidc, "eve"); err != nil || name != "alice" {
+	if name, err := blind.Claim(t.Context(), oidc, "eve", nothing); err != nil || name != "alice" {
 		t.Errorf("%q, %v", name, err)
 	}
-	if _, err := blind.Claim(t.Context(), Link{"", ""}, "eve"); err == nil {
+	if _, err := blind.Claim(t.Context(), Link{"", ""}, "eve", nothing); err == nil {
 		t.Error("a login without issuer and subject was linked")
 	}
 }
@@ -187,7 +190,7 @@ func TestO9_AClaimInheritsNothing(t *testing.T) {
 		}
 	})
 	for range 2 { // the second login keeps what is its own
-		if _, err := s.Claim(t.Context(), Link{LDAP, "alice"}, "alice"); err != nil {
+		if _, err := s.Claim(t.Context(), Link{LDAP, "alice"}, "alice", nothing); err != nil {
 			t.Fatal(err)
 		}
 		a, _, err := s.Load(t.Context(), "alice")
@@ -205,7 +208,7 @@ func TestO9_ManyAtOnceOneWins(t *testing.T) {
 	won := 0
 	for i := range 8 {
 		running.Go(func() {
-			_, err := stores[i%2].Claim(context.Background(), Link{LDAP, fmt.Sprint(i)}, "alice")
+			_, err := stores[i%2].Claim(context.Background(), Link{LDAP, fmt.Sprint(i)}, "alice", nothing)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {

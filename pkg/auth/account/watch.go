@@ -2,6 +2,7 @@ package account
 
 import (
 	"context"
+	"sync"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -10,7 +11,19 @@ import (
 )
 
 // Run follows all accounts until ctx is done.
-func (s *Store) Run(ctx context.Context) error { return s.feed.Run(ctx) }
+func (s *Store) Run(ctx context.Context) error {
+	var running sync.WaitGroup
+	running.Go(func() {
+		select {
+		case <-s.Synced():
+			s.fresh.Keep(ctx, s.beatEvery, "accounts", s.Log, s.prove)
+		case <-ctx.Done():
+		}
+	})
+	err := s.feed.Run(ctx)
+	running.Wait()
+	return err
+}
 
 func (s *Store) feedSettings() feed.Settings {
 	return feed.Settings{Name: "accounts", Namespace: s.Namespace, Labels: s.selector(), Log: s.Log}
@@ -39,11 +52,16 @@ func (s sink) Replace(ctx context.Context, list []*corev1.Secret) {
 			all = append(all, e)
 		}
 	}
+	s.fresh.Confirm(s.Now())
 	s.view.replace(all, func(name string) bool { return objects[s.secretName(name)] })
 }
 
 // entry reads an account, or logs that it cannot be read: it must not hide the others.
 func (s sink) entry(ctx context.Context, secret *corev1.Secret) (entry, bool) {
+	if secret.Name == s.beatName() {
+		s.heard(secret)
+		return entry{}, false
+	}
 	if secret.Labels[contract.LabelAccount] == "" || secret.Labels[contract.LabelInstance] != s.Release {
 		return entry{}, false
 	}

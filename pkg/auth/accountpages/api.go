@@ -57,7 +57,7 @@ func (p *Pages) apiList(w http.ResponseWriter, r *http.Request, v caller.Caller)
 		return err
 	}
 	all := []apiToken{}
-	for _, t := range p.Keeper.Tokens(user) {
+	for _, t := range p.keeper.Tokens(user) {
 		all = append(all, model(user, t))
 	}
 	web.JSON(w, http.StatusOK, map[string]any{"api_tokens": all})
@@ -69,7 +69,7 @@ func (p *Pages) apiOne(w http.ResponseWriter, r *http.Request, v caller.Caller) 
 	if err := may(v, access.Tokens, user); err != nil {
 		return err
 	}
-	for _, t := range p.Keeper.Tokens(user) {
+	for _, t := range p.keeper.Tokens(user) {
 		if t.ID == r.PathValue("id") {
 			web.JSON(w, http.StatusOK, model(user, t))
 			return nil

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/auth/account"
-	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
@@ -23,13 +22,37 @@ import (
 // maxBody bounds forms and JSON bodies in bytes.
 const maxBody = 16 << 10
 
-// Pages answers the requests. Fields must all be set.
-type Pages struct {
-	Keeper *liveness.Keeper
-	Web    *web.Renderer
-	Now    func() time.Time
-	Log    *slog.Logger
+// Keeper keeps sessions and tokens (*liveness.Keeper).
+type Keeper interface {
+	// Known reports whether the platform remembers user; Current is the user as the
+	// directory described them last.
+	Known(user string) bool
+	Current(user access.User) access.User
+	// Sessions lists open sessions, EndSession and EndAll end them everywhere.
+	Sessions(user string) []account.Session
+	EndSession(ctx context.Context, user string, s account.Session) error
+	EndAll(ctx context.Context, user string) error
+	// Tokens lists living API tokens; EndToken reports false when there is no such token.
+	Tokens(user string) []account.Token
+	AddToken(ctx context.Context, user string, t account.Token) error
+	EndToken(ctx context.Context, user, id string) (bool, error)
 }
+
+// Settings is what the pages go by. Fields must all be set.
+type Settings struct {
+	Now func() time.Time
+	Log *slog.Logger
+}
+
+// Pages answers the requests.
+type Pages struct {
+	keeper Keeper
+	web    *web.Renderer
+	Settings
+}
+
+// New returns the pages.
+func New(keeper Keeper, pages *web.Renderer, s Settings) *Pages { return &Pages{keeper, pages, s} }
 
 // handler is a request handler that knows its visitor; a returned error is answered by
 // fail.
@@ -128,7 +151,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, er
 		web.JSON(w, status, map[string]any{"status": status, "message": err.Error()})
 		return
 	}
-	p.Web.Page(w, r, status, web.Message{
+	p.web.Page(w, r, status, web.Message{
 		Status: status, Title: title, Text: text, User: v.Name, RequestID: telemetry.RequestID(r.Context()),
 		ActionURL: contract.PathHome, Action: "error.back",
 	})
@@ -157,7 +180,7 @@ func (p *Pages) make(ctx context.Context, v caller.Caller, w wanted) (string, ac
 	token, hash := tokens.New()
 	now := p.Now().Truncate(time.Second)
 	t := account.Token{ID: session.RandomID(), Hash: hash, Note: w.note, Scopes: scopes, Created: now, Expires: now.Add(w.life)}
-	if err := p.Keeper.AddToken(ctx, v.Name, t); err != nil {
+	if err := p.keeper.AddToken(ctx, v.Name, t); err != nil {
 		return "", account.Token{}, err
 	}
 	p.audit(ctx, v, "API token made", "token", t.ID, "scopes", telemetry.UserText(strings.Join(scopes, " ")), "expires", t.Expires)
@@ -166,14 +189,14 @@ func (p *Pages) make(ctx context.Context, v caller.Caller, w wanted) (string, ac
 
 // owner is the visitor as they stand now; what they may ask for depends on it.
 func (p *Pages) owner(v caller.Caller) access.User {
-	u := p.Keeper.Current(access.User{Name: v.Name, Admin: v.Admin})
+	u := p.keeper.Current(access.User{Name: v.Name, Admin: v.Admin})
 	u.Admin = u.Admin && (v.Admin || v.ByToken)
 	return u
 }
 
 // revoke ends a token of user.
 func (p *Pages) revoke(ctx context.Context, v caller.Caller, user, id string) error {
-	found, err := p.Keeper.EndToken(ctx, user, id)
+	found, err := p.keeper.EndToken(ctx, user, id)
 	if !found {
 		return errNotFound
 	}

@@ -22,6 +22,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/revocation"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -31,43 +32,52 @@ import (
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
-type site struct {
+type env struct {
 	*Pages
-	mux *http.ServeMux
-	log *bytes.Buffer
+	keeper *liveness.Keeper
+	mux    *http.ServeMux
+	log    *bytes.Buffer
 }
 
-func newSite(t *testing.T) site {
+func newEnv(t *testing.T) env {
 	t.Helper()
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, nil))
 	client := locking.NewClientset()
-	k := liveness.New(liveness.Settings{
-		Accounts: account.New(client, account.Settings{Namespace: "ns", Release: "rel", Log: slog.New(slog.DiscardHandler)}), Revoked: revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: slog.New(slog.DiscardHandler)}),
-		Idle: time.Hour, Lifetime: 12 * time.Hour, Every: time.Minute, Recheck: map[string]liveness.Rechecker{}, Now: now, Log: log,
-	}, prometheus.NewRegistry())
+	accounts := account.New(client, account.Settings{Namespace: "ns", Release: "rel", Now: now, Log: slog.New(slog.DiscardHandler)})
+	k := liveness.New(accounts, revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: slog.New(slog.DiscardHandler)}),
+		prometheus.NewRegistry(), liveness.Settings{Idle: time.Hour, Lifetime: 12 * time.Hour, Every: time.Minute, Now: now, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = k.Accounts.Run(ctx) })
+	running.Go(func() { _ = accounts.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	<-k.Accounts.Synced()
+	<-accounts.Synced()
 	pages, err := web.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := site{&Pages{Keeper: k, Web: pages, Now: now, Log: log}, http.NewServeMux(), &out}
-	s.Register(s.mux)
-	return s
+	e := env{New(k, pages, Settings{Now: now, Log: log}), k, http.NewServeMux(), &out}
+	e.Register(e.mux)
+	return e
 }
 
-func (s site) login(t *testing.T, user, id string, admin bool) {
+func (e env) login(t *testing.T, user, id string, admin bool) {
 	t.Helper()
-	err := s.Keeper.LoggedIn(t.Context(), liveness.Login{User: access.User{Name: user, Admin: admin}, Session: account.Session{
-		ID: id, Method: "ldap", Since: now(), Expires: now().Add(12 * time.Hour), LastSeen: now(), Agent: "Browser <b>" + id,
-	}})
+	_, err := e.keeper.LogIn(t.Context(), liveness.Login{
+		User: access.User{Name: user, Admin: admin}, Link: account.Link{Issuer: account.LDAP, Subject: user},
+		Session: account.Session{
+			ID: id, Method: "ldap", Since: now(), Expires: now().Add(12 * time.Hour), LastSeen: now(), Agent: "Browser <b>" + id,
+		},
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// ended reports whether a session of user's is over.
+func (e env) ended(id, user string) bool {
+	_, ok := e.keeper.User(session.Session{User: access.User{Name: user}, ID: id, Since: now()})
+	return !ok
 }
 
 // as makes a request the way authz and Envoy pass one on.
@@ -77,7 +87,7 @@ type as struct {
 	scopes        []string // not nil: with an API token
 }
 
-func (s site) do(who as, method, path string, body any) *httptest.ResponseRecorder {
+func (s env) do(who as, method, path string, body any) *httptest.ResponseRecorder {
 	var r *http.Request
 	switch b := body.(type) {
 	case url.Values:
@@ -117,7 +127,7 @@ func (s site) do(who as, method, path string, body any) *httptest.ResponseRecord
 var tokenPattern = regexp.MustCompile(`hub_[A-Za-z0-9_-]{43}`)
 
 func TestTokenIsShownOnce(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	s.login(t, "alice", "s", false)
 	alice := as{user: "alice", session: "s"}
 	w := s.do(alice, "POST", "/hub/token", url.Values{"note": {"my <script>"}, "days": {"7"}, "scope": {"servers!user"}, "scopes": {"access:servers!server=alice/x\r\n\r\n"}})
@@ -125,7 +135,7 @@ func TestTokenIsShownOnce(t *testing.T) {
 	if w.Code != http.StatusCreated || token == "" || w.Header().Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
-	owner, made, ok := s.Keeper.Token(token)
+	owner, made, ok := s.keeper.Token(token)
 	if !ok || owner.Name != "alice" || strings.Join(made.Scopes, " ") != "access:servers!server=alice/x servers!user=alice" || !made.Expires.Equal(now().Add(7*24*time.Hour)) {
 		t.Errorf("%+v %+v %v", owner, made, ok)
 	}
@@ -140,7 +150,7 @@ func TestTokenIsShownOnce(t *testing.T) {
 	if w := s.do(alice, "POST", "/hub/token/revoke", url.Values{"id": {made.ID}}); w.Code != http.StatusSeeOther {
 		t.Errorf("%d", w.Code)
 	}
-	if _, _, ok := s.Keeper.Token(token); ok {
+	if _, _, ok := s.keeper.Token(token); ok {
 		t.Error("a revoked token is taken")
 	}
 	if w := s.do(alice, "POST", "/hub/token/revoke", url.Values{"id": {made.ID}}); w.Code != http.StatusSeeOther {
@@ -149,7 +159,7 @@ func TestTokenIsShownOnce(t *testing.T) {
 }
 
 func TestTokenFormRefusals(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	s.login(t, "alice", "s", false)
 	for name, form := range map[string]url.Values{
 		"no scope":        {"days": {"7"}},
@@ -160,7 +170,7 @@ func TestTokenFormRefusals(t *testing.T) {
 		"before it began": {"days": {"-1"}, "scope": {"self"}},
 	} {
 		w := s.do(as{user: "alice", session: "s"}, "POST", "/hub/token", form)
-		if w.Code != http.StatusBadRequest || tokenPattern.MatchString(w.Body.String()) || len(s.Keeper.Tokens("alice")) != 0 {
+		if w.Code != http.StatusBadRequest || tokenPattern.MatchString(w.Body.String()) || len(s.keeper.Tokens("alice")) != 0 {
 			t.Errorf("%s: %d", name, w.Code)
 		}
 	}
@@ -168,7 +178,7 @@ func TestTokenFormRefusals(t *testing.T) {
 
 // TestRESTIsJupyterHubs walks through the life of a token as JupyterHub's clients do.
 func TestRESTIsJupyterHubs(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	s.login(t, "alice", "s", false)
 	script := as{user: "alice", scopes: []string{"tokens!user=alice", "servers!user=alice"}}
 	w := s.do(script, "POST", "/hub/api/users/alice/tokens", `{"note":"ci","expires_in":3600,"scopes":["servers!server=alice/ci"]}`)
@@ -208,11 +218,11 @@ func TestRESTIsJupyterHubs(t *testing.T) {
 }
 
 func TestS13_RESTRefusals(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	s.login(t, "alice", "s", false)
 	s.login(t, "root", "r", true)
 	_, hash := tokens.New()
-	if err := s.Keeper.AddToken(t.Context(), "alice", account.Token{ID: "hers", Hash: hash, Expires: now().Add(time.Hour)}); err != nil {
+	if err := s.keeper.AddToken(t.Context(), "alice", account.Token{ID: "hers", Hash: hash, Expires: now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
 	}
 	alice, mallory, root := as{user: "alice", session: "s"}, as{user: "mallory", session: "m"}, as{user: "root", session: "r", admin: true}
@@ -256,13 +266,13 @@ func TestS13_RESTRefusals(t *testing.T) {
 			t.Errorf("%s: audited %v", c.name, audited)
 		}
 	}
-	if !s.Keeper.Ended("s", "alice", now()) || s.Keeper.Ended("r", "root", now()) {
+	if !s.ended("s", "alice") || s.ended("r", "root") {
 		t.Error("the wrong sessions ended")
 	}
 }
 
 func TestS9_FormsNeedTheirToken(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	s.login(t, "alice", "s", false)
 	patterns := slices.Collect(maps.Keys(s.pages()))
 	for _, e := range contract.EndpointsOf(contract.UpstreamLogin) {
@@ -284,13 +294,13 @@ func TestS9_FormsNeedTheirToken(t *testing.T) {
 			t.Errorf("%s without the form's token: %d", pattern, w.Code)
 		}
 	}
-	if len(s.Keeper.Tokens("alice")) != 0 || s.Keeper.Ended("s", "alice", now()) {
+	if len(s.keeper.Tokens("alice")) != 0 || s.ended("s", "alice") {
 		t.Error("something was done")
 	}
 }
 
 func TestSessionsPage(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	for _, id := range []string{"one", "two", "three"} {
 		s.login(t, "alice", id, false)
 	}
@@ -302,14 +312,14 @@ func TestSessionsPage(t *testing.T) {
 	}
 	// A foreign ID ends nothing.
 	s.do(as{user: "mallory", session: "m"}, "POST", "/hub/sessions/end", url.Values{"id": {"one"}})
-	if s.Keeper.Ended("one", "alice", now()) {
+	if s.ended("one", "alice") {
 		t.Error("mallory ended alice's session")
 	}
-	if w := s.do(alice, "POST", "/hub/sessions/end", url.Values{"id": {"one"}}); w.Code != http.StatusSeeOther || !s.Keeper.Ended("one", "alice", now()) || s.Keeper.Ended("three", "alice", now()) {
+	if w := s.do(alice, "POST", "/hub/sessions/end", url.Values{"id": {"one"}}); w.Code != http.StatusSeeOther || !s.ended("one", "alice") || s.ended("three", "alice") {
 		t.Errorf("%d", w.Code)
 	}
 	w := s.do(alice, "POST", "/hub/sessions/end-all", url.Values{})
-	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/hub/login" || !s.Keeper.Ended("two", "alice", now()) || !s.Keeper.Ended("three", "alice", now()) || s.Keeper.Ended("m", "mallory", now()) {
+	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/hub/login" || !s.ended("two", "alice") || !s.ended("three", "alice") || s.ended("m", "mallory") {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}
 }

@@ -15,12 +15,12 @@ func (p *Pages) sessionsPage(w http.ResponseWriter, r *http.Request, v caller.Ca
 		Viewer: web.Viewer{Name: v.Name, DisplayName: v.DisplayName}, XSRF: v.XSRF(),
 		EndAction: contract.PathSessions + "/end", EndAllAction: contract.PathSessions + "/end-all",
 	}
-	for _, s := range p.Keeper.Sessions(v.Name) {
+	for _, s := range p.keeper.Sessions(v.Name) {
 		page.Sessions = append(page.Sessions, web.SessionLine{
 			ID: s.ID, Current: s.ID == v.Session, Since: s.Since, LastSeen: s.LastSeen, Expires: s.Expires, Agent: s.Agent, Address: s.Address,
 		})
 	}
-	p.Web.Page(w, r, http.StatusOK, page)
+	p.web.Page(w, r, http.StatusOK, page)
 	return nil
 }
 
@@ -31,11 +31,11 @@ func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Call
 		return badRequest("the form cannot be read")
 	}
 	id := r.PostForm.Get("id")
-	for _, s := range p.Keeper.Sessions(v.Name) {
+	for _, s := range p.keeper.Sessions(v.Name) {
 		if s.ID != id {
 			continue
 		}
-		err := p.Keeper.EndSession(r.Context(), v.Name, id, s.Expires)
+		err := p.keeper.EndSession(r.Context(), v.Name, s)
 		p.audit(r.Context(), v, "session ended", "own", id == v.Session)
 		if err != nil {
 			return err
@@ -46,7 +46,7 @@ func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Call
 }
 
 func (p *Pages) sessionsEndAll(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
-	err := p.Keeper.EndAll(r.Context(), v.Name)
+	err := p.keeper.EndAll(r.Context(), v.Name)
 	p.audit(r.Context(), v, "all sessions ended", "owner", v.Name)
 	if err != nil {
 		return err
@@ -63,10 +63,10 @@ func (p *Pages) apiEndSessions(w http.ResponseWriter, r *http.Request, v caller.
 	if err := may(v, access.EndSessions, user); err != nil {
 		return err
 	}
-	if _, ok := p.Keeper.Accounts.Get(user); !ok {
+	if !p.keeper.Known(user) {
 		return errNotFound
 	}
-	err := p.Keeper.EndAll(r.Context(), user)
+	err := p.keeper.EndAll(r.Context(), user)
 	p.audit(r.Context(), v, "all sessions ended", "owner", telemetry.UserText(user))
 	if err != nil {
 		return err

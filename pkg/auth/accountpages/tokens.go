@@ -45,10 +45,10 @@ func (p *Pages) showTokens(w http.ResponseWriter, r *http.Request, v caller.Call
 	page.Viewer, page.XSRF = web.Viewer{Name: v.Name, DisplayName: v.DisplayName}, v.XSRF()
 	page.Action, page.RevokeAction = contract.PathToken, contract.PathToken+"/revoke"
 	page.Scopes, page.Days = choices(p.owner(v).Admin), days()
-	for _, t := range p.Keeper.Tokens(v.Name) {
+	for _, t := range p.keeper.Tokens(v.Name) {
 		page.Tokens = append(page.Tokens, web.TokenLine{ID: t.ID, Note: t.Note, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires, LastUsed: t.LastUsed})
 	}
-	p.Web.Page(w, r, status, page)
+	p.web.Page(w, r, status, page)
 }
 
 func (p *Pages) tokenMake(w http.ResponseWriter, r *http.Request, v caller.Caller) error {

@@ -19,7 +19,7 @@ import (
 // answer turns a verdict into Envoy's message.
 func answer(req Request, v Verdict, pages *web.Renderer) *authv3.CheckResponse {
 	if v.Allow {
-		return allow(v)
+		return accept(v)
 	}
 	var headers []*corev3.HeaderValueOption
 	add := func(name, value string) { headers = append(headers, overwrite(name, value)) }
@@ -58,7 +58,7 @@ func answer(req Request, v Verdict, pages *web.Renderer) *authv3.CheckResponse {
 	return deny(v.Status, headers, body)
 }
 
-func allow(v Verdict) *authv3.CheckResponse {
+func accept(v Verdict) *authv3.CheckResponse {
 	ok := &authv3.OkHttpResponse{HeadersToRemove: v.Remove}
 	for _, h := range v.Set {
 		ok.Headers = append(ok.Headers, overwrite(h.Name, h.Value))

@@ -13,7 +13,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
@@ -120,14 +119,14 @@ func TestTranslateKeepsEverything(t *testing.T) {
 }
 
 func TestCheckFailsClosed(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	var log bytes.Buffer
-	s := NewServer(h.Decider, pages(t), now, slog.New(slog.NewJSONHandler(&log, nil)), prometheus.NewRegistry())
+	s := h.server(t, slog.New(slog.NewJSONHandler(&log, nil)))
 	if res, err := s.Check(context.Background(), &authv3.CheckRequest{}); status.Code(err) != codes.InvalidArgument || res != nil {
 		t.Errorf("malformed: %v %v", res, err)
 	}
 	_, cookie := h.session(t, "alice")
-	h.Decider.Standing = nil // panics
+	s.decider.live = nil // panics
 	if res, err := s.Check(context.Background(), checkRequest(toServer("alice", cookie))); status.Code(err) != codes.Internal || res != nil {
 		t.Errorf("R2 panic: %v %v", res, err)
 	}
@@ -137,9 +136,9 @@ func TestCheckFailsClosed(t *testing.T) {
 }
 
 func TestAuditNamesWhoAndWhatAndNoSecret(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	var log bytes.Buffer
-	s := NewServer(h.Decider, pages(t), now, slog.New(slog.NewJSONHandler(&log, nil)), prometheus.NewRegistry())
+	s := h.server(t, slog.New(slog.NewJSONHandler(&log, nil)))
 	_, bob := h.session(t, "bob")
 	_, alice := h.session(t, "alice")
 	for _, cookie := range []string{bob, alice, ""} {
@@ -158,7 +157,7 @@ func TestAuditNamesWhoAndWhatAndNoSecret(t *testing.T) {
 // TestOnlyContractHeadersAreSet is what Envoy's mutation rules allow; anything else
 // would turn every request into an error there.
 func TestOnlyContractHeadersAreSet(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	allowed := map[string]bool{}
 	for _, name := range contract.AuthzHeaders() {
 		allowed[name] = true
@@ -188,8 +187,8 @@ func TestOnlyContractHeadersAreSet(t *testing.T) {
 }
 
 func BenchmarkCheck(b *testing.B) {
-	h := newHouse(b)
-	s := NewServer(h.Decider, pages(b), now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	h := newEnv(b)
+	s := h.server(b, slog.New(slog.DiscardHandler))
 	alice, _ := h.session(b, "alice")
 	req := checkRequest(toServer("alice", "_xsrf=1; "+h.pass(b, alice, "alice", now())))
 	for b.Loop() {

@@ -1,6 +1,7 @@
 package check
 
 import (
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -8,9 +9,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perijove/perijove/pkg/auth/account"
-	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
@@ -24,20 +25,26 @@ func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
 const lifetime = time.Hour
 
-// house is a Decider with its keys, and cookies to try on it.
-type house struct {
+// env is a Decider with its keys, and cookies to try on it.
+type env struct {
 	*Decider
 	*people
 }
 
-// people is a Standing that tests write by hand.
+// people is a Liveness that tests write by hand.
 type people struct {
 	revoked       map[string]bool // by session ID or user name
 	now           map[string]access.User
 	tokens        map[string]owned
-	uses          []liveness.Use
+	uses          []use
 	used          []string // token IDs
 	stale, strict bool
+}
+
+// use is a call of Seen.
+type use struct {
+	session session.Session
+	active  bool
 }
 
 type owned struct {
@@ -45,17 +52,19 @@ type owned struct {
 	token account.Token
 }
 
-func (p *people) Ended(id, user string, _ time.Time) bool { return p.revoked[id] || p.revoked[user] }
-func (p *people) Seen(use liveness.Use)                   { p.uses = append(p.uses, use) }
-func (p *people) UsedToken(_ string, t account.Token)     { p.used = append(p.used, t.ID) }
-func (p *people) Stale() bool                             { return p.stale }
-func (p *people) Refuse() bool                            { return p.stale && p.strict }
+func (p *people) Seen(s session.Session, active bool) { p.uses = append(p.uses, use{s, active}) }
+func (p *people) UsedToken(_ string, t account.Token) { p.used = append(p.used, t.ID) }
+func (p *people) Stale() bool                         { return p.stale }
+func (p *people) Refuse() bool                        { return p.stale && p.strict }
 
-func (p *people) Current(u access.User) access.User {
-	if now, ok := p.now[u.Name]; ok {
-		return now
+func (p *people) User(s session.Session) (access.User, bool) {
+	if p.revoked[s.ID] || p.revoked[s.User.Name] {
+		return access.User{}, false
 	}
-	return u
+	if now, ok := p.now[s.User.Name]; ok {
+		return now, true
+	}
+	return s.User, true
 }
 
 func (p *people) Token(token string) (access.User, account.Token, bool) {
@@ -63,38 +72,44 @@ func (p *people) Token(token string) (access.User, account.Token, bool) {
 	return t.owner, t.token, ok
 }
 
-func newHouse(t testing.TB) house {
+func newEnv(t testing.TB) env {
 	t.Helper()
 	sessions, passes := keys.Sessions(t), keys.Passes(t)
 	site, err := origin.Parse("https://hub.test", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := house{people: &people{revoked: map[string]bool{}, now: map[string]access.User{}, tokens: map[string]owned{}}}
+	h := env{people: &people{revoked: map[string]bool{}, now: map[string]access.User{}, tokens: map[string]owned{}}}
 	h.Decider = &Decider{
-		Sessions: sessions, Passes: passes, Seen: pass.NewCache(passes, 100), Site: site, PassTTL: time.Minute,
-		Standing: h.people, API: tokens.NewRules(),
+		live: h.people, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, 100), rules: tokens.NewRules(),
+		site: site, passTTL: time.Minute,
 	}
 	return h
+}
+
+// server is a Server with the same keys.
+func (h env) server(t testing.TB, log *slog.Logger) *Server {
+	t.Helper()
+	return New(h.live, h.sessions, h.passes, pages(t), prometheus.NewRegistry(), Settings{Site: h.site, PassTTL: h.passTTL, Now: now, Log: log})
 }
 
 func user(name string) access.User {
 	return access.User{Name: name, DisplayName: strings.ToUpper(name), Admin: name == "carol"}
 }
 
-func (h house) session(t testing.TB, name string) (session.Session, string) {
+func (h env) session(t testing.TB, name string) (session.Session, string) {
 	t.Helper()
 	s := session.New(user(name), "ldap", now(), lifetime)
-	v, err := h.Sessions.Seal(s)
+	v, err := h.sessions.Seal(s)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s, contract.CookieSession + "=" + v
 }
 
-func (h house) pass(t testing.TB, s session.Session, owner string, at time.Time) string {
+func (h env) pass(t testing.TB, s session.Session, owner string, at time.Time) string {
 	t.Helper()
-	v, err := h.Passes.Sign(pass.New(s, owner, at, h.PassTTL))
+	v, err := h.passes.Sign(pass.New(s, owner, at, h.passTTL))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -134,14 +149,14 @@ func seen(v Verdict) outcome {
 }
 
 func TestServer(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, aliceCookie := h.session(t, "alice")
 	bob, bobCookie := h.session(t, "bob")
 	carol, carolCookie := h.session(t, "carol")
 	gone, goneCookie := h.session(t, "gone")
 	out, outCookie := h.session(t, "out")
 	h.revoked[gone.ID], h.revoked["out"] = true, true
-	other := newHouse(t)
+	other := newEnv(t)
 	fresh := func(s session.Session, owner string) string { return h.pass(t, s, owner, now()) }
 	enter, renewed := outcome{200, ReasonAllowed, false, false}, outcome{200, ReasonAllowed, false, true}
 	toLogin, tell := outcome{302, ReasonNoSession, false, false}, outcome{401, ReasonNoSession, false, false}
@@ -199,7 +214,7 @@ func TestServer(t *testing.T) {
 }
 
 func TestServerHeaders(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, _ := h.session(t, "alice")
 	p := h.pass(t, alice, "alice", now())
 	v := h.Decide(toServer("alice", "_xsrf=2|x; "+p+"; a=1; "+contract.CookieLogin+"=l"), now())
@@ -212,7 +227,7 @@ func TestServerHeaders(t *testing.T) {
 }
 
 func TestFreshPassLetsIn(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, _ := h.session(t, "alice")
 	late := now().Add(lifetime - 20*time.Second)
 	v := h.Decide(toServer("alice", h.pass(t, alice, "alice", now())), late)
@@ -233,7 +248,7 @@ func TestFreshPassLetsIn(t *testing.T) {
 }
 
 func TestS9_S10_CrossOrigin(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, aliceCookie := h.session(t, "alice")
 	p := h.pass(t, alice, "alice", now())
 	hub := Request{Kind: contract.KindHub, Method: "GET", Path: "/hub/home", Host: "hub.test", Cookie: aliceCookie}
@@ -278,7 +293,7 @@ func TestS9_S10_CrossOrigin(t *testing.T) {
 }
 
 func TestHub(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, aliceCookie := h.session(t, "alice")
 	_, carolCookie := h.session(t, "carol")
 	gone, goneCookie := h.session(t, "gone")
@@ -287,13 +302,13 @@ func TestHub(t *testing.T) {
 		return Request{Kind: contract.KindHub, Method: "GET", Path: "/hub/home?a=b&c", Host: "hub.test", Cookie: cookie, Accept: "text/html", FetchMode: "navigate"}
 	}
 	v := h.Decide(hub("a=1; "+aliceCookie), now())
-	opened, err := h.Sessions.Open(strings.TrimPrefix(aliceCookie, contract.CookieSession+"="), now())
+	opened, err := h.sessions.Open(strings.TrimPrefix(aliceCookie, contract.CookieSession+"="), now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Verdict{
 		Allow: true, Reason: ReasonAllowed, Status: 200, User: user("alice"), Remove: []string{"cookie", contract.HeaderGroups, contract.HeaderAdmin},
-		Set: []Header{{contract.HeaderUser, "alice"}, {contract.HeaderDisplayName, "ALICE"}, {contract.HeaderXSRF, h.Sessions.XSRF(opened)}, {contract.HeaderSession, opened.ID}},
+		Set: []Header{{contract.HeaderUser, "alice"}, {contract.HeaderDisplayName, "ALICE"}, {contract.HeaderXSRF, h.sessions.XSRF(opened)}, {contract.HeaderSession, opened.ID}},
 	}
 	if diff := cmp.Diff(want, v, cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
@@ -319,7 +334,7 @@ func TestHub(t *testing.T) {
 }
 
 func TestMalformedIsRefused(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, aliceCookie := h.session(t, "alice")
 	cookie := aliceCookie + "; " + h.pass(t, alice, "alice", now())
 	for name, change := range map[string]func(*Request){
@@ -342,7 +357,7 @@ func TestMalformedIsRefused(t *testing.T) {
 
 // TestP_ThePathDecidesNothing: whatever the path says, the route's owner counts.
 func TestP_ThePathDecidesNothing(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	_, mallory := h.session(t, "mallory")
 	for _, path := range []string{
 		"/user/mallory/", "/user/mallory/../alice/x", "/user/alice/x?/user/mallory/", "/user/alice/static/x?/static/", "/hub/static/x.css",
@@ -362,7 +377,7 @@ func TestP_ThePathDecidesNothing(t *testing.T) {
 }
 
 func TestMissingSlash(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	_, aliceCookie := h.session(t, "alice")
 	_, bobCookie := h.session(t, "bob")
 	at := func(path, cookie, method string) Request {
@@ -388,7 +403,7 @@ func TestMissingSlash(t *testing.T) {
 }
 
 func TestLogoutOfASpawnedServerIsOurs(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	_, aliceCookie := h.session(t, "alice")
 	at := func(path string, ours bool, cookie string) Verdict {
 		return h.Decide(Request{
@@ -419,7 +434,7 @@ func TestLogoutOfASpawnedServerIsOurs(t *testing.T) {
 
 // FuzzDecide: without a genuine cookie nothing is ever allowed, whatever else is sent.
 func FuzzDecide(f *testing.F) {
-	h := newHouse(f)
+	h := newEnv(f)
 	f.Add("server", "alice", "/user/alice/", "GET", "/user/alice/lab", "perijove-pass=..", "text/html", "", "", "")
 	f.Add("hub", "", "", "POST", "/hub/home", "perijove-session=a.b.c.d.e", "*/*", "null", "websocket", "cross-site")
 	f.Fuzz(func(t *testing.T, kind, owner, prefix, method, path, cookie, accept, origin, upgrade, site string) {
@@ -436,7 +451,7 @@ func FuzzDecide(f *testing.F) {
 }
 
 func BenchmarkDecide(b *testing.B) {
-	h := newHouse(b)
+	h := newEnv(b)
 	alice, aliceCookie := h.session(b, "alice")
 	for name, req := range map[string]Request{
 		"pass": toServer("alice", h.pass(b, alice, "alice", now())), "anonymous": toServer("alice", ""),

@@ -31,22 +31,22 @@ import (
 // counts; with a real one the ratio is nearer to 1.
 func BenchmarkLoginsWithGarbage(b *testing.B) {
 	const garbage = 10_000 // a second
-	h := newHouse(b)
-	checks := NewServer(h.Decider, pages(b), now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	h := newEnv(b)
+	checks := h.server(b, slog.New(slog.DiscardHandler))
 	quiet := slog.New(slog.DiscardHandler)
 	client := locking.NewClientset()
-	keeper := liveness.New(liveness.Settings{
-		Accounts: account.New(client, account.Settings{Namespace: "ns", Release: "rel", Log: quiet}), Revoked: revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: quiet}),
-		Idle: time.Hour, Lifetime: lifetime, Every: time.Minute, Now: now, Log: quiet,
-	}, prometheus.NewRegistry())
-	form := forms.New(forms.Settings{
+	keeper := liveness.New(
+		account.New(client, account.Settings{Namespace: "ns", Release: "rel", Now: now, Log: quiet}),
+		revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: quiet}), prometheus.NewRegistry(),
+		liveness.Settings{Idle: time.Hour, Lifetime: lifetime, Every: time.Minute, Now: now, Log: quiet})
+	form := http.NewServeMux()
+	forms.New(keeper, h.sessions, h.passes, pages(b), prometheus.NewRegistry(), forms.Settings{
 		Check:  func(context.Context, string, string) (access.User, error) { return user("alice"), nil },
-		Method: "ldap", Sessions: h.Sessions, Passes: h.Passes, Standing: keeper, Revoked: keeper, Lifetime: lifetime, PassTTL: time.Minute, Secure: true,
-		Now: now, Log: quiet,
-	}, pages(b), prometheus.NewRegistry()).Handler()
+		Method: "ldap", Site: h.site, Lifetime: lifetime, PassTTL: time.Minute, Now: now, Log: quiet,
+	}).Register(form)
 
-	foreign := newHouse(b)
-	foreign.Sessions.Replace(keys.Foreign(b))
+	foreign := newEnv(b)
+	foreign.sessions.Replace(keys.Foreign(b))
 	alice, sealed := foreign.session(b, "alice")
 	var requests []*authv3.CheckRequest
 	for _, cookie := range []string{contract.CookieSession + "=garbage", sealed, foreign.pass(b, alice, "alice", now())} {

@@ -14,7 +14,7 @@ import (
 // those that the directory reported last, by session and by token. A request of a user
 // without groups loses whatever stood under that name. Servers are not told.
 func TestH1_GroupsReachTheHubAndNoServer(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	groups := []string{"staff", "r & d", "研究"}
 	h.now = map[string]access.User{"alice": {Name: "alice", Groups: groups}, "bob": {Name: "bob"}}
 	hub := func(cookie string) Request {

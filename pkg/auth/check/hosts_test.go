@@ -9,15 +9,15 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 )
 
-// newVillage is a house in which everybody has a host.
-func newVillage(t *testing.T) house {
+// newEnvWithHosts is an env in which each user has a host.
+func newEnvWithHosts(t *testing.T) env {
 	t.Helper()
-	h := newHouse(t)
-	site, err := h.Site.WithUserDomain("people.test")
+	h := newEnv(t)
+	site, err := h.site.WithUserDomain("people.test")
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.Site = site
+	h.site = site
 	return h
 }
 
@@ -28,13 +28,13 @@ func atHome(owner, cookie string) Request {
 }
 
 func TestAskingTheHub(t *testing.T) {
-	h := newVillage(t)
+	h := newEnvWithHosts(t)
 	v := h.Decide(atHome("alice", ""), now())
 	u, err := url.Parse(v.Location)
 	if err != nil || v.Status != 302 || u.Host != "hub.test" || u.Path != contract.PathLogin || len(v.SetCookies) != 1 {
 		t.Fatalf("%+v", v)
 	}
-	returnTo, ok := handoff.Parse(h.Site, u.Query().Get("next"))
+	returnTo, ok := handoff.Parse(h.site, u.Query().Get("next"))
 	if !ok || returnTo.Owner != "alice" || returnTo.Path != "/user/alice/lab?reset" {
 		t.Errorf("%+v, %v", returnTo, ok)
 	}
@@ -60,7 +60,7 @@ func TestAskingTheHub(t *testing.T) {
 
 // S8-S10, P9: what sibling hosts, which browsers count as one site, may do.
 func TestS8_Siblings(t *testing.T) {
-	h := newVillage(t)
+	h := newEnvWithHosts(t)
 	s, _ := h.session(t, "alice")
 	own := "__Host-" + h.pass(t, s, "alice", now())
 	for name, c := range map[string]struct {
@@ -92,7 +92,7 @@ func TestS8_Siblings(t *testing.T) {
 		}
 	}
 	// With one host for all, a page of another site has no cookies, and frames are the servers' own affair.
-	one := newHouse(t)
+	one := newEnv(t)
 	s, _ = one.session(t, "alice")
 	r := toServer("alice", one.pass(t, s, "alice", now()))
 	r.FetchSite, r.FetchDest = "cross-site", "iframe"

@@ -23,10 +23,8 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/liveness"
-	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/auth/session"
-	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/test/keys"
 )
@@ -63,12 +61,12 @@ func accountsAPI(n int, at time.Time) (client *fake.Clientset, asked *int) {
 func stamp(t time.Time) string { return t.Format(time.RFC3339) }
 
 // atScale is a Server that knows so many people, and what they weigh in bytes each.
-func atScale(b *testing.B, n int) (s *Server, h house, asked *int, bytesEach float64) {
+func atScale(b *testing.B, n int) (s *Server, h env, asked *int, bytesEach float64) {
 	b.Helper()
 	before := heap()
 	client, asked := accountsAPI(n, now())
 	log := slog.New(slog.DiscardHandler)
-	people := account.New(client, account.Settings{Namespace: "ns", Release: "rel", Log: log})
+	people := account.New(client, account.Settings{Namespace: "ns", Release: "rel", Now: now, Log: log})
 	ctx, cancel := context.WithCancel(context.Background())
 	b.Cleanup(cancel)
 	go func() { _ = people.Run(ctx) }()
@@ -77,14 +75,10 @@ func atScale(b *testing.B, n int) (s *Server, h house, asked *int, bytesEach flo
 		b.Fatalf("%d accounts are known", people.Len())
 	}
 	bytesEach = float64(heap()-before) / float64(n)
-	h = newHouse(b)
-	h.Decider.Standing = liveness.New(liveness.Settings{
-		Accounts: people, Revoked: revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: log}), Idle: time.Hour, Lifetime: lifetime,
-		Every: time.Minute, Now: now, Log: log,
-	}, prometheus.NewRegistry())
-	h.Decider.API = tokens.NewRules()
-	h.Decider.Seen = pass.NewCache(h.Passes, 10_000)
-	return NewServer(h.Decider, pages(b), now, log, prometheus.NewRegistry()), h, asked, bytesEach
+	h = newEnv(b)
+	h.live = liveness.New(people, revocation.New(client, revocation.Settings{Namespace: "ns", Secret: "rel-revocations", Now: now, Log: log}), prometheus.NewRegistry(),
+		liveness.Settings{Idle: time.Hour, Lifetime: lifetime, Every: time.Minute, Now: now, Log: log})
+	return h.server(b, log), h, asked, bytesEach
 }
 
 // cpuTime is what this process has used: waiting for other processes does not count.
@@ -145,7 +139,7 @@ func benchmarkAtScale(b *testing.B, known int) {
 }
 
 // passOf is the pass of a session that the account lists.
-func (h house) passOf(b *testing.B, name string) string {
+func (h env) passOf(b *testing.B, name string) string {
 	s := session.Session{User: user(name), ID: "sid-" + name + "-0123456789", Since: now(), Expires: now().Add(lifetime), Method: "ldap"}
 	return h.pass(b, s, name, now())
 }
@@ -170,10 +164,10 @@ func paced(b *testing.B, s *Server, requests []*authv3.CheckRequest, rate int, d
 
 // BenchmarkGarbage is what one made-up cookie costs: D6.
 func BenchmarkGarbage(b *testing.B) {
-	h := newHouse(b)
-	s := NewServer(h.Decider, pages(b), now, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
-	other := newHouse(b)
-	other.Sessions.Replace(keys.Foreign(b))
+	h := newEnv(b)
+	s := h.server(b, slog.New(slog.DiscardHandler))
+	other := newEnv(b)
+	other.sessions.Replace(keys.Foreign(b))
 	alice, foreign := other.session(b, "alice")
 	for name, cookie := range map[string]string{
 		"text":            contract.CookieSession + "=garbage",

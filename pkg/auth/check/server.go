@@ -13,9 +13,25 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/perijove/perijove/pkg/auth/pass"
+	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/auth/tokens"
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
+
+// Settings is what a Server goes by. Fields must all be set.
+type Settings struct {
+	// Site is our own scheme and hosts: what an Origin header of our own pages says, and
+	// whether cookies are Secure.
+	Site origin.Site
+	// PassTTL is how long a user may go on after a revocation (pass.New); 0 for not at all.
+	PassTTL time.Duration
+	Now     func() time.Time
+	Log     *slog.Logger
+}
 
 // Server is the gRPC service envoy.service.auth.v3.Authorization.
 type Server struct {
@@ -30,10 +46,14 @@ type Server struct {
 
 var _ authv3.AuthorizationServer = (*Server)(nil)
 
-// NewServer returns a Server; now is the clock.
-func NewServer(d *Decider, pages *web.Renderer, now func() time.Time, log *slog.Logger, reg prometheus.Registerer) *Server {
-	s := &Server{
-		decider: d, pages: pages, now: now, log: log,
+// New returns a Server that opens sessions and passes with the keys of the two rings.
+func New(live Liveness, sessions *session.Ring, passes *pass.Ring, pages *web.Renderer, reg prometheus.Registerer, s Settings) *Server {
+	server := &Server{
+		decider: &Decider{
+			live: live, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, passCache), rules: tokens.NewRules(),
+			site: s.Site, passTTL: s.PassTTL,
+		},
+		pages: pages, now: s.Now, log: s.Log,
 		checks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_authz_checks_total",
 			Help: "Decisions about requests, by kind of route, reason and HTTP status.",
@@ -44,8 +64,8 @@ func NewServer(d *Decider, pages *web.Renderer, now func() time.Time, log *slog.
 			Buckets: []float64{.00005, .0001, .0002, .0005, .001, .005, .01, .1},
 		}),
 	}
-	reg.MustRegister(s.checks, s.took)
-	return s
+	reg.MustRegister(server.checks, server.took)
+	return server
 }
 
 // Check decides about one request. An error makes Envoy answer 503: it fails closed.
@@ -69,9 +89,8 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (resp *a
 	return answer(req, v, s.pages), nil
 }
 
-// audit writes a line for each refusal of somebody we know, or of a request that no
-// browser of ours sends. Anonymous requests are the gateway's access log's business:
-// a scanner would fill ours.
+// audit writes a line for each refusal of a known user, or of a request that no browser of
+// ours sends. Anonymous requests are in Envoy's access log: a scanner would fill ours.
 func (s *Server) audit(ctx context.Context, req Request, v Verdict) {
 	if v.Allow || v.Status < http.StatusBadRequest || v.Reason == ReasonNoSession || v.Reason == ReasonBadToken {
 		return
@@ -84,7 +103,7 @@ func (s *Server) audit(ctx context.Context, req Request, v Verdict) {
 // kindLabel keeps a misconfigured route from making metric labels.
 func kindLabel(kind string) string {
 	switch kind {
-	case "server", "hub", "logout":
+	case contract.KindServer, contract.KindHub:
 		return kind
 	}
 	return "unknown"

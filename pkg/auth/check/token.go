@@ -7,7 +7,6 @@ import (
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
-	"github.com/perijove/perijove/pkg/web/origin"
 )
 
 // ownToken returns the API token that a request says it has. ok is true for everything
@@ -26,7 +25,7 @@ func ownToken(req Request) (token string, ok bool) {
 // serverByToken lets a script into a server. Access says whether the token's owner may
 // enter it now, and the scopes whether this token may (S13).
 func (d *Decider) serverByToken(req Request, token string) Verdict {
-	owner, t, ok := d.Standing.Token(token)
+	owner, t, ok := d.live.Token(token)
 	if !ok {
 		return refuse(req, ReasonBadToken, http.StatusUnauthorized)
 	}
@@ -36,49 +35,36 @@ func (d *Decider) serverByToken(req Request, token string) Verdict {
 	if !access.May(owner, access.EnterServers, target(req), access.ByToken(t.Scopes)) {
 		return refuse(req, ReasonScope, http.StatusForbidden).by(owner)
 	}
-	if foreignPage(req, d.site(req)) {
+	if foreignPage(req, d.siteOf(req)) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(owner)
 	}
-	d.Standing.UsedToken(owner.Name, t)
-	return Verdict{
-		Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: owner,
-		Set:    append(identityHeaders(owner), Header{contract.HeaderByToken, "true"}),
-		Remove: []string{"authorization"},
-	}
+	d.live.UsedToken(owner.Name, t)
+	v := allow(owner)
+	v.Set = append(identityHeaders(owner), Header{contract.HeaderByToken, "true"})
+	v.Remove = []string{"authorization"}
+	return v
 }
 
 // hubByToken lets a script reach the REST API. What the path needs is decided here, so
 // that the services behind know nothing of scopes; what is not in the table is refused.
 func (d *Decider) hubByToken(req Request, token string) Verdict {
-	owner, t, ok := d.Standing.Token(token)
+	owner, t, ok := d.live.Token(token)
 	if !ok {
 		return refuse(req, ReasonBadToken, http.StatusUnauthorized)
 	}
-	need, known := d.API.Need(owner.Name, req.Method, req.Path)
+	need, known := d.rules.Need(owner.Name, req.Method, req.Path)
 	if !known || !access.May(owner, need.Action, need.Target, access.ByToken(t.Scopes)) {
 		return refuse(req, ReasonScope, http.StatusForbidden).by(owner)
 	}
-	if foreignPage(req, d.site(req)) {
+	if foreignPage(req, d.siteOf(req)) {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(owner)
 	}
-	d.Standing.UsedToken(owner.Name, t)
-	v := Verdict{
-		Allow: true, Reason: ReasonAllowed, Status: http.StatusOK, User: owner,
-		Remove: []string{"authorization", "cookie", contract.HeaderXSRF, contract.HeaderSession},
-	}
+	d.live.UsedToken(owner.Name, t)
+	v := allow(owner)
+	v.Remove = []string{"authorization", "cookie", contract.HeaderXSRF, contract.HeaderSession}
 	v.identify(owner)
 	v.Set = append(v.Set, Header{contract.HeaderScopes, contract.EncodeHeaders(t.Scopes)})
 	// An administrator's token acts as one only where the path needs it.
-	if owner.Admin && (need.User != owner.Name || need.Action == access.ReadUsers) {
-		v.Set = append(v.Set, Header{contract.HeaderAdmin, "true"})
-	} else {
-		v.Remove = append(v.Remove, contract.HeaderAdmin)
-	}
+	v.setAdmin(owner.Admin && (need.User != owner.Name || need.Action == access.ReadUsers))
 	return v
-}
-
-// foreignPage reports whether a page of another site is behind a request with a token.
-// Scripts send no Origin, for websockets neither.
-func foreignPage(req Request, site origin.Site) bool {
-	return req.Origin != "" && !site.Same(req.Origin, req.Host)
 }

@@ -16,7 +16,7 @@ func toAPI(method, path string) Request {
 }
 
 // withToken gives a request an API token of owner with these scopes.
-func (h house) withToken(r Request, owner string, scopes ...string) Request {
+func (h env) withToken(r Request, owner string, scopes ...string) Request {
 	token, hash := tokens.New()
 	h.tokens[token] = owned{user(owner), account.Token{ID: "t-" + owner, Hash: hash, Scopes: scopes}}
 	r.Authorization = "token " + token
@@ -35,7 +35,7 @@ func toHub(cookie string) Request {
 // TestS12_TokensAtServers: what a token opens, and that neither cookie nor token does the
 // other's work.
 func TestS12_TokensAtServers(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, aliceCookie := h.session(t, "alice")
 	sealed := aliceCookie[len(contract.CookieSession)+1:]
 	to := func(server string) Request {
@@ -87,7 +87,7 @@ func TestS12_TokensAtServers(t *testing.T) {
 
 // TestS12_TokensAtTheHub: the REST API takes tokens with the right scopes, pages take none.
 func TestS12_TokensAtTheHub(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	_, aliceCookie := h.session(t, "alice")
 	for name, c := range map[string]struct {
 		req    Request
@@ -116,7 +116,7 @@ func TestS12_TokensAtTheHub(t *testing.T) {
 
 // TestTokenRequestsCarryNoSession: what a token let in must not look as if a session had.
 func TestTokenRequestsCarryNoSession(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	v := h.Decide(h.withToken(toAPI("POST", "/hub/api/users/carol/server"), "carol", "servers!user=carol", "access:servers!user=a b"), now())
 	for _, name := range []string{"authorization", contract.HeaderXSRF, contract.HeaderSession, contract.HeaderAdmin} {
 		if !slices.Contains(v.Remove, name) {
@@ -134,7 +134,7 @@ func TestTokenRequestsCarryNoSession(t *testing.T) {
 
 // TestV4_TheDirectorysLastWordCounts: a cookie says what held at the login.
 func TestV4_TheDirectorysLastWordCounts(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	carol, carolCookie := h.session(t, "carol")
 	pass := h.pass(t, carol, "alice", now())
 	for _, req := range []Request{toServer("alice", carolCookie), toServer("alice", pass)} {
@@ -160,7 +160,7 @@ func TestV4_TheDirectorysLastWordCounts(t *testing.T) {
 
 // TestIdle_WhatIsActivity: only what a person does.
 func TestIdle_WhatIsActivity(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	alice, cookie := h.session(t, "alice")
 	pass := h.pass(t, alice, "alice", now())
 	for name, c := range map[string]struct {
@@ -175,7 +175,7 @@ func TestIdle_WhatIsActivity(t *testing.T) {
 	} {
 		h.uses = nil
 		v := h.Decide(c.req, now())
-		if !v.Allow || len(h.uses) != 1 || h.uses[0].Active != c.active || h.uses[0].User != "alice" || h.uses[0].Session.ID != alice.ID || !h.uses[0].Session.Expires.Equal(alice.Expires) {
+		if !v.Allow || len(h.uses) != 1 || h.uses[0].active != c.active || h.uses[0].session.User.Name != "alice" || h.uses[0].session.ID != alice.ID || !h.uses[0].session.Expires.Equal(alice.Expires) {
 			t.Errorf("%s: %s %+v", name, v.Reason, h.uses)
 		}
 	}
@@ -190,7 +190,7 @@ func TestIdle_WhatIsActivity(t *testing.T) {
 // TestV7_StaleRevocations: strict lets nobody in, best effort goes on; changes at the hub
 // wait in both.
 func TestV7_StaleRevocations(t *testing.T) {
-	h := newHouse(t)
+	h := newEnv(t)
 	_, cookie := h.session(t, "alice")
 	change := with(toHub(cookie), post)
 	for name, c := range map[string]struct {

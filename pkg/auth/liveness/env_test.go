@@ -17,6 +17,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/revocation"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/locking"
 	"github.com/perijove/perijove/test/wait"
@@ -62,42 +63,64 @@ func (e *env) pass(d time.Duration) { e.clock.Add(int64(d)) }
 func (e *env) replica(t *testing.T) *Keeper {
 	t.Helper()
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
-	k := New(Settings{
-		Accounts: account.New(e.client, account.Settings{Namespace: ns, Release: "rel", Log: log}), Revoked: revocation.New(e.client, revocation.Settings{Namespace: ns, Secret: "rel-revocations", Now: e.now, Log: log}),
-		Idle: idleTime, Lifetime: lifetime, Every: each, Now: e.now, Log: log,
-		Recheck: map[string]Rechecker{"ldap": func(ctx context.Context, a account.Account, since time.Time) (Answer, error) {
-			e.asked.Add(1)
-			return e.ask(ctx, a, since)
-		}},
-	}, prometheus.NewRegistry())
+	k := New(
+		account.New(e.client, account.Settings{Namespace: ns, Release: "rel", Now: e.now, Log: log}),
+		revocation.New(e.client, revocation.Settings{Namespace: ns, Secret: "rel-revocations", Now: e.now, Log: log}),
+		prometheus.NewRegistry(),
+		Settings{
+			Idle: idleTime, Lifetime: lifetime, Every: each, Now: e.now, Log: log,
+			Recheck: map[string]Rechecker{"ldap": func(ctx context.Context, a account.Account, since time.Time) (Answer, error) {
+				e.asked.Add(1)
+				return e.ask(ctx, a, since)
+			}},
+		})
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = k.Accounts.Run(ctx) })
-	running.Go(func() { _ = k.Revoked.Run(ctx) })
+	running.Go(func() { _ = k.accounts.Run(ctx) })
+	running.Go(func() { _ = k.revoked.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
-	for _, synced := range []<-chan struct{}{k.Accounts.Synced(), k.Revoked.Synced()} {
+	for _, synced := range []<-chan struct{}{k.accounts.Synced(), k.revoked.Synced()} {
 		wait.Closed(t, "synced", synced)
 	}
 	return k
 }
 
-func (e *env) session(id string) account.Session {
-	return account.Session{ID: id, Method: "ldap", Since: e.now(), Expires: e.now().Add(lifetime), LastSeen: e.now()}
+// session is a session of alice's that begins now.
+func (e *env) session(id string) session.Session {
+	return session.Session{User: access.User{Name: "alice"}, ID: id, Method: "ldap", Since: e.now(), Expires: e.now().Add(lifetime)}
 }
 
-func (e *env) login(t *testing.T, k *Keeper, user, id string) account.Session {
+// recorded is s as the account lists it.
+func recorded(s session.Session) account.Session {
+	return account.Session{ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since}
+}
+
+// loginOf is the login that s began with.
+func loginOf(s session.Session) Login {
+	user := s.User
+	user.Groups = []string{"staff"}
+	return Login{User: user, Link: account.Link{Issuer: account.LDAP, Subject: user.Name}, Session: recorded(s)}
+}
+
+// login records a login of alice's.
+func (e *env) login(t *testing.T, k *Keeper, id string) session.Session {
 	t.Helper()
 	s := e.session(id)
-	if err := k.LoggedIn(t.Context(), Login{User: access.User{Name: user, Groups: []string{"staff"}}, Session: s}); err != nil {
-		t.Fatal(err)
+	if name, err := k.LogIn(t.Context(), loginOf(s)); err != nil || name != "alice" {
+		t.Fatal(name, err)
 	}
 	return s
+}
+
+func ended(k *Keeper, s session.Session) bool {
+	_, ok := k.User(s)
+	return !ok
 }
 
 // knows waits until replica k has seen what another wrote of user.
 func knows(t *testing.T, k *Keeper, user string, ok func(account.Account) bool) {
 	t.Helper()
-	wait.Until(t, "the other replica hears of it", func() bool { a, found := k.Accounts.Get(user); return found && ok(a) })
+	wait.Until(t, "the other replica hears of it", func() bool { a, found := k.accounts.Get(user); return found && ok(a) })
 }
 
 func hasSession(id string, seen time.Time) func(account.Account) bool {

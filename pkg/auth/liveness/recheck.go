@@ -11,50 +11,57 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
-// askWait bounds one question about a person.
+// askWait bounds one question about a user, and writing down the answer.
 const askWait = 15 * time.Second
 
-// errLater: another replica has just asked about this person.
+// errLater: another replica has just asked about this user.
 var errLater = errors.New("asked already")
 
-// RecheckActive asks again about everybody who was here since they were asked about last, at most
-// once in Every over all replicas.
+// RecheckActive asks again about every user who was here since they were asked about last, at
+// most once in Every over all replicas. It asks about no further user once ctx is done.
 func (k *Keeper) RecheckActive(ctx context.Context) {
 	var g errgroup.Group
 	g.SetLimit(atOnce)
 	for user, seen := range k.lastSeen() {
-		a, ok := k.Accounts.Get(user)
+		a, ok := k.accounts.Get(user)
 		if !ok || a.Disabled || !dueToAsk(a, seen, k.Now(), k.Every) || k.Recheck[a.Method] == nil {
 			continue
 		}
-		g.Go(func() error { k.ask(ctx, user, seen); return nil })
+		g.Go(func() error {
+			if ctx.Err() == nil {
+				k.ask(ctx, user, seen)
+			}
+			return nil
+		})
 	}
 	_ = g.Wait()
 }
 
-// dueToAsk: they were here since, and the last time is long enough ago.
+// dueToAsk: the user was here since, and the last time is long enough ago.
 func dueToAsk(a account.Account, seen, now time.Time, every time.Duration) bool {
 	return seen.After(a.Checked) && now.Sub(a.Checked) >= every
 }
 
 func (k *Keeper) lastSeen() map[string]time.Time {
 	all := map[string]time.Time{}
-	for _, t := range k.snapshot() {
-		if t.seen.After(all[t.user]) {
-			all[t.user] = t.seen
+	for _, u := range k.snapshot() {
+		if u.seen.After(all[u.user]) {
+			all[u.user] = u.seen
 		}
 	}
 	return all
 }
 
+// ask finishes what it has begun although the service stops meanwhile: a provider that has
+// rotated a refresh token takes the old one for stolen.
 func (k *Keeper) ask(ctx context.Context, user string, seen time.Time) {
-	ctx, cancel := context.WithTimeout(ctx, askWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWait)
 	defer cancel()
 	now := k.Now()
 	var a account.Account
 	// Taking the turn is a write: of two replicas one asks. A refresh token that two use
 	// at once looks stolen to its provider.
-	err := k.Accounts.Update(ctx, user, func(stored *account.Account) error {
+	err := k.accounts.Update(ctx, user, func(stored *account.Account) error {
 		if stored.Disabled || !dueToAsk(*stored, seen, now, k.Every) {
 			return errLater
 		}
@@ -66,7 +73,7 @@ func (k *Keeper) ask(ctx context.Context, user string, seen time.Time) {
 		return
 	}
 	if err != nil {
-		k.Log.WarnContext(ctx, "nobody could be asked about a person again", "user", user, "error", err)
+		k.Log.WarnContext(ctx, "a user could not be checked again", "user", user, "error", err)
 		return
 	}
 	oldest, newest := span(a.Sessions)
@@ -110,22 +117,22 @@ func (k *Keeper) settle(ctx context.Context, a account.Account, answer Answer, e
 	switch {
 	case refused(err):
 		result = "refused"
-		k.Log.InfoContext(ctx, "a person is no longer allowed here; all their sessions end", "audit", true, "user", a.Name, "method", a.Method, "reason", err.Error())
-		if err := k.Revoked.RevokeUser(ctx, a.Name, k.Lifetime); err != nil {
-			k.Log.ErrorContext(ctx, "the end of a person's sessions is known to this replica only, for now", "user", a.Name, "error", err)
+		k.Log.InfoContext(ctx, "a user is no longer allowed here; all their sessions end", "audit", true, "user", a.Name, "method", a.Method, "reason", err.Error())
+		if err := k.revoked.RevokeUser(ctx, a.Name, k.Lifetime); err != nil {
+			k.Log.ErrorContext(ctx, "the end of a user's sessions is known to this replica only, for now", "user", a.Name, "error", err)
 		}
 	case err != nil:
 		result = "unavailable"
 	case !before.IsZero():
 		result = "password_changed"
 		k.Log.InfoContext(ctx, "sessions from before a change of password end", "audit", true, "user", a.Name, "method", a.Method)
-		if err := k.Revoked.RevokeBefore(ctx, a.Name, before, k.Lifetime); err != nil {
-			k.Log.ErrorContext(ctx, "the end of a person's sessions is known to this replica only, for now", "user", a.Name, "error", err)
+		if err := k.revoked.RevokeBefore(ctx, a.Name, before, k.Lifetime); err != nil {
+			k.Log.ErrorContext(ctx, "the end of a user's sessions is known to this replica only, for now", "user", a.Name, "error", err)
 		}
 	}
 	k.rechecks.WithLabelValues(a.Method, result).Inc()
 	k.complain(ctx, a.Method, result == "unavailable", err)
-	if err := k.Accounts.Update(ctx, a.Name, func(stored *account.Account) error {
+	if err := k.accounts.Update(ctx, a.Name, func(stored *account.Account) error {
 		if answer.Refresh != "" {
 			stored.Refresh = answer.Refresh
 		}
@@ -137,7 +144,7 @@ func (k *Keeper) settle(ctx context.Context, a account.Account, answer Answer, e
 		}
 		return nil
 	}); err != nil {
-		k.Log.ErrorContext(ctx, "what the directory said about a person could not be written", "user", a.Name, "error", err)
+		k.Log.ErrorContext(ctx, "what the directory said about a user could not be written", "user", a.Name, "error", err)
 	}
 }
 
@@ -149,8 +156,8 @@ func (k *Keeper) complain(ctx context.Context, method string, silent bool, err e
 	k.mu.Unlock()
 	switch {
 	case changed && silent:
-		k.Log.WarnContext(ctx, "people who are logged in cannot be checked again; what was known of them stays in force", "method", method, "error", err)
+		k.Log.WarnContext(ctx, "users who are logged in cannot be checked again; what was known of them stays in force", "method", method, "error", err)
 	case changed:
-		k.Log.InfoContext(ctx, "people who are logged in are checked again", "method", method)
+		k.Log.InfoContext(ctx, "users who are logged in are checked again", "method", method)
 	}
 }

@@ -23,14 +23,14 @@ func TestV4_RefusedAtTheNextCheck(t *testing.T) {
 	for _, reason := range []error{access.ErrNotAllowed, access.ErrCredentials} {
 		e := newEnv(t)
 		a, b := e.replica(t), e.replica(t)
-		s := e.login(t, a, "alice", "s")
+		s := e.login(t, a, "s")
 		token, hash := tokens.New()
 		if err := a.AddToken(t.Context(), "alice", account.Token{ID: "t", Hash: hash, Created: e.now(), Expires: e.now().Add(24 * time.Hour)}); err != nil {
 			t.Fatal(err)
 		}
 		e.ask = answers(access.User{}, fmt.Errorf("wrapped: %w", reason))
 		e.pass(each - time.Second)
-		a.Seen(Use{User: "alice", Session: s})
+		a.Seen(s, false)
 		a.RecheckActive(t.Context())
 		if e.asked.Load() != 0 {
 			t.Error("asked too early")
@@ -39,14 +39,14 @@ func TestV4_RefusedAtTheNextCheck(t *testing.T) {
 		a.RecheckActive(t.Context())
 		wait.Until(t, "both replicas refuse", func() bool {
 			_, _, there := b.Token(token)
-			return a.Ended("s", "alice", s.Since) && b.Ended("s", "alice", s.Since) && !there
+			return ended(a, s) && ended(b, s) && !there
 		})
 		if _, _, ok := a.Token(token); ok {
 			t.Error("the token of a disabled person is taken")
 		}
 		e.pass(time.Minute)
-		again := e.login(t, b, "alice", "again")
-		if _, _, ok := b.Token(token); !ok || b.Ended("again", "alice", again.Since) {
+		again := e.login(t, b, "again")
+		if _, _, ok := b.Token(token); !ok || ended(b, again) {
 			t.Error("a person who may log in again is not welcome")
 		}
 	}
@@ -55,10 +55,10 @@ func TestV4_RefusedAtTheNextCheck(t *testing.T) {
 func TestV4_RegroupedFollows(t *testing.T) {
 	e := newEnv(t)
 	a, b := e.replica(t), e.replica(t)
-	s := e.login(t, a, "alice", "s")
+	s := e.login(t, a, "s")
 	e.ask = answers(access.User{Name: "ALICE", DisplayName: "Alice", Groups: []string{"admins"}, Admin: true}, nil)
 	e.pass(each)
-	a.Seen(Use{User: "alice", Session: s})
+	a.Seen(s, false)
 	a.RecheckActive(t.Context())
 	cookie := access.User{Name: "alice", DisplayName: "as it was"}
 	wait.Until(t, "both replicas follow", func() bool {
@@ -69,7 +69,7 @@ func TestV4_RegroupedFollows(t *testing.T) {
 	}
 	e.ask = answers(access.User{Name: "alice"}, nil)
 	e.pass(each)
-	a.Seen(Use{User: "alice", Session: s})
+	a.Seen(s, false)
 	a.RecheckActive(t.Context())
 	if u := a.Current(access.User{Name: "alice", Admin: true}); u.Admin || len(u.Groups) != 0 {
 		t.Errorf("still %+v: the cookie's word counts", u)
@@ -83,7 +83,7 @@ func TestV4_RegroupedFollows(t *testing.T) {
 func TestAskedOnceByAllReplicas(t *testing.T) {
 	e := newEnv(t)
 	replicas := []*Keeper{e.replica(t), e.replica(t), e.replica(t)}
-	s := e.login(t, replicas[0], "alice", "s")
+	s := e.login(t, replicas[0], "s")
 	e.ask = answers(access.User{Name: "alice"}, nil)
 	for _, k := range replicas {
 		knows(t, k, "alice", hasSession("s", s.Since))
@@ -92,7 +92,7 @@ func TestAskedOnceByAllReplicas(t *testing.T) {
 		e.pass(each)
 		var running sync.WaitGroup
 		for _, k := range replicas {
-			k.Seen(Use{User: "alice", Session: s})
+			k.Seen(s, false)
 			running.Go(func() { k.RecheckActive(context.Background()) })
 		}
 		running.Wait()
@@ -110,22 +110,22 @@ func TestAskedOnceByAllReplicas(t *testing.T) {
 func TestO14_NoAnswerChangesNothing(t *testing.T) {
 	e := newEnv(t)
 	k := e.replica(t)
-	s := e.login(t, k, "alice", "s")
+	s := e.login(t, k, "s")
 	for _, err := range []error{access.ErrUnavailable, errors.New("nonsense"), context.DeadlineExceeded} {
 		e.ask = func(context.Context, account.Account, time.Time) (Answer, error) {
 			return Answer{Refresh: "next"}, err
 		}
 		e.pass(each)
-		k.Seen(Use{User: "alice", Session: s})
+		k.Seen(s, false)
 		k.RecheckActive(t.Context())
-		if k.Ended("s", "alice", s.Since) || len(k.Current(access.User{Name: "alice"}).Groups) != 1 {
+		if ended(k, s) || len(k.Current(access.User{Name: "alice"}).Groups) != 1 {
 			t.Errorf("%v ended a session", err)
 		}
 	}
 	if got := e.asked.Load(); got != 3 {
 		t.Errorf("asked %d times", got)
 	}
-	if a, _, err := k.Accounts.Load(t.Context(), "alice"); err != nil || a.Refresh != "next" {
+	if a, _, err := k.accounts.Load(t.Context(), "alice"); err != nil || a.Refresh != "next" {
 		t.Errorf("the next refresh token is lost: %q %v", a.Refresh, err)
 	}
 }
@@ -135,11 +135,11 @@ func TestO14_NoAnswerChangesNothing(t *testing.T) {
 func TestV4_ChangedPasswordEndsOlderSessions(t *testing.T) {
 	e := newEnv(t)
 	k := e.replica(t)
-	old := e.login(t, k, "alice", "old")
+	old := e.login(t, k, "old")
 	e.pass(time.Minute)
 	changed := e.now()
 	e.pass(time.Minute)
-	fresh := e.login(t, k, "alice", "fresh")
+	fresh := e.login(t, k, "fresh")
 	e.ask = func(_ context.Context, a account.Account, since time.Time) (Answer, error) {
 		if changed.After(since) {
 			return Answer{}, access.ErrNotAllowed
@@ -147,9 +147,38 @@ func TestV4_ChangedPasswordEndsOlderSessions(t *testing.T) {
 		return Answer{User: access.User{Name: a.Name}}, nil
 	}
 	e.pass(each)
-	k.Seen(Use{User: "alice", Session: fresh})
+	k.Seen(fresh, false)
 	k.RecheckActive(t.Context())
-	if !k.Ended("old", "alice", old.Since) || k.Ended("fresh", "alice", fresh.Since) {
-		t.Errorf("old is over: %v, fresh: %v", k.Ended("old", "alice", old.Since), k.Ended("fresh", "alice", fresh.Since))
+	if !ended(k, old) || ended(k, fresh) {
+		t.Errorf("old is over: %v, fresh: %v", ended(k, old), ended(k, fresh))
+	}
+}
+
+// TestAStopFinishesARecheck: SIGTERM comes while the provider answers with a rotated refresh
+// token. The provider takes nothing but the new one from now on, so it must be kept.
+func TestAStopFinishesARecheck(t *testing.T) {
+	e := newEnv(t)
+	k := e.replica(t)
+	login := loginOf(e.session("s"))
+	login.Refresh = "old"
+	if _, err := k.LogIn(t.Context(), login); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	e.ask = func(ctx context.Context, _ account.Account, _ time.Time) (Answer, error) {
+		stop()
+		return Answer{User: access.User{Name: "alice"}, Refresh: "new"}, ctx.Err()
+	}
+	e.pass(each)
+	k.Seen(e.session("s"), false)
+	k.RecheckActive(ctx)
+	if a, _, err := k.accounts.Load(t.Context(), "alice"); err != nil || a.Refresh != "new" || len(a.Groups) != 0 {
+		t.Errorf("kept is %+v (%v)", a, err)
+	}
+	e.pass(each)
+	k.Seen(e.session("s"), false)
+	k.RecheckActive(ctx)
+	if got := e.asked.Load(); got != 1 {
+		t.Errorf("a replica that stops asked %d times", got)
 	}
 }

@@ -12,7 +12,7 @@ import (
 func TestS12_TokensStandOrFall(t *testing.T) {
 	e := newEnv(t)
 	a, b := e.replica(t), e.replica(t)
-	e.login(t, a, "alice", "s")
+	e.login(t, a, "s")
 	token, hash := tokens.New()
 	if err := a.AddToken(t.Context(), "alice", account.Token{ID: "t", Hash: hash, Scopes: []string{"self"}, Created: e.now(), Expires: e.now().Add(time.Hour)}); err != nil {
 		t.Fatal(err)
@@ -70,7 +70,7 @@ func TestD9_TokensDoNotFillTheList(t *testing.T) {
 			t.Error("a revoked token is taken")
 		}
 	}
-	if k.Revoked.Revoked(tokenID("t"), "", e.now()) || len(k.Tokens("alice")) != 0 {
+	if k.revoked.Revoked(tokenID("t"), "", e.now()) || len(k.Tokens("alice")) != 0 {
 		t.Error("something is left")
 	}
 }

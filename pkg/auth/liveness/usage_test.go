@@ -11,14 +11,14 @@ import (
 func TestIdleSessionEnds(t *testing.T) {
 	e := newEnv(t)
 	k := e.replica(t)
-	s := e.login(t, k, "alice", "s")
+	s := e.login(t, k, "s")
 	e.pass(idleTime - time.Second)
-	k.Seen(Use{User: "alice", Session: s}) // a tab that nobody looks at asks for news
-	if k.Ended("s", "alice", s.Since) {
+	k.Seen(s, false) // a tab that nobody looks at asks for news
+	if ended(k, s) {
 		t.Error("ended before its time")
 	}
 	e.pass(time.Second)
-	if !k.Ended("s", "alice", s.Since) {
+	if !ended(k, s) {
 		t.Error("what a page asks by itself kept the session alive")
 	}
 }
@@ -26,15 +26,15 @@ func TestIdleSessionEnds(t *testing.T) {
 func TestActivityKeepsTheSession(t *testing.T) {
 	e := newEnv(t)
 	k := e.replica(t)
-	s := e.login(t, k, "alice", "s")
+	s := e.login(t, k, "s")
 	e.pass(idleTime - time.Second)
-	k.Seen(Use{User: "alice", Session: s, Active: true})
+	k.Seen(s, true)
 	e.pass(idleTime - time.Second)
-	if k.Ended("s", "alice", s.Since) {
+	if ended(k, s) {
 		t.Error("a session in use ended")
 	}
 	e.pass(time.Second)
-	if !k.Ended("s", "alice", s.Since) {
+	if !ended(k, s) {
 		t.Error("it never ends")
 	}
 }
@@ -44,14 +44,14 @@ func TestActivityKeepsTheSession(t *testing.T) {
 func TestReplicasAgreeOnIdle(t *testing.T) {
 	e := newEnv(t)
 	a, b := e.replica(t), e.replica(t)
-	s := e.login(t, a, "alice", "s")
+	s := e.login(t, a, "s")
 	knows(t, b, "alice", hasSession("s", s.Since))
 	var last time.Time
 	writes := e.calls.Load()
 	for range 20 { // 20 minutes of work, a flush after each
 		e.pass(time.Minute)
 		last = e.now()
-		a.Seen(Use{User: "alice", Session: s, Active: true})
+		a.Seen(s, true)
 		a.Flush(t.Context())
 	}
 	if got := e.calls.Load() - writes; got > 2 { // one reading and one writing
@@ -61,12 +61,12 @@ func TestReplicasAgreeOnIdle(t *testing.T) {
 	a.Flush(t.Context()) // nothing new was seen: what was held back is written now
 	knows(t, b, "alice", hasSession("s", last))
 	e.pass(last.Add(idleTime).Sub(e.now()) - time.Second)
-	if a.Ended("s", "alice", s.Since) || b.Ended("s", "alice", s.Since) {
+	if ended(a, s) || ended(b, s) {
 		t.Error("ended too early")
 	}
 	e.pass(time.Second)
-	if !a.Ended("s", "alice", s.Since) || !b.Ended("s", "alice", s.Since) {
-		t.Errorf("at one moment it is over here: %v, there: %v", a.Ended("s", "alice", s.Since), b.Ended("s", "alice", s.Since))
+	if !ended(a, s) || !ended(b, s) {
+		t.Errorf("at one moment it is over here: %v, there: %v", ended(a, s), ended(b, s))
 	}
 }
 
@@ -75,9 +75,9 @@ func TestReplicasAgreeOnIdle(t *testing.T) {
 func TestRestartLosesNothing(t *testing.T) {
 	e := newEnv(t)
 	a := e.replica(t)
-	s := e.login(t, a, "alice", "s")
+	s := e.login(t, a, "s")
 	e.pass(time.Minute)
-	a.Seen(Use{User: "alice", Session: s, Active: true})
+	a.Seen(s, true)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if err := a.Run(ctx); err != nil {
@@ -90,17 +90,17 @@ func TestRestartLosesNothing(t *testing.T) {
 func TestTracesAreForgotten(t *testing.T) {
 	e := newEnv(t)
 	k := e.replica(t)
-	s := e.login(t, k, "alice", "s")
-	k.Seen(Use{User: "alice", Session: s, Active: true})
+	s := e.login(t, k, "s")
+	k.Seen(s, true)
 	k.UsedToken("alice", account.Token{ID: "gone"})
 	k.Flush(t.Context())
-	if len(k.traces) != 2 {
-		t.Errorf("%d traces of what was just seen", len(k.traces))
+	if len(k.usages) != 2 {
+		t.Errorf("%d traces of what was just seen", len(k.usages))
 	}
 	e.pass(idleTime)
 	k.Flush(t.Context())
 	k.Flush(t.Context())
-	if len(k.traces) != 0 {
-		t.Errorf("%d traces are kept for ever", len(k.traces))
+	if len(k.usages) != 0 {
+		t.Errorf("%d traces are kept for ever", len(k.usages))
 	}
 }

@@ -27,25 +27,27 @@ type Proof struct {
 
 // begin makes the session and leads on. Every way of logging in ends here.
 func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
-	name, err := p.claim(r.Context(), proof)
-	if err != nil {
+	s := session.New(proof.User, proof.Method, p.Now(), p.Lifetime)
+	name, err := p.record(r, s, proof)
+	if name == "" {
 		p.notClaimed(w, r, proof, err)
 		return
 	}
-	proof.User.Name = name
+	if err != nil {
+		p.Log.ErrorContext(r.Context(), "a login could not be recorded", "user", name, "error", err)
+	}
+	proof.User.Name, s.User.Name = name, name
 	for _, old := range p.live(r) {
 		// The old session ends here, or a copy of its cookie would outlive this login (S1).
 		p.revoke(r.Context(), old)
 	}
-	s := session.New(proof.User, proof.Method, p.Now(), p.Lifetime)
-	value, err := p.Sessions.Seal(s)
+	value, err := p.sessions.Seal(s)
 	if err != nil {
 		p.Log.ErrorContext(r.Context(), "the session cannot be made", "error", err)
 		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", access.User{})
 		return
 	}
-	p.record(r, s, proof)
-	// No Clear-Site-Data here: it would throw away what other tabs of the same person
+	// No Clear-Site-Data here: it would throw away what other tabs of the same user
 	// have not saved yet, each time a session ends. The logout sends it.
 	w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieSession, value, contract.PathHub))
 	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieLogin, contract.PathLogin))
@@ -54,12 +56,20 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
 	p.enter(w, r, s, proof.Next)
 }
 
-// claim returns the user name that belongs to this login: a directory's alice and a
-// provider's alice are two people, and the name is one's (O9).
-func (p *Pages) claim(ctx context.Context, proof Proof) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, claimWait)
+// record writes the session down and returns the user name that belongs to this login: a
+// directory's alice and a provider's alice are two people, and the name is one's (O9). A
+// browser that goes away does not undo a login that succeeded.
+func (p *Pages) record(r *http.Request, s session.Session, proof Proof) (name string, err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWait)
 	defer cancel()
-	return p.Standing.Accounts.Claim(ctx, proof.Link, proof.User.Name)
+	return p.keeper.LogIn(ctx, liveness.Login{
+		User: proof.User, Link: proof.Link, Refresh: proof.Refresh,
+		Session: account.Session{
+			ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since,
+			Agent: r.UserAgent(), Address: r.Header.Get(contract.HeaderClientAddress),
+			Provider: proof.Provider, ProviderSID: proof.ProviderSID, IDTokenHint: proof.IDTokenHint,
+		},
+	})
 }
 
 func (p *Pages) notClaimed(w http.ResponseWriter, r *http.Request, proof Proof, err error) {
@@ -76,22 +86,4 @@ func (p *Pages) notClaimed(w http.ResponseWriter, r *http.Request, proof Proof, 
 	p.logins.WithLabelValues(proof.Method, result).Inc()
 	p.auditAs(r, proof.Method, "login failed", proof.User.Name, "result", result, "provider", proof.Provider, "subject", telemetry.UserText(proof.Link.Subject), "error", telemetry.UserText(err.Error()))
 	p.web.Page(w, r, page.Status, page)
-}
-
-// record remembers the session for its owner and for the provider's logout message. A
-// login holds even when that fails: Kubernetes may be away.
-func (p *Pages) record(r *http.Request, s session.Session, proof Proof) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), tellReplicas)
-	defer cancel()
-	err := p.Standing.LoggedIn(ctx, liveness.Login{
-		User: proof.User, Link: proof.Link, Refresh: proof.Refresh,
-		Session: account.Session{
-			ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since,
-			Agent: r.UserAgent(), Address: r.Header.Get(contract.HeaderClientAddress),
-			Provider: proof.Provider, ProviderSID: proof.ProviderSID, IDTokenHint: proof.IDTokenHint,
-		},
-	})
-	if err != nil {
-		p.Log.ErrorContext(ctx, "a login could not be recorded", "user", proof.User.Name, "error", err)
-	}
 }

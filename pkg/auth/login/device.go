@@ -41,7 +41,7 @@ func (p *Pages) device(r *http.Request, account string) string {
 	if err != nil {
 		return ""
 	}
-	plain, err := p.Sessions.OpenFor(useDevice, value)
+	plain, err := p.sessions.OpenFor(useDevice, value)
 	if err != nil {
 		return ""
 	}
@@ -62,7 +62,7 @@ func (p *Pages) remember(w http.ResponseWriter, a ratelimit.Attempt) {
 	if a.Device == "" {
 		a.Device = session.RandomID()
 	}
-	value, err := p.Sessions.SealFor(useDevice, fmt.Appendf(nil, "%d %s %s", p.Now().Unix(), a.Device, ratelimit.Account(a.Account)))
+	value, err := p.sessions.SealFor(useDevice, fmt.Appendf(nil, "%d %s %s", p.Now().Unix(), a.Device, ratelimit.Account(a.Account)))
 	if err != nil {
 		return // the login itself does not need it
 	}

@@ -17,7 +17,7 @@ func from(address string) map[string]string {
 // TestL12_GuessingIsThrottled: who guesses is told to wait and asks the directory no
 // more; alice still gets in from elsewhere, and others from the same address.
 func TestL12_GuessingIsThrottled(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	mallory := s.browser(t)
 	var last *http.Response
 	for i := range 30 {
@@ -50,7 +50,7 @@ func TestL12_GuessingIsThrottled(t *testing.T) {
 // TestL12_KnownBrowser: while a botnet guesses alice's password, a browser that logged
 // in as her before still can, and no other.
 func TestL12_KnownBrowser(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	known, bobs := s.browser(t), s.browser(t)
 	known.post("alice", "alice-password", "", from("198.51.100.7"))
 	bobs.post("bob", "bob-password", "", from("198.51.100.8"))
@@ -90,7 +90,7 @@ func TestL12_KnownBrowser(t *testing.T) {
 
 // TestL12_OneSourceManyUsers: one guess for each of many names from one address.
 func TestL12_OneSourceManyUsers(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	b := s.browser(t)
 	for i := range 100 {
 		b.post(fmt.Sprintf("user-%d", i), "guess", "", from("2001:db8::"+strconv.Itoa(i)))

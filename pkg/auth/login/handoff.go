@@ -15,7 +15,7 @@ import (
 )
 
 // safe reports whether a login may lead to next: to a path on this host, or back to the
-// person's host that sent its visitor here.
+// user's host that sent the browser here.
 func (p *Pages) safe(next string) bool {
 	if _, ok := redirect.Safe(next); ok {
 		return true
@@ -24,21 +24,21 @@ func (p *Pages) safe(next string) bool {
 	return ok
 }
 
-// handOver sends a browser with a session back to the host that wants to know who it is.
-func (p *Pages) handOver(w http.ResponseWriter, r *http.Request, s session.Session, returnTo handoff.ReturnTo) {
+// handOff sends a browser with a session back to the host that wants to know who it is.
+func (p *Pages) handOff(w http.ResponseWriter, r *http.Request, s session.Session, returnTo handoff.ReturnTo) {
 	if !p.admitted(w, r, s, returnTo.Owner) {
 		return
 	}
-	location, err := handoff.Answer(p.Sessions, p.Site, returnTo, s, p.Now())
+	location, err := handoff.Answer(p.sessions, p.Site, returnTo, s, p.Now())
 	if err != nil {
-		p.Log.ErrorContext(r.Context(), "the login cannot be handed over", "error", err)
+		p.Log.ErrorContext(r.Context(), "the login cannot be handed off", "error", err)
 		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", s.User)
 		return
 	}
 	p.leave(w, r, s.User, location)
 }
 
-// handleCallback is the other end, on the person's host: it redeems the code for a pass.
+// handleCallback is the other end, on the user's host: it redeems the code for a pass.
 func (p *Pages) handleCallback(w http.ResponseWriter, r *http.Request) {
 	owner := r.PathValue("owner")
 	if !p.Site.PerUser() || !p.Site.For(owner).Answers(r.Host) {
@@ -47,21 +47,22 @@ func (p *Pages) handleCallback(w http.ResponseWriter, r *http.Request) {
 	}
 	nonce, _ := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieHandOver)) // none redeems nothing
 	s, path, err := p.redeemer.Redeem(r.URL.Query().Get("code"), owner, nonce, p.Now())
-	switch {
-	case errors.Is(err, handoff.ErrSpent) && p.hasPass(r, owner):
+	if errors.Is(err, handoff.ErrSpent) && p.hasPass(r, owner) {
 		// Another tab was faster.
 		p.redirect(w, r, path)
 		return
-	case err != nil || p.Revoked.Ended(s.ID, s.User.Name, s.Since) || !p.Now().Before(s.Expires):
+	}
+	name, alive := s.User.Name, false
+	if err == nil {
+		s, alive = p.alive(s)
+	}
+	if !alive {
 		// Not on to the page: it would come back here, for ever where cookies are refused.
-		if !errors.Is(err, handoff.ErrForeign) { // else anybody could fill the log
-			p.auditAs(r, s.Method, "login refused", s.User.Name, "reason", "the code is spent or another browser's", "owner", owner)
+		if !errors.Is(err, handoff.ErrForeign) { // else any client could fill the log
+			p.auditAs(r, s.Method, "login refused", name, "reason", "the code is spent or another browser's", "owner", owner)
 		}
 		p.message(w, r, http.StatusBadRequest, "oauth.state", "oauth.state_text", access.User{})
 		return
-	}
-	if p.Standing != nil {
-		s.User = p.Standing.Current(s.User)
 	}
 	if !p.admitted(w, r, s, owner) || !p.givePass(w, r, s, owner) {
 		return
@@ -76,7 +77,7 @@ func (p *Pages) hasPass(r *http.Request, owner string) bool {
 	if err != nil {
 		return false
 	}
-	got, state := p.Passes.Verify(token, p.Now())
+	got, state := p.passes.Verify(token, p.Now())
 	return state != pass.Bad && got.Owner == owner
 }
 

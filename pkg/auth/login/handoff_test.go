@@ -18,7 +18,7 @@ import (
 // O2: a code is redeemed on its owner's host only, while its session stands, and gives a
 // pass there.
 func TestO2_TakingOver(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	one, err := origin.Parse("https://hub.test", nil)
 	if err == nil {
 		s.Site, err = one.WithUserDomain("people.test")
@@ -32,7 +32,7 @@ func TestO2_TakingOver(t *testing.T) {
 	over := session.New(access.User{Name: "alice"}, "ldap", now(), time.Hour)
 	s.list.ids[over.ID] = over.Expires
 	redeem := func(host, as string, who session.Session) *http.Response {
-		location, err := handoff.Answer(s.Sessions, s.Site, handoff.NewReturnTo("alice", "/user/alice/lab?x", nonce), who, now())
+		location, err := handoff.Answer(s.sessions, s.Site, handoff.NewReturnTo("alice", "/user/alice/lab?x", nonce), who, now())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,7 +44,7 @@ func TestO2_TakingOver(t *testing.T) {
 		r.Host = host
 		r.AddCookie(&http.Cookie{Name: "__Host-" + contract.CookieHandOver, Value: nonce})
 		w := httptest.NewRecorder()
-		s.handler.ServeHTTP(w, r)
+		s.mux.ServeHTTP(w, r)
 		return w.Result()
 	}
 	for name, c := range map[string]struct {

@@ -53,7 +53,7 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, page we
 		page.Next = ""
 	}
 	page.Password, page.Providers = p.Check != nil, p.buttons(page.Next)
-	page.Action, page.XSRF = contract.PathLogin, p.Sessions.LoginToken(pre)
+	page.Action, page.XSRF = contract.PathLogin, p.sessions.LoginToken(pre)
 	p.web.Page(w, r, status, page)
 }
 
@@ -93,7 +93,7 @@ func (p *Pages) ownForm(r *http.Request) bool {
 		return false
 	}
 	pre, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieLogin))
-	return err == nil && p.Sessions.CheckLoginToken(pre, r.PostForm.Get(contract.XSRFName))
+	return err == nil && p.sessions.CheckLoginToken(pre, r.PostForm.Get(contract.XSRFName))
 }
 
 // errBusy: too many logins are being checked already.
@@ -150,7 +150,7 @@ func (p *Pages) failed(w http.ResponseWriter, r *http.Request, page web.Login, e
 // be another redirect to this page, for ever.
 func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session, next string) {
 	if returnTo, ok := handoff.Parse(p.Site, next); ok {
-		p.handOver(w, r, s, returnTo)
+		p.handOff(w, r, s, returnTo)
 		return
 	}
 	target, owner := destination(next)
@@ -173,7 +173,7 @@ func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session,
 
 // givePass sets the pass of session s for owner's servers, or answers that it cannot.
 func (p *Pages) givePass(w http.ResponseWriter, r *http.Request, s session.Session, owner string) bool {
-	token, err := p.Passes.Sign(pass.New(s, owner, p.Now(), p.PassTTL))
+	token, err := p.passes.Sign(pass.New(s, owner, p.Now(), p.PassTTL))
 	if err != nil {
 		p.Log.ErrorContext(r.Context(), "the pass cannot be made", "error", err)
 		p.message(w, r, http.StatusInternalServerError, "error.internal", "error.internal_text", s.User)

@@ -22,7 +22,7 @@ func (p *Pages) showLogout(w http.ResponseWriter, r *http.Request) {
 	case askedFor(r):
 		p.end(w, r, sessions)
 	default:
-		p.web.Page(w, r, http.StatusOK, web.Logout{XSRF: p.Sessions.XSRF(sessions[0])})
+		p.web.Page(w, r, http.StatusOK, web.Logout{XSRF: p.sessions.XSRF(sessions[0])})
 	}
 }
 
@@ -47,7 +47,7 @@ func (p *Pages) doLogout(w http.ResponseWriter, r *http.Request) {
 		p.nobody(w, r)
 		return
 	}
-	if p.origin.Check(r) != nil || !p.Sessions.CheckXSRF(sessions[0], r.PostForm.Get(contract.XSRFName)) {
+	if p.origin.Check(r) != nil || !p.sessions.CheckXSRF(sessions[0], r.PostForm.Get(contract.XSRFName)) {
 		p.auditAs(r, sessions[0].Method, "logout refused", sessions[0].User.Name, "reason", "the form is not ours")
 		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", sessions[0].User)
 		return

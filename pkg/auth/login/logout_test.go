@@ -15,7 +15,7 @@ import (
 )
 
 func TestV1_Logout(t *testing.T) {
-	b := newSite(t).browser(t)
+	b := newEnv(t).browser(t)
 	b.post("alice", "alice-password", "/user/alice/lab", nil)
 	s, _ := b.session()
 	stolen := *b.cookies[contract.CookieSession+contract.PathHub]
@@ -37,7 +37,7 @@ func TestV1_Logout(t *testing.T) {
 }
 
 func TestLogoutWithoutTheAPI(t *testing.T) {
-	b := newSite(t).browser(t)
+	b := newEnv(t).browser(t)
 	b.list.err = context.DeadlineExceeded
 	b.post("alice", "alice-password", "", nil)
 	if res := b.do("GET", "/hub/logout", "", nil); res.StatusCode != http.StatusOK || len(b.list.ids) != 1 || !strings.Contains(b.log.String(), "known to this replica only") {
@@ -52,14 +52,14 @@ func TestS9_LogoutAsksWhenNobodyAskedForIt(t *testing.T) {
 		"fetch": {"Sec-Fetch-Dest": "empty", "Sec-Fetch-Mode": "cors"}, "prefetch": {"Sec-Purpose": "prefetch;prerender", "Sec-Fetch-Site": "none"},
 		"old browser": {"Sec-Fetch-Site": "", "Sec-Fetch-Mode": "", "Sec-Fetch-Dest": ""},
 	} {
-		b := newSite(t).browser(t)
+		b := newEnv(t).browser(t)
 		b.post("alice", "alice-password", "", nil)
 		res := b.do("GET", "/hub/logout", "", header)
 		if _, ok := b.session(); !ok || res.StatusCode != http.StatusOK || len(b.list.ids) > 0 || res.Header.Get("Clear-Site-Data") != "" {
 			t.Errorf("%s: logged out, %d", name, res.StatusCode)
 		}
 		xsrf := token(t, res)
-		for _, wrong := range []string{"", "x", b.Sessions.XSRF(session.Session{ID: "other"})} {
+		for _, wrong := range []string{"", "x", b.sessions.XSRF(session.Session{ID: "other"})} {
 			if res := b.do("POST", "/hub/logout", url.Values{contract.XSRFName: {wrong}}.Encode(), nil); res.StatusCode != http.StatusForbidden {
 				t.Errorf("%s: token %q gives %d", name, wrong, res.StatusCode)
 			}
@@ -72,14 +72,14 @@ func TestS9_LogoutAsksWhenNobodyAskedForIt(t *testing.T) {
 		}
 	}
 	// Nobody's request wipes nothing: another site's image carries no cookie of ours.
-	res := newSite(t).browser(t).do("GET", "/hub/logout", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"})
+	res := newEnv(t).browser(t).do("GET", "/hub/logout", "", map[string]string{"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Dest": "image"})
 	if res.Header.Get("Clear-Site-Data") != "" || len(res.Header.Values("Set-Cookie")) > 0 {
 		t.Errorf("%v", res.Header)
 	}
 }
 
 func TestLogoutEndsEverySessionOfTheRequest(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	a, b := s.browser(t), s.browser(t)
 	a.post("alice", "alice-password", "", nil)
 	b.post("alice", "alice-password", "", nil)

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
-	"time"
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
@@ -29,11 +28,7 @@ func (p *Pages) providerLogout(r *http.Request, sessions []session.Session) *web
 		ctx, cancel := context.WithTimeout(r.Context(), tellReplicas)
 		defer cancel()
 		// Without Kubernetes the provider's session goes on; ours ends all the same.
-		account, _, err := p.Standing.Accounts.Load(ctx, s.User.Name)
-		if err != nil {
-			account, _ = p.Standing.Accounts.Get(s.User.Name)
-		}
-		recorded, _ := account.Session(s.ID)
+		recorded, _ := p.keeper.Session(ctx, s.User.Name, s.ID)
 		for _, provider := range p.Providers {
 			if provider.ID() != recorded.Provider {
 				continue
@@ -91,14 +86,14 @@ func (p *Pages) endFor(r *http.Request, provider string, ended oidclogin.Ended) 
 	if !ok {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), claimWait)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWait)
 	defer cancel()
 	var all []error
 	for _, s := range account.Sessions {
 		if !meant(s, provider, ended) {
 			continue
 		}
-		all = append(all, p.Standing.EndSession(ctx, account.Name, s.ID, s.Expires))
+		all = append(all, p.keeper.EndSession(ctx, account.Name, s))
 		p.auditAs(r, methodOIDC, "logout by the provider", account.Name, "provider", provider)
 	}
 	return errors.Join(all...)
@@ -106,9 +101,9 @@ func (p *Pages) endFor(r *http.Request, provider string, ended oidclogin.Ended) 
 
 func (p *Pages) loggedOut(provider string, ended oidclogin.Ended) (account.Account, bool) {
 	if ended.Subject != "" {
-		return p.Standing.Accounts.ByLink(account.Link{Issuer: ended.Issuer, Subject: ended.Subject})
+		return p.keeper.ByLink(account.Link{Issuer: ended.Issuer, Subject: ended.Subject})
 	}
-	return p.Standing.Accounts.ByProviderSession(provider, ended.SID)
+	return p.keeper.ByProviderSession(provider, ended.SID)
 }
 
 // meant reports whether the provider's message is about session s.
@@ -121,7 +116,3 @@ func logoutAnswer(w http.ResponseWriter, status int, code string) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(map[string]string{"error": code}) // the provider went away
 }
-
-// claimWait bounds what a login or a logout message waits for Kubernetes to say whose a
-// name is, or to write that sessions are over.
-const claimWait = 2 * time.Second

@@ -9,6 +9,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/handoff"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
@@ -31,39 +32,52 @@ const (
 	maxChecks = 64
 	// tellReplicas is how long a logout waits for the shared list before it answers.
 	tellReplicas = 2 * time.Second
+	// recordWait bounds what a login waits for Kubernetes to say whose a name is and to write
+	// the session down.
+	recordWait = 2 * time.Second
 )
 
-// Checker says who has this name and password, or fails with one of identity's errors.
+// Checker returns the user with this name and password, or fails with one of access' errors.
 type Checker func(ctx context.Context, username, password string) (access.User, error)
 
-// Revocations knows which sessions are over and ends them (*liveness.Keeper).
-type Revocations interface {
-	Ended(id, user string, since time.Time) bool
-	EndSession(ctx context.Context, user, id string, expires time.Time) error
+// Keeper is what the pages need of accounts and open sessions (*liveness.Keeper).
+type Keeper interface {
+	// User is the user of a session as the directory described them last; ok is false when
+	// the session has ended before its time.
+	User(s session.Session) (user access.User, ok bool)
+	// LogIn records a login and returns the name that it gets; with a name it holds even if
+	// there is an error.
+	LogIn(ctx context.Context, l liveness.Login) (name string, err error)
+	// EndSession ends one session; an error says that other replicas do not know yet.
+	EndSession(ctx context.Context, user string, s account.Session) error
+	// Session is what is recorded of one open session.
+	Session(ctx context.Context, user, id string) (account.Session, bool)
+	// ByLink and ByProviderSession find the account of a login at a provider.
+	ByLink(l account.Link) (account.Account, bool)
+	ByProviderSession(provider, sid string) (account.Account, bool)
 }
 
-// Settings is what the pages need.
+// Settings is what the pages go by.
 type Settings struct {
 	Check  Checker // nil: there is no form, only providers
 	Method string  // how Check proves identity, for the session and the audit log: "ldap"
-	// Providers are the other ways in, in the order of their buttons. They need Standing.
+	// Providers are the other ways in, in the order of their buttons.
 	Providers []*oidclogin.Provider
-	Standing  *liveness.Keeper // who has which name, and which sessions are open
-	Site      origin.Site      // our own addresses
-	Sessions  *session.Ring
-	Passes    *pass.Ring
-	Revoked   Revocations
+	Site      origin.Site   // our own addresses
 	Lifetime  time.Duration // of a session
 	PassTTL   time.Duration
-	Secure    bool // the public URL is https
 	Now       func() time.Time
 	Log       *slog.Logger
 }
 
-// Pages answers /hub/login, /hub/logout and /hub/static/.
+// Pages answers /hub/login, /hub/logout and what providers and users' hosts send back to.
 type Pages struct {
-	Settings
+	keeper   Keeper
+	sessions *session.Ring
+	passes   *pass.Ring
 	web      *web.Renderer
+	Settings
+
 	checking chan struct{}
 	guesses  *ratelimit.Guard
 	logins   *prometheus.CounterVec
@@ -71,11 +85,12 @@ type Pages struct {
 	redeemer *handoff.Redeemer
 }
 
-// New returns the pages.
-func New(s Settings, pages *web.Renderer, reg prometheus.Registerer) *Pages {
+// New returns the pages. Their cookies are made with the keys of the two rings.
+func New(keeper Keeper, sessions *session.Ring, passes *pass.Ring, pages *web.Renderer, reg prometheus.Registerer, s Settings) *Pages {
 	p := &Pages{
-		Settings: s, web: pages, checking: make(chan struct{}, maxChecks), guesses: ratelimit.New(s.Now), origin: http.NewCrossOriginProtection(),
-		redeemer: handoff.NewRedeemer(s.Sessions),
+		keeper: keeper, sessions: sessions, passes: passes, web: pages, Settings: s,
+		checking: make(chan struct{}, maxChecks), guesses: ratelimit.New(s.Now), origin: http.NewCrossOriginProtection(),
+		redeemer: handoff.NewRedeemer(sessions),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_logins_total", Help: "Attempts to log in, by method and result.",
 		}, []string{"method", "result"}),
@@ -84,9 +99,8 @@ func New(s Settings, pages *web.Renderer, reg prometheus.Registerer) *Pages {
 	return p
 }
 
-// Handler serves the pages; wrap it with telemetry.HTTP.
-func (p *Pages) Handler() *http.ServeMux {
-	mux := http.NewServeMux()
+// Register adds the pages to mux.
+func (p *Pages) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+contract.PathLogin, p.showLogin)
 	mux.HandleFunc("POST "+contract.PathLogin, p.doLogin)
 	mux.HandleFunc("GET "+contract.PathLogout, p.showLogout)
@@ -95,24 +109,6 @@ func (p *Pages) Handler() *http.ServeMux {
 	mux.HandleFunc("GET "+contract.PathOAuthCallback+"{provider}", p.finishOAuth)
 	mux.HandleFunc(contract.PathOAuthLogout+"{provider}", p.backChannelLogout)
 	mux.HandleFunc("GET "+contract.PathUser+"{owner}/"+contract.SegmentHandOver, p.handleCallback)
-	mux.Handle("GET "+contract.PathStatic, web.Static())
-	mux.HandleFunc("GET "+contract.PathPassKeys, p.passKeys)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		p.message(w, r, http.StatusNotFound, "error.not_found", "error.not_found_text", access.User{})
-	})
-	return mux
-}
-
-// passKeys tells Envoy how to verify passes.
-func (p *Pages) passKeys(w http.ResponseWriter, r *http.Request) {
-	keys, err := p.Passes.JWKS()
-	if err != nil {
-		p.Log.ErrorContext(r.Context(), "the keys of passes cannot be told", "error", err)
-		http.Error(w, http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError)
-		return
-	}
-	w.Header().Set("Content-Type", "application/jwk-set+json")
-	_, _ = w.Write(keys)
 }
 
 // current returns the request's live session, if there is exactly one cookie.
@@ -135,31 +131,36 @@ func (p *Pages) live(r *http.Request) []session.Session {
 	return all
 }
 
+// open returns the live session in a cookie's value, its user as the directory described
+// them last.
 func (p *Pages) open(value string) (session.Session, bool) {
-	s, err := p.Sessions.Open(value, p.Now())
-	if err != nil || p.Revoked.Ended(s.ID, s.User.Name, s.Since) {
+	s, err := p.sessions.Open(value, p.Now())
+	if err != nil {
 		return session.Session{}, false
 	}
-	if p.Standing != nil {
-		s.User = p.Standing.Current(s.User)
-	}
-	return s, true
+	return p.alive(s)
+}
+
+func (p *Pages) alive(s session.Session) (session.Session, bool) {
+	user, ok := p.keeper.User(s)
+	s.User = user
+	return s, ok && p.Now().Before(s.Expires)
 }
 
 // jar says how our cookies look here.
 func (p *Pages) jar() cookies.Jar {
-	return cookies.Jar{Secure: p.Secure, PerUser: p.Site.PerUser()}
+	return cookies.Jar{Secure: p.Site.Secure(), PerUser: p.Site.PerUser()}
 }
 
 // cookieHeader joins what HTTP/2 clients may send in several lines (RFC 9113 §8.2.3).
 func cookieHeader(r *http.Request) string { return strings.Join(r.Header.Values("Cookie"), "; ") }
 
-// revoke ends a session here at once and tells the other replicas. A person who logs
-// out must not wait for a Kubernetes API that is away.
+// revoke ends a session here at once and tells the other replicas. A user who logs out must
+// not wait for a Kubernetes API that is away.
 func (p *Pages) revoke(ctx context.Context, s session.Session) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellReplicas)
 	defer cancel()
-	if err := p.Revoked.EndSession(ctx, s.User.Name, s.ID, s.Expires); err != nil {
+	if err := p.keeper.EndSession(ctx, s.User.Name, account.Session{ID: s.ID, Since: s.Since, Expires: s.Expires}); err != nil {
 		p.Log.ErrorContext(ctx, "a logout is known to this replica only, for now", "user", s.User.Name, "error", err)
 	}
 }

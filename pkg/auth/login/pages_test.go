@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"k8s.io/client-go/kubernetes/fake"
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/liveness"
@@ -25,66 +24,76 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/keys"
+	"github.com/perijove/perijove/test/locking"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
 
-// revoked is a Revocations in memory.
+// revoked is a real Keeper whose ends of sessions are kept in memory and can fail.
 type revoked struct {
+	*liveness.Keeper
 	mu  sync.Mutex
 	ids map[string]time.Time
 	err error
 }
 
-func (r *revoked) Ended(id, _ string, _ time.Time) bool {
+func (r *revoked) User(s session.Session) (access.User, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	_, ok := r.ids[id]
-	return ok
+	if _, over := r.ids[s.ID]; over {
+		return access.User{}, false
+	}
+	return r.Keeper.User(s)
 }
 
-func (r *revoked) EndSession(_ context.Context, _, id string, until time.Time) error {
+func (r *revoked) EndSession(_ context.Context, _ string, s account.Session) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.ids[id] = until
+	r.ids[s.ID] = s.Expires
 	return r.err
 }
 
-type site struct {
+type env struct {
 	*Pages
-	handler http.Handler
-	list    *revoked
-	log     *bytes.Buffer
-	asked   []string // what the Checker was asked
+	mux   *http.ServeMux
+	list  *revoked
+	log   *bytes.Buffer
+	asked []string // what the Checker was asked
 }
 
-func newSite(t *testing.T) *site {
+func newEnv(t *testing.T) *env {
 	t.Helper()
 	sessions, passes := keys.Sessions(t), keys.Passes(t)
 	renderer, err := web.New()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{list: &revoked{ids: map[string]time.Time{}}, log: &bytes.Buffer{}}
-	s.Pages = New(Settings{
-		Check: s.check, Method: "ldap", Standing: keeper(s.log), Sessions: sessions, Passes: passes, Revoked: s.list, Lifetime: time.Hour, PassTTL: time.Minute,
-		Secure: true, Now: now, Log: slog.New(slog.NewJSONHandler(s.log, nil)),
-	}, renderer, prometheus.NewRegistry())
-	s.handler = s.Handler()
+	site, err := origin.Parse("https://hub.test", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &env{mux: http.NewServeMux(), log: &bytes.Buffer{}}
+	log := slog.New(slog.NewJSONHandler(s.log, nil))
+	s.list = &revoked{Keeper: keeper(log), ids: map[string]time.Time{}}
+	s.Pages = New(s.list, sessions, passes, renderer, prometheus.NewRegistry(), Settings{
+		Check: s.check, Method: "ldap", Site: site, Lifetime: time.Hour, PassTTL: time.Minute, Now: now, Log: log,
+	})
+	s.Register(s.mux)
 	return s
 }
 
-// keeper remembers people in a Kubernetes that is empty.
-func keeper(log *bytes.Buffer) *liveness.Keeper {
-	client, logger := fake.NewClientset(), slog.New(slog.NewJSONHandler(log, nil))
-	return liveness.New(liveness.Settings{
-		Accounts: account.New(client, account.Settings{Namespace: "perijove", Release: "perijove", Log: logger}), Revoked: revocation.New(client, revocation.Settings{Namespace: "perijove", Secret: "revocations", Now: now, Log: logger}),
-		Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: now, Log: logger,
-	}, prometheus.NewRegistry())
+// keeper remembers users in a Kubernetes that is empty.
+func keeper(log *slog.Logger) *liveness.Keeper {
+	client := locking.NewClientset()
+	return liveness.New(
+		account.New(client, account.Settings{Namespace: "perijove", Release: "perijove", Now: now, Log: log}),
+		revocation.New(client, revocation.Settings{Namespace: "perijove", Secret: "revocations", Now: now, Log: log}),
+		prometheus.NewRegistry(), liveness.Settings{Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: now, Log: log})
 }
 
-func (s *site) check(_ context.Context, username, password string) (access.User, error) {
+func (s *env) check(_ context.Context, username, password string) (access.User, error) {
 	s.asked = append(s.asked, username)
 	switch {
 	case username == "down":
@@ -99,12 +108,12 @@ func (s *site) check(_ context.Context, username, password string) (access.User,
 
 // browser keeps cookies as a browser does, by name and path.
 type browser struct {
-	*site
+	*env
 	t       *testing.T
 	cookies map[string]*http.Cookie
 }
 
-func (s *site) browser(t *testing.T) *browser {
+func (s *env) browser(t *testing.T) *browser {
 	return &browser{s, t, map[string]*http.Cookie{}}
 }
 
@@ -130,7 +139,7 @@ func (b *browser) do(method, target, body string, header map[string]string) *htt
 		}
 	}
 	rec := httptest.NewRecorder()
-	b.handler.ServeHTTP(rec, req)
+	b.mux.ServeHTTP(rec, req)
 	res := rec.Result()
 	for _, c := range res.Cookies() {
 		if !c.Secure || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Domain != "" {
@@ -201,7 +210,7 @@ func TestLoginAndWhereItLeads(t *testing.T) {
 		"javascript:alert(1)":            {"/hub/", ""},
 		"/user/alice/lab\r\nSet-Cookie:": {"/hub/", ""},
 	} {
-		b := newSite(t).browser(t)
+		b := newEnv(t).browser(t)
 		res := b.post("alice", "alice-password", next, nil)
 		if res.StatusCode != http.StatusSeeOther || res.Header.Get("Location") != want.location {
 			t.Errorf("next %q: %d to %q", next, res.StatusCode, res.Header.Get("Location"))
@@ -214,7 +223,7 @@ func TestLoginAndWhereItLeads(t *testing.T) {
 			t.Errorf("next %q: pass %v", next, gotPass)
 		}
 		if gotPass != nil {
-			if p, state := b.Passes.Verify(gotPass.Value, now()); state != pass.Valid || p.Owner != "alice" || p.Visitor.Name != "alice" {
+			if p, state := b.passes.Verify(gotPass.Value, now()); state != pass.Valid || p.Owner != "alice" || p.Session.User.Name != "alice" {
 				t.Errorf("next %q: pass %+v is %v", next, p, state)
 			}
 		}
@@ -227,7 +236,7 @@ func TestLoginAndWhereItLeads(t *testing.T) {
 
 func TestNamesWithTwoSpellings(t *testing.T) {
 	for next, want := range map[string]string{"/user/a@x.org/lab": "/user/a@x.org/lab", "/user/a%40x.org/lab": "/user/a%40x.org/lab", "/user/%61@x.org/": "/user/a@x.org/"} {
-		b := newSite(t).browser(t)
+		b := newEnv(t).browser(t)
 		res := b.post("a@x.org", "a@x.org-password", next, nil)
 		if res.Header.Get("Location") != want || b.cookies[contract.CookiePass+"/user/a@x.org/"] == nil || b.cookies[contract.CookiePass+"/user/a%40x.org/"] == nil {
 			t.Errorf("%s: %s, %v", next, res.Header.Get("Location"), b.cookies)
@@ -236,7 +245,7 @@ func TestNamesWithTwoSpellings(t *testing.T) {
 }
 
 func TestSomebodyElsesServerIsRefusedWithoutARedirect(t *testing.T) {
-	b := newSite(t).browser(t)
+	b := newEnv(t).browser(t)
 	for _, res := range []*http.Response{
 		b.post("bob", "bob-password", "/user/alice/lab", nil), b.do("GET", "/hub/login?next=/user/alice/lab", "", nil),
 	} {
@@ -252,7 +261,7 @@ func TestSomebodyElsesServerIsRefusedWithoutARedirect(t *testing.T) {
 	if s, ok := b.session(); !ok || s.User.Name != "bob" {
 		t.Error("bob is not logged in for his own pages")
 	}
-	if res := newSite(t).browser(t).post("carol", "carol-password", "/user/alice/lab", nil); res.Header.Get("Location") != "/user/alice/lab" {
+	if res := newEnv(t).browser(t).post("carol", "carol-password", "/user/alice/lab", nil); res.Header.Get("Location") != "/user/alice/lab" {
 		t.Errorf("administrator: %d to %q", res.StatusCode, res.Header.Get("Location"))
 	}
 }
@@ -273,7 +282,7 @@ func TestFailures(t *testing.T) {
 		"D5 long name":    {strings.Repeat("a", 256), "x", 400, "User name or password is wrong", 0},
 		"D5 name of 1 MB": {strings.Repeat("a", 1<<20), "x", 400, "Bad request", 0},
 	} {
-		b := newSite(t).browser(t)
+		b := newEnv(t).browser(t)
 		res := b.post(c.username, c.password, "/user/alice/lab", nil)
 		text := body(t, res)
 		if res.StatusCode != c.status || !strings.Contains(text, c.text) || len(b.asked) != c.asked {
@@ -294,7 +303,7 @@ func TestFailures(t *testing.T) {
 			}
 		}
 	}
-	b := newSite(t).browser(t)
+	b := newEnv(t).browser(t)
 	if text := body(t, b.post(`"><script>alert(1)</script>`, "x", `/hub/"><script>`, nil)); strings.Contains(text, "<script>alert") {
 		t.Error("the page repeats the name unescaped")
 	}
@@ -319,7 +328,7 @@ func TestS7_ForeignFormsDoNotLogIn(t *testing.T) {
 			return b.do("POST", "/hub/login", f.Encode(), nil)
 		},
 		"another browser's token": func(b *browser, f url.Values) *http.Response {
-			f.Set(contract.XSRFName, token(b.t, b.site.browser(b.t).do("GET", "/hub/login", "", nil)))
+			f.Set(contract.XSRFName, token(b.t, b.env.browser(b.t).do("GET", "/hub/login", "", nil)))
 			return b.do("POST", "/hub/login", f.Encode(), nil)
 		},
 		"no pre-session cookie": func(b *browser, f url.Values) *http.Response {
@@ -335,7 +344,7 @@ func TestS7_ForeignFormsDoNotLogIn(t *testing.T) {
 			return b.do("POST", "/hub/login", f.Encode(), map[string]string{"Content-Type": "text/plain"})
 		},
 	} {
-		b := newSite(t).browser(t)
+		b := newEnv(t).browser(t)
 		form := url.Values{"username": {"alice"}, "password": {"alice-password"}, contract.XSRFName: {token(t, b.do("GET", "/hub/login", "", nil))}}
 		res := attack(b, form)
 		if _, ok := b.session(); ok || res.StatusCode != http.StatusForbidden || len(b.asked) > 0 {
@@ -345,7 +354,7 @@ func TestS7_ForeignFormsDoNotLogIn(t *testing.T) {
 }
 
 func TestTwoTabsShareOnePreSession(t *testing.T) {
-	b := newSite(t).browser(t)
+	b := newEnv(t).browser(t)
 	first := token(t, b.do("GET", "/hub/login", "", nil))
 	if second := token(t, b.do("GET", "/hub/login?next=/hub/home", "", nil)); first != second {
 		t.Error("opening a second tab breaks the first one's form")
@@ -357,16 +366,16 @@ func TestTwoTabsShareOnePreSession(t *testing.T) {
 }
 
 func TestS1_NewSessionAndTheOldOneEnds(t *testing.T) {
-	b := newSite(t).browser(t)
+	b := newEnv(t).browser(t)
 	b.post("alice", "alice-password", "", nil)
 	first, _ := b.session()
 	old := *b.cookies[contract.CookieSession+contract.PathHub]
 	form := url.Values{"username": {"alice"}, "password": {"alice-password"}}
-	form.Set(contract.XSRFName, token(t, b.site.browser(t).do("GET", "/hub/login", "", nil)))
+	form.Set(contract.XSRFName, token(t, b.env.browser(t).do("GET", "/hub/login", "", nil)))
 	// A form that was open before: its pre-session cookie is gone, hence a fresh one.
 	pre := session.RandomID()
 	b.cookies[contract.CookieLogin+contract.PathLogin] = &http.Cookie{Name: contract.CookieLogin, Value: pre, Path: contract.PathLogin}
-	form.Set(contract.XSRFName, b.Sessions.LoginToken(pre))
+	form.Set(contract.XSRFName, b.sessions.LoginToken(pre))
 	b.do("POST", "/hub/login", form.Encode(), nil)
 	second, ok := b.session()
 	if !ok || first.ID == second.ID {
@@ -378,7 +387,7 @@ func TestS1_NewSessionAndTheOldOneEnds(t *testing.T) {
 }
 
 func TestS2_TwoSessionCookies(t *testing.T) {
-	b := newSite(t).browser(t)
+	b := newEnv(t).browser(t)
 	b.post("alice", "alice-password", "", nil)
 	c := b.cookies[contract.CookieSession+contract.PathHub]
 	res := b.do("GET", "/hub/login", "", map[string]string{"Cookie": c.Name + "=" + c.Value + "; " + c.Name + "=planted"})
@@ -391,7 +400,7 @@ func TestS2_TwoSessionCookies(t *testing.T) {
 }
 
 func TestTooManyAtOnce(t *testing.T) {
-	s := newSite(t)
+	s := newEnv(t)
 	for range maxChecks {
 		s.checking <- struct{}{}
 	}
@@ -405,8 +414,8 @@ func TestTooManyAtOnce(t *testing.T) {
 }
 
 func TestOtherPathsAndMethods(t *testing.T) {
-	b := newSite(t).browser(t)
-	for path, want := range map[string]int{"/hub/login/x": 404, "/hub/logoutx": 404, "/": 404, "/hub/static/none.css": 404, "/hub/static/app.css": 200} {
+	b := newEnv(t).browser(t)
+	for path, want := range map[string]int{"/hub/login/x": 404, "/hub/logoutx": 404, "/": 404} {
 		if res := b.do("GET", path, "", nil); res.StatusCode != want {
 			t.Errorf("%s: %d", path, res.StatusCode)
 		}

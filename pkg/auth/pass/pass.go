@@ -24,22 +24,20 @@ import (
 // maxToken bounds what is parsed at all, in bytes.
 const maxToken = 2048
 
-// Pass lets one visitor into one owner's servers for a short time.
+// Pass lets one user into one owner's servers for a short time.
 type Pass struct {
-	Visitor access.User // without groups
-	Owner   string      // raw name of the servers' owner
-	// SessionID, Since and SessionExpires are those of the session behind it.
-	SessionID      string
-	Since          time.Time
-	SessionExpires time.Time
-	Issued         time.Time
-	Expires        time.Time
+	// Session is the session behind it; the user's groups and the method of logging in are
+	// not kept.
+	Session session.Session
+	Owner   string // raw name of the servers' owner
+	Issued  time.Time
+	Expires time.Time
 }
 
 // New makes the pass of session s for owner's servers. ttl is how long after a revocation
-// somebody may still go on. The pass expires for Envoy after half of that, which leaves
+// its user may still go on. The pass expires for Envoy after half of that, which leaves
 // the other half for clocks that differ and for Envoy's own tolerance of a second, and is
-// when the visitor gets a fresh one. The session's end comes first if it is earlier. A
+// when the browser gets a fresh one. The session's end comes first if it is earlier. A
 // ttl of 0 makes a pass that has expired already: only authz takes it, as a proof of who
 // asks, and looks at the session behind it each time.
 func New(s session.Session, owner string, now time.Time, ttl time.Duration) Pass {
@@ -47,15 +45,8 @@ func New(s session.Session, owner string, now time.Time, ttl time.Duration) Pass
 	if expires.After(s.Expires) {
 		expires = s.Expires
 	}
-	return Pass{
-		Visitor: s.User, Owner: owner, SessionID: s.ID, Since: s.Since, SessionExpires: s.Expires,
-		Issued: now.Truncate(time.Second), Expires: expires.Truncate(time.Second),
-	}
-}
-
-// Renew makes a fresh pass from a genuine one of the same session.
-func (p Pass) Renew(now time.Time, ttl time.Duration) Pass {
-	return New(session.Session{User: p.Visitor, ID: p.SessionID, Since: p.Since, Expires: p.SessionExpires}, p.Owner, now, ttl)
+	s.User.Groups, s.Method = nil, ""
+	return Pass{Session: s, Owner: owner, Issued: now.Truncate(time.Second), Expires: expires.Truncate(time.Second)}
 }
 
 // State is what Verify found. The zero State is Bad.
@@ -163,14 +154,14 @@ type claims struct {
 
 // Sign turns p into a token.
 func (r *Ring) Sign(p Pass) (string, error) {
-	display := p.Visitor.DisplayName
-	if display == "" {
-		display = p.Visitor.Name // Envoy would leave the header out
+	user := p.Session.User
+	if user.DisplayName == "" {
+		user.DisplayName = user.Name // Envoy would leave the header out
 	}
 	token, err := jwt.Signed(r.keys.Load().signer).Claims(claims{
-		Issuer: contract.PassIssuer, Subject: contract.EncodeHeader(p.Visitor.Name), Owner: contract.EncodeHeader(p.Owner),
-		SessionID: p.SessionID, Admin: p.Visitor.Admin, DisplayName: contract.EncodeHeader(display), Issued: p.Issued.Unix(), Expires: p.Expires.Unix(),
-		SessionExpires: p.SessionExpires.Unix(), SinceMillis: p.Since.UnixMilli(),
+		Issuer: contract.PassIssuer, Subject: contract.EncodeHeader(user.Name), Owner: contract.EncodeHeader(p.Owner),
+		SessionID: p.Session.ID, Admin: user.Admin, DisplayName: contract.EncodeHeader(user.DisplayName), Issued: p.Issued.Unix(), Expires: p.Expires.Unix(),
+		SessionExpires: p.Session.Expires.Unix(), SinceMillis: p.Session.Since.UnixMilli(),
 	}).Serialize()
 	if err != nil {
 		return "", fmt.Errorf("sign pass: %w", err)
@@ -214,16 +205,18 @@ func (r *Ring) genuine(token string) (Pass, bool) {
 		names[i] = name
 	}
 	return Pass{
-		Visitor: access.User{Name: names[0], DisplayName: names[1], Admin: c.Admin}, Owner: names[2],
-		SessionID: c.SessionID, Since: time.UnixMilli(c.SinceMillis), SessionExpires: time.Unix(c.SessionExpires, 0),
-		Issued: time.Unix(c.Issued, 0), Expires: time.Unix(c.Expires, 0),
+		Session: session.Session{
+			User: access.User{Name: names[0], DisplayName: names[1], Admin: c.Admin},
+			ID:   c.SessionID, Since: time.UnixMilli(c.SinceMillis), Expires: time.Unix(c.SessionExpires, 0),
+		},
+		Owner: names[2], Issued: time.Unix(c.Issued, 0), Expires: time.Unix(c.Expires, 0),
 	}, true
 }
 
 // at judges a genuine pass at now.
 func (p Pass) at(now time.Time) (Pass, State) {
 	switch {
-	case !now.Before(p.SessionExpires):
+	case !now.Before(p.Session.Expires):
 		return Pass{}, Bad
 	case !now.Before(p.Expires):
 		return p, Expired

@@ -18,6 +18,7 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
@@ -74,11 +75,11 @@ func TestRoundTripAndStates(t *testing.T) {
 		if state != want {
 			t.Errorf("after %v: state %v, want %v", after, state, want)
 		}
-		if state == Bad && !cmp.Equal(got, Pass{}) {
+		if state == Bad && !cmp.Equal(got, Pass{}, cmpopts.IgnoreUnexported(session.Session{})) {
 			t.Errorf("after %v: a bad token yields %+v", after, got)
 		}
 		if state != Bad {
-			if diff := cmp.Diff(p, got); diff != "" {
+			if diff := cmp.Diff(p, got, cmpopts.IgnoreUnexported(session.Session{})); diff != "" {
 				t.Error(diff)
 			}
 		}
@@ -90,14 +91,10 @@ func TestPassNeverOutlivesItsSession(t *testing.T) {
 	if !p.Expires.Equal(now().Add(time.Hour)) {
 		t.Errorf("expires %v", p.Expires)
 	}
-	again := p.Renew(now().Add(59*time.Minute+50*time.Second), time.Minute)
-	if again.Expires.After(p.SessionExpires) || again.SessionID != p.SessionID || again.Owner != p.Owner {
-		t.Errorf("renewed: %+v", again)
-	}
 }
 
 // Envoy relies on a pass for half of the time that a revocation may take; then its
-// visitor gets a fresh one.
+// browser gets a fresh one.
 func TestPassExpiresAtHalfLife(t *testing.T) {
 	if p := New(alice(), "alice", now(), time.Minute); !p.Expires.Equal(now().Add(30 * time.Second)) {
 		t.Errorf("a pass for a minute expires at %v", p.Expires)

@@ -24,22 +24,18 @@ const (
 	methodOIDC = "oidc"
 )
 
-// people is what this replica knows of everybody.
-type people struct {
+// stores is what this replica remembers of users.
+type stores struct {
 	accounts *account.Store
 	revoked  *revocation.Store
-	standing *liveness.Keeper
+	keeper   *liveness.Keeper
 }
 
-func newPeople(cfg Config, client kubernetes.Interface, directory *ldaplogin.Login, providers []*oidclogin.Provider, reg prometheus.Registerer, log *slog.Logger) people {
+func newStores(cfg Config, client kubernetes.Interface, directory *ldaplogin.Login, providers []*oidclogin.Provider, reg prometheus.Registerer, log *slog.Logger) stores {
 	k := cfg.Kubernetes
 	namespace := k.AccountsNamespace
 	if namespace == "" {
 		namespace = k.Namespace
-	}
-	p := people{
-		accounts: account.New(client, account.Settings{Namespace: namespace, Release: k.Release, Log: log}),
-		revoked:  revocation.New(client, revocation.Settings{Namespace: k.Namespace, Secret: k.RevocationSecret, Now: time.Now, Log: log}),
 	}
 	recheck := map[string]liveness.Rechecker{}
 	if directory != nil {
@@ -48,38 +44,42 @@ func newPeople(cfg Config, client kubernetes.Interface, directory *ldaplogin.Log
 	if len(providers) > 0 {
 		recheck[methodOIDC] = recheckAt(providers)
 	}
-	p.standing = liveness.New(liveness.Settings{
-		Accounts: p.accounts, Revoked: p.revoked, Idle: cfg.SessionIdle, Lifetime: cfg.SessionLifetime,
-		Recheck: recheck, Every: cfg.Recheck, Strict: cfg.RevocationMode == strict, Now: time.Now, Log: log,
-	}, reg)
-	watchMetrics(reg, p.revoked)
-	return p
+	s := stores{
+		accounts: account.New(client, account.Settings{Namespace: namespace, Release: k.Release, Now: time.Now, Log: log}),
+		revoked:  revocation.New(client, revocation.Settings{Namespace: k.Namespace, Secret: k.RevocationSecret, Now: time.Now, Log: log}),
+	}
+	s.keeper = liveness.New(s.accounts, s.revoked, reg, liveness.Settings{
+		Idle: cfg.SessionIdle, Lifetime: cfg.SessionLifetime, Recheck: recheck, Every: cfg.Recheck,
+		Strict: cfg.RevocationMode == strict, Now: time.Now, Log: log,
+	})
+	watchMetrics(reg, s.revoked)
+	return s
 }
 
-// run keeps what is known up to date until ctx is done.
-func (p people) run(ctx context.Context, g *errgroup.Group, ready *telemetry.Health) {
-	g.Go(func() error { return p.revoked.Run(ctx) })
-	g.Go(func() error { return p.accounts.Run(ctx) })
+// run keeps the stores up to date until ctx is done.
+func (s stores) run(ctx context.Context, g *errgroup.Group, ready *telemetry.Health) {
+	g.Go(func() error { return s.revoked.Run(ctx) })
+	g.Go(func() error { return s.accounts.Run(ctx) })
 	g.Go(func() error {
-		if !p.known(ctx, ready) {
+		if !s.waitSynced(ctx, ready) {
 			return nil
 		}
-		return p.standing.Run(ctx)
+		return s.keeper.Run(ctx)
 	})
 }
 
-// Checks that must hold before anybody is let in.
+// Checks that must hold before any user is let in.
 const (
 	checkRevocations = "revocations"
 	checkAccounts    = "accounts"
 )
 
-// known waits until all that was ever ended is known; false when ctx is done before.
-func (p people) known(ctx context.Context, ready *telemetry.Health) bool {
+// waitSynced waits until revocations and accounts are loaded; false when ctx is done before.
+func (s stores) waitSynced(ctx context.Context, ready *telemetry.Health) bool {
 	for _, part := range []struct {
 		check  string
 		synced <-chan struct{}
-	}{{checkRevocations, p.revoked.Synced()}, {checkAccounts, p.accounts.Synced()}} {
+	}{{checkRevocations, s.revoked.Synced()}, {checkAccounts, s.accounts.Synced()}} {
 		select {
 		case <-part.synced:
 			ready.Set(part.check, nil)
@@ -105,8 +105,8 @@ func checker(directory *ldaplogin.Login) login.Checker {
 	return directory.Check
 }
 
-// recheckIn looks a person up in the directory again, by the canonical name that the
-// account is linked to.
+// recheckIn looks a user up in the directory again, by the canonical name that the account
+// is linked to.
 func recheckIn(directory *ldaplogin.Login) liveness.Rechecker {
 	return func(ctx context.Context, a account.Account, since time.Time) (liveness.Answer, error) {
 		name := a.Name

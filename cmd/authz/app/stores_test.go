@@ -14,6 +14,7 @@ import (
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
@@ -65,10 +66,10 @@ func (r *replica) byToken(t *testing.T, token string) int {
 	return int(res.GetDeniedResponse().GetStatus().GetCode())
 }
 
-// TestReplicasAgreeOnPeople: what one replica of the whole service learns of a person, the
+// TestReplicasAgreeOnUsers: what one replica of the whole service learns of a user, the
 // other knows within five seconds: a token made and revoked (S12), sessions ended (V3), an
 // account that the directory locked (V4), and all of it after a restart.
-func TestReplicasAgreeOnPeople(t *testing.T) {
+func TestReplicasAgreeOnUsers(t *testing.T) {
 	ldap := slapd.Start(t)
 	sessionKey, passKey := keys.Files(t)
 	api := locking.NewClientset()
@@ -143,23 +144,38 @@ func TestNewKeysReachTheService(t *testing.T) {
 	wait.Within(t, 3*keysEvery, "the new key opens sessions", func() bool { return status() == 200 })
 }
 
-// follow keeps p up to date until the test ends, and returns once everything is known.
-func follow(t *testing.T, p people) context.Context {
+// follow keeps s up to date until the test ends, and returns once everything is loaded.
+func follow(t *testing.T, s stores) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	g, ctx := errgroup.WithContext(ctx)
 	t.Cleanup(func() { cancel(); _ = g.Wait() })
-	g.Go(func() error { return p.accounts.Run(ctx) })
-	g.Go(func() error { return p.revoked.Run(ctx) })
-	if !p.known(ctx, telemetry.NewHealth(checkRevocations, checkAccounts)) {
-		t.Fatal("nothing is known")
+	g.Go(func() error { return s.accounts.Run(ctx) })
+	g.Go(func() error { return s.revoked.Run(ctx) })
+	if !s.waitSynced(ctx, telemetry.NewHealth(checkRevocations, checkAccounts)) {
+		t.Fatal("nothing is loaded")
 	}
 	return ctx
 }
 
-// overAfterUse has somebody active and asked about, and reports whether s is over then.
-func overAfterUse(ctx context.Context, p people, s session.Session) bool {
-	p.standing.Seen(liveness.Use{User: s.User.Name, Session: recorded(s), Active: true})
-	p.standing.RecheckActive(ctx)
-	return p.standing.Ended(s.ID, s.User.Name, s.Since)
+// login records a login of user.
+func (s stores) login(t *testing.T, user access.User, issuer, subject, method, refresh string) session.Session {
+	t.Helper()
+	begun := session.New(user, method, time.Now(), time.Hour)
+	if _, err := s.keeper.LogIn(t.Context(), liveness.Login{
+		User: user, Link: account.Link{Issuer: issuer, Subject: subject}, Refresh: refresh,
+		Session: account.Session{ID: begun.ID, Method: method, Since: begun.Since, Expires: begun.Expires, LastSeen: begun.Since},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return begun
+}
+
+// overAfterUse has the user of a session active and asked about, and reports whether the
+// session is over then.
+func (s stores) overAfterUse(ctx context.Context, of session.Session) bool {
+	s.keeper.Seen(of, true)
+	s.keeper.RecheckActive(ctx)
+	_, ok := s.keeper.User(of)
+	return !ok
 }
