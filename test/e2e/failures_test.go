@@ -56,7 +56,7 @@ func newOwnSpawner(t *testing.T, user string, change func(*spawnerapp.Config)) *
 	}
 	cfg := spawnerapp.Defaults()
 	cfg.Listen, cfg.PrivateListen = ports.FreeAddr(t), ports.FreeAddr(t)
-	cfg.TLS, cfg.Namespace, cfg.ServerKeyFile = files, namespace, key
+	cfg.TLS, cfg.Namespace, cfg.ServerKeyFile = files, servers, key
 	cfg.JupyterConfigMap = "perijove-jupyter"
 	cfg.RouteStatus = []string{"127.0.0.1:1"} // never asked: these servers never answer
 	cfg.Profile = spawn.Profile{DisplayName: "Test", Slug: "test"}
@@ -117,8 +117,8 @@ func (s *ownSpawner) removeEverything() {
 	if err != nil {
 		return
 	}
-	_ = client.CoreV1().Pods(namespace).Delete(ctx, "jupyter-"+s.user, metav1.DeleteOptions{GracePeriodSeconds: &zero})
-	_ = client.CoreV1().PersistentVolumeClaims(namespace).Delete(ctx, "claim-"+s.user, metav1.DeleteOptions{})
+	_ = client.CoreV1().Pods(servers).Delete(ctx, "jupyter-"+s.user, metav1.DeleteOptions{GracePeriodSeconds: &zero})
+	_ = client.CoreV1().PersistentVolumeClaims(servers).Delete(ctx, "claim-"+s.user, metav1.DeleteOptions{})
 }
 
 // as sends a request as Envoy does after authz has let the user in.
@@ -183,7 +183,7 @@ func (s *ownSpawner) failure() (message string, page string, took time.Duration)
 
 func (s *ownSpawner) homeIsThere() {
 	s.t.Helper()
-	if _, err := cluster(s.t).CoreV1().PersistentVolumeClaims(namespace).Get(s.t.Context(), "claim-"+s.user, metav1.GetOptions{}); err != nil {
+	if _, err := cluster(s.t).CoreV1().PersistentVolumeClaims(servers).Get(s.t.Context(), "claim-"+s.user, metav1.GetOptions{}); err != nil {
 		s.t.Errorf("after the failure the home volume: %v", err)
 	}
 }
@@ -229,7 +229,7 @@ func brokenConfig(t *testing.T) string {
 	t.Helper()
 	client := cluster(t)
 	name := "e2e-broken"
-	_, err := client.CoreV1().ConfigMaps(namespace).Create(t.Context(), &corev1.ConfigMap{
+	_, err := client.CoreV1().ConfigMaps(servers).Create(t.Context(), &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Name: name},
 		Data: map[string]string{
 			"jupyter_server_config.py":       "import os, sys\nsys.stderr.write('planted-crash-reason\\n')\nsys.stderr.flush()\nos._exit(3)\n",
@@ -240,7 +240,7 @@ func brokenConfig(t *testing.T) string {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = client.CoreV1().ConfigMaps(namespace).Delete(context.Background(), name, metav1.DeleteOptions{})
+		_ = client.CoreV1().ConfigMaps(servers).Delete(context.Background(), name, metav1.DeleteOptions{})
 	})
 	return name
 }
@@ -253,14 +253,14 @@ func fullQuota(t *testing.T) {
 		ObjectMeta: metav1.ObjectMeta{Name: "e2e-full"},
 		Spec:       corev1.ResourceQuotaSpec{Hard: corev1.ResourceList{corev1.ResourcePods: resource.MustParse("0")}},
 	}
-	if _, err := client.CoreV1().ResourceQuotas(namespace).Create(t.Context(), quota, metav1.CreateOptions{}); err != nil {
+	if _, err := client.CoreV1().ResourceQuotas(servers).Create(t.Context(), quota, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = client.CoreV1().ResourceQuotas(namespace).Delete(context.Background(), quota.Name, metav1.DeleteOptions{})
+		_ = client.CoreV1().ResourceQuotas(servers).Delete(context.Background(), quota.Name, metav1.DeleteOptions{})
 	})
 	wait.Within(t, 20*time.Second, "the quota is in force", func() bool {
-		q, err := client.CoreV1().ResourceQuotas(namespace).Get(t.Context(), quota.Name, metav1.GetOptions{})
+		q, err := client.CoreV1().ResourceQuotas(servers).Get(t.Context(), quota.Name, metav1.GetOptions{})
 		return err == nil && len(q.Status.Hard) > 0
 	})
 }

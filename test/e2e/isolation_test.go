@@ -91,10 +91,10 @@ func withHubSession(t *testing.T, p *person, path string) (int, string) {
 func TestLabelPublishesAnyPod(t *testing.T) {
 	alice := login(t, "alice")
 	webPod(t, "e2e-web")
-	kubectl(t, "annotate", "pod", "e2e-web", "perijove.dev/strip-prefix=true")
+	inside(t, servers, "annotate", "pod", "e2e-web", "perijove.dev/strip-prefix=true")
 
 	start := time.Now()
-	kubectl(t, "label", "pod", "e2e-web", contract.LabelUsername+"=alice", contract.LabelServername+"=demo")
+	inside(t, servers, "label", "pod", "e2e-web", contract.LabelUsername+"=alice", contract.LabelServername+"=demo")
 	answered := func() bool {
 		resp := alice.do("GET", "/user/alice/demo/hostname", nil)
 		_ = resp.Body.Close()
@@ -113,16 +113,16 @@ func TestLabelPublishesAnyPod(t *testing.T) {
 		t.Errorf("bob at alice's pod: %s, want 403", resp.Status)
 	}
 
-	kubectl(t, "label", "pod", "e2e-web", contract.LabelUsername+"-", contract.LabelServername+"-")
+	inside(t, servers, "label", "pod", "e2e-web", contract.LabelUsername+"-", contract.LabelServername+"-")
 	wait.Within(t, 5*time.Second, "the unlabelled pod is withdrawn", func() bool { return !answered() })
 }
 
 func TestMislabelledPodIsNamedInAnEvent(t *testing.T) {
 	webPod(t, "e2e-bad")
-	kubectl(t, "annotate", "pod", "e2e-bad", contract.AnnotationPort+"=http")
-	kubectl(t, "label", "pod", "e2e-bad", contract.LabelUsername+"=alice", contract.LabelServername+"=bad")
+	inside(t, servers, "annotate", "pod", "e2e-bad", contract.AnnotationPort+"=http")
+	inside(t, servers, "label", "pod", "e2e-bad", contract.LabelUsername+"=alice", contract.LabelServername+"=bad")
 	wait.Within(t, 10*time.Second, "an Event on the pod says why it is not routed", func() bool {
-		return strings.Contains(kubectl(t, "get", "events", "--field-selector", "involvedObject.name=e2e-bad,reason=NotRouted"), contract.AnnotationPort)
+		return strings.Contains(inside(t, servers, "get", "events", "--field-selector", "involvedObject.name=e2e-bad,reason=NotRouted"), contract.AnnotationPort)
 	})
 }
 

@@ -11,7 +11,6 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -23,10 +22,15 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/test/kubectl"
 	"github.com/perijove/perijove/test/wait"
 )
 
-const namespace = "perijove"
+// Where the platform is, and where its users' servers are.
+const (
+	namespace = "perijove"
+	servers   = "perijove-servers"
+)
 
 func baseURL() string {
 	if u := os.Getenv("PERIJOVE_URL"); u != "" {
@@ -209,16 +213,17 @@ func waitGone(t *testing.T, pod string) {
 	t.Helper()
 	client := cluster(t)
 	wait.Within(t, 30*time.Second, "pod "+pod+" is gone", func() bool {
-		pods, err := client.CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + pod})
+		pods, err := client.CoreV1().Pods(servers).List(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + pod})
 		return err == nil && len(pods.Items) == 0
 	})
 }
 
-func kubectl(t *testing.T, args ...string) string {
+// inside runs kubectl in a namespace.
+func inside(t *testing.T, space string, args ...string) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, kubectlPath(), append([]string{"--namespace", namespace}, args...)...)
+	cmd := exec.CommandContext(ctx, kubectl.Path(), append([]string{"--namespace", space}, args...)...)
 	var out, errs bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &errs
 	if err := cmd.Run(); err != nil {
@@ -227,27 +232,10 @@ func kubectl(t *testing.T, args ...string) string {
 	return out.String()
 }
 
-// kubectlPath is KUBECTL, or what is on the PATH, or what the one-node cluster brought.
-func kubectlPath() string {
-	if p := os.Getenv("KUBECTL"); p != "" {
-		return p
-	}
-	if p, err := exec.LookPath("kubectl"); err == nil {
-		return p
-	}
-	if cache, err := os.UserCacheDir(); err == nil {
-		found, _ := filepath.Glob(filepath.Join(cache, "perijove", "onenode", "*", "bin", "kubectl"))
-		if len(found) > 0 {
-			return found[len(found)-1]
-		}
-	}
-	return "kubectl"
-}
-
 // notebookImage is the image that servers are made from, present on the node.
 func notebookImage(t *testing.T) string {
 	t.Helper()
-	image := strings.TrimSpace(kubectl(t, "get", "configmap", "-l", "app.kubernetes.io/component=spawner",
+	image := strings.TrimSpace(inside(t, namespace, "get", "configmap", "-l", "app.kubernetes.io/component=spawner",
 		"-o", `jsonpath={range .items[*]}{.data.*}{end}`))
 	m := regexp.MustCompile(`image:\s*"?([^\s"]+)`).FindStringSubmatch(image)
 	if m == nil {
@@ -261,7 +249,7 @@ func webPod(t *testing.T, name string) {
 	t.Helper()
 	no, yes, uid := false, true, int64(1000)
 	pod := &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: servers},
 		Spec: corev1.PodSpec{
 			AutomountServiceAccountToken: &no,
 			Containers: []corev1.Container{{
@@ -277,15 +265,15 @@ func webPod(t *testing.T, name string) {
 		},
 	}
 	client := cluster(t)
-	if _, err := client.CoreV1().Pods(namespace).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
+	if _, err := client.CoreV1().Pods(servers).Create(t.Context(), pod, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		zero := int64(0)
-		_ = client.CoreV1().Pods(namespace).Delete(context.Background(), name, metav1.DeleteOptions{GracePeriodSeconds: &zero})
+		_ = client.CoreV1().Pods(servers).Delete(context.Background(), name, metav1.DeleteOptions{GracePeriodSeconds: &zero})
 	})
 	wait.Within(t, 30*time.Second, "pod "+name+" is ready", func() bool {
-		p, err := client.CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
+		p, err := client.CoreV1().Pods(servers).Get(t.Context(), name, metav1.GetOptions{})
 		if err != nil {
 			return false
 		}

@@ -62,7 +62,7 @@ func podCIDRReachable(t *testing.T) string {
 
 func spawnedPod(t *testing.T) *corev1.Pod {
 	t.Helper()
-	pod, err := cluster(t).CoreV1().Pods(namespace).Get(t.Context(), "jupyter-bob", metav1.GetOptions{})
+	pod, err := cluster(t).CoreV1().Pods(servers).Get(t.Context(), "jupyter-bob", metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,16 +101,16 @@ func barePod(t *testing.T, like *corev1.Pod, name string) time.Duration {
 	client := cluster(t)
 	zero := int64(0)
 	defer func() {
-		_ = client.CoreV1().Pods(namespace).Delete(context.Background(), name, metav1.DeleteOptions{GracePeriodSeconds: &zero})
+		_ = client.CoreV1().Pods(servers).Delete(context.Background(), name, metav1.DeleteOptions{GracePeriodSeconds: &zero})
 		waitGone(t, name)
 	}()
 	start := time.Now()
-	if _, err := client.CoreV1().Pods(namespace).Create(t.Context(), &corev1.Pod{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Spec: *spec,
+	if _, err := client.CoreV1().Pods(servers).Create(t.Context(), &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: servers}, Spec: *spec,
 	}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	watch, err := client.CoreV1().Pods(namespace).Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + name})
+	watch, err := client.CoreV1().Pods(servers).Watch(t.Context(), metav1.ListOptions{FieldSelector: "metadata.name=" + name})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -55,13 +55,61 @@ topologySpreadConstraints:
         {{- include "perijove.selector" . | nindent 8 }}
 {{- end -}}
 
-{{/* Where each person's account is a Secret; different for each release of the cluster. */}}
-{{- define "perijove.accountsNamespace" -}}
-{{- $own := .Release.Namespace -}}
-{{- if ne .Release.Name .Release.Namespace -}}
-{{- $own = printf "%s-%s" .Release.Namespace .Release.Name -}}
+{{/* What names of namespaces begin with: different for each release of the cluster. */}}
+{{- define "perijove.installation" -}}
+{{- if eq .Release.Name .Release.Namespace -}}
+{{- .Release.Namespace -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Namespace .Release.Name -}}
 {{- end -}}
-{{- .Values.auth.accounts.namespace | default (printf "%s-accounts" ($own | trunc 54 | trimSuffix "-")) -}}
+{{- end -}}
+
+{{/* Where each person's account is a Secret. */}}
+{{- define "perijove.accountsNamespace" -}}
+{{- .Values.auth.accounts.namespace | default (printf "%s-accounts" (include "perijove.installation" . | trunc 54 | trimSuffix "-")) -}}
+{{- end -}}
+
+{{/* Where the spawner makes servers. */}}
+{{- define "perijove.serversNamespace" -}}
+{{- .Values.singleuser.namespace | default (printf "%s-servers" (include "perijove.installation" . | trunc 54 | trimSuffix "-")) -}}
+{{- end -}}
+
+{{/* Every namespace whose labelled pods are published, as a JSON list. */}}
+{{- define "perijove.publishedNamespaces" -}}
+{{- prepend .Values.extraNamespaces (include "perijove.serversNamespace" .) | uniq | toJson -}}
+{{- end -}}
+
+{{/* A peer of a NetworkPolicy: one component of this release, from whatever namespace the policy is in. */}}
+{{- define "perijove.peer" -}}
+- namespaceSelector:
+    matchLabels: { kubernetes.io/metadata.name: {{ .root.Release.Namespace }} }
+  podSelector:
+    matchLabels:
+      {{- include "perijove.selector" . | nindent 6 }}
+{{- end -}}
+
+{{/*
+For the spawner's admission policy: CEL that says whether a Secret's name is one that a
+server may use. Its own is the pod's name with ten characters more (spawn.SecretName).
+*/}}
+{{- define "perijove.ownSecret" -}}
+{{- $named := list -}}
+{{- range .root.Values.singleuser.storage.extraVolumes -}}
+{{- with .secret }}{{ $named = append $named .secretName }}{{ end -}}
+{{- end -}}
+{{- range .root.Values.singleuser.extraEnv -}}
+{{- if kindIs "map" . }}{{ with .valueFrom.secretKeyRef }}{{ $named = append $named .name }}{{ end }}{{ end -}}
+{{- end -}}
+({{ .name }} in {{ $named | uniq | sortAlpha | toJson }} || {{ .name }}.startsWith(object.metadata.name + '-') && {{ .name }}.size() == object.metadata.name.size() + 11)
+{{- end -}}
+
+{{/* The kinds of volumes that a server may have, as a JSON list. */}}
+{{- define "perijove.serverVolumes" -}}
+{{- $kinds := list "persistentVolumeClaim" "configMap" "secret" "emptyDir" -}}
+{{- range .Values.singleuser.storage.extraVolumes -}}
+{{- $kinds = concat $kinds (keys (omit . "name")) -}}
+{{- end -}}
+{{- without ($kinds | uniq | sortAlpha) "hostPath" | toJson -}}
 {{- end -}}
 
 {{- define "perijove.secret.serverKey" -}}

@@ -70,7 +70,7 @@ func (c *contextCluster) remove() step {
 			if err != nil {
 				return "", err
 			}
-			note := "uninstalled; Secrets and home volumes are kept, and go with: kubectl --context " + c.up.context + " delete namespace " + namespace + " " + namespace + "-accounts"
+			note := "uninstalled; Secrets and home volumes are kept, and go with: kubectl --context " + c.up.context + " delete namespace " + namespace + " " + servers + " " + namespace + "-accounts"
 			return note, c.up.command(ctx, log, "", helm, "uninstall", release, "--ignore-not-found", "--wait",
 				"--kube-context", c.up.context, "--namespace", namespace).Run()
 		},
@@ -80,6 +80,7 @@ func (c *contextCluster) remove() step {
 func (c *contextCluster) hints(string) []string {
 	return []string{
 		"kubectl --context " + c.up.context + " -n " + namespace + " get pods",
+		"kubectl --context " + c.up.context + " -n " + servers + " get pods",
 		"kubectl --context " + c.up.context + " -n " + namespace + " port-forward service/" + release + "-gateway 8000:80",
 	}
 }

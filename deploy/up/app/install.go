@@ -16,6 +16,7 @@ import (
 const (
 	release   = "perijove"
 	namespace = "perijove"
+	servers   = namespace + "-servers" // where people's servers are
 )
 
 // helm returns the pinned helm (tools/go.mod), built when needed.

@@ -72,5 +72,5 @@ func (k *kindCluster) remove() step {
 }
 
 func (k *kindCluster) hints(kubeconfig string) []string {
-	return []string{"export KUBECONFIG=" + kubeconfig, "kubectl -n " + namespace + " get pods"}
+	return []string{"export KUBECONFIG=" + kubeconfig, "kubectl -n " + namespace + " get pods", "kubectl -n " + servers + " get pods"}
 }

@@ -116,7 +116,7 @@ func (o *onenode) hints(kubeconfig string) []string {
 	if kubectl, err := o.kubectl(); err == nil && !found("kubectl") {
 		hints = append(hints, "export PATH=$PATH:"+filepath.Dir(kubectl))
 	}
-	return append(hints, "kubectl -n "+namespace+" get pods")
+	return append(hints, "kubectl -n "+namespace+" get pods", "kubectl -n "+servers+" get pods")
 }
 
 // kubectl finds the one that was built with the node.
