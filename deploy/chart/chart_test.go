@@ -59,6 +59,8 @@ func TestChart(t *testing.T) {
 	t.Run("tls", func(t *testing.T) { testTLS(t, helm) })
 	t.Run("namespaces", func(t *testing.T) { testNamespaces(t, helm) })
 	t.Run("network", func(t *testing.T) { testNetwork(t, helm) })
+	t.Run("images", func(t *testing.T) { testImages(t, helm) })
+	t.Run("renders alike", func(t *testing.T) { testRendersAlike(t, helm) })
 	t.Run("configs", func(t *testing.T) { testConfigs(t, helm) })
 }
 

@@ -16,8 +16,16 @@ app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version }}
 {{- end -}}
 
+{{/* An image: the chart's version unless the value says a tag or a digest (name@sha256:…). */}}
 {{- define "perijove.image" -}}
-{{- printf "%s:%s" .image.name (.image.tag | default .root.Chart.AppVersion) -}}
+{{- if .image.tag -}}
+{{- $name := splitList "@" .image.name -}}
+{{- join "@" (prepend (rest $name) (printf "%s:%s" (first $name) .image.tag)) -}}
+{{- else if regexMatch "@|:[^/]+$" .image.name -}}
+{{- .image.name -}}
+{{- else -}}
+{{- printf "%s:%s" .image.name .root.Chart.AppVersion -}}
+{{- end -}}
 {{- end -}}
 
 {{/* What the "restricted" Pod Security Standard asks for, and a read-only root. */}}
