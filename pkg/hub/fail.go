@@ -81,7 +81,7 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, who caller.Caller, er
 		h.log.ErrorContext(r.Context(), "request failed", "status", a.status, "user", who.Name, "error", err)
 	}
 	if errors.Is(err, errForeign) || errors.Is(err, caller.ErrXSRF) {
-		h.log.InfoContext(r.Context(), "access refused", "audit", true, "user", telemetry.UserText(who.Name), "reason", err.Error(),
+		telemetry.Audit(r.Context(), h.log, telemetry.AccessRefused, "access refused", "user", telemetry.UserText(who.Name), "reason", err.Error(),
 			"http_method", telemetry.UserText(r.Method), "path", telemetry.UserText(r.URL.EscapedPath()))
 	}
 	retryAfter(w, a.status)

@@ -96,7 +96,7 @@ func TestForeignServersAreRefused(t *testing.T) {
 		}
 	}
 	// One audit line for each: 4 pages, 3 forms, 3 calls, of 2 people.
-	if n := strings.Count(e.log.String(), `msg="access refused" audit=true user=bob`); n != 20 {
+	if n := strings.Count(e.log.String(), `msg="access refused" audit=true event=access.refused user=bob`); n != 20 {
 		t.Errorf("%d audit lines", n)
 	}
 	carol := []string{contract.HeaderUser, "-", contract.HeaderUser, "carol", contract.HeaderAdmin, "true"}

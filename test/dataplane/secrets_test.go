@@ -181,7 +181,7 @@ func TestAudit(t *testing.T) {
 		wait.Until(s.t, "a line for "+what, func() bool { return len(s.audits("authz")) > before })
 		lines := s.audits("authz")[before:]
 		line := lines[0]
-		if len(lines) != 1 || line["msg"] != event || line["user"] != user || line["client"] != "127.0.0.1" || line["request_id"] == "" {
+		if len(lines) != 1 || line["event"] != event || line["user"] != user || line["client"] != "127.0.0.1" || line["request_id"] == "" {
 			t.Errorf("%s: %v", what, lines)
 		}
 	}
@@ -193,11 +193,11 @@ func TestAudit(t *testing.T) {
 		}
 	}
 	long := strings.Repeat("n", 255) // as long as the form takes
-	next("a login", "login", "bob", try("bob", "bob-password"))
-	next("a failure", "login failed", "bob\n\"x\":1", try("bob\n\"x\":1", "a wrong password"))
-	next("a long name", "login failed", long, try(long, "a wrong password"))
-	next("a foreign server", "access refused", "alice", func() { alice.visit("/hub/login?next=/user/bob/lab") })
-	next("a logout", "logout", "alice", func() { alice.visit("/hub/logout") })
+	next("a login", "login.succeeded", "bob", try("bob", "bob-password"))
+	next("a failure", "login.failed", "bob\n\"x\":1", try("bob\n\"x\":1", "a wrong password"))
+	next("a long name", "login.failed", long, try(long, "a wrong password"))
+	next("a foreign server", "access.refused", "alice", func() { alice.visit("/hub/login?next=/user/bob/lab") })
+	next("a logout", "session.revoked", "alice", func() { alice.visit("/hub/logout") })
 }
 
 // TestL12_NobodyChoosesTheirAddress: who guesses cannot look like many sources, whatever

@@ -305,7 +305,7 @@ func testLogs(t *testing.T, a, b *replica, cookie string) {
 			}
 		}
 	}
-	for _, want := range []string{`"msg":"login","audit":true,"user":"alice"`, `"msg":"logout","audit":true,"user":"alice"`, `"msg":"access refused"`, `"result":"unavailable"`, `"request_id":"test-request"`} {
+	for _, want := range []string{`"audit":true,"event":"login.succeeded","user":"alice"`, `"audit":true,"event":"session.revoked","user":"alice"`, `"audit":true,"event":"access.refused"`, `"audit":true,"event":"login.failed"`, `"result":"unavailable"`, `"request_id":"test-request"`} {
 		if !strings.Contains(a.log.String()+b.log.String(), want) {
 			t.Errorf("no audit line with %s", want)
 		}

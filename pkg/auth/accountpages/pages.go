@@ -145,7 +145,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, er
 		err = errors.New("this could not be written; try again in a minute")
 	}
 	if status == http.StatusForbidden {
-		p.audit(r.Context(), v, "access refused", "reason", err.Error(), "path", telemetry.UserText(r.URL.EscapedPath()))
+		p.audit(r.Context(), v, telemetry.AccessRefused, "access refused", "reason", err.Error(), "path", telemetry.UserText(r.URL.EscapedPath()))
 	}
 	if strings.HasPrefix(r.URL.Path, contract.PathAPI) {
 		web.JSON(w, status, map[string]any{"status": status, "message": err.Error()})
@@ -183,7 +183,7 @@ func (p *Pages) make(ctx context.Context, v caller.Caller, w wanted) (string, ac
 	if err := p.keeper.AddToken(ctx, v.Name, t); err != nil {
 		return "", account.Token{}, err
 	}
-	p.audit(ctx, v, "API token made", "token", t.ID, "scopes", telemetry.UserText(strings.Join(scopes, " ")), "expires", t.Expires)
+	p.audit(ctx, v, telemetry.TokenCreated, "API token made", "token", t.ID, "scopes", telemetry.UserText(strings.Join(scopes, " ")), "expires", t.Expires)
 	return token, t, nil
 }
 
@@ -200,12 +200,12 @@ func (p *Pages) revoke(ctx context.Context, v caller.Caller, user, id string) er
 	if !found {
 		return errNotFound
 	}
-	p.audit(ctx, v, "API token revoked", "token", telemetry.UserText(id), "owner", telemetry.UserText(user))
+	p.audit(ctx, v, telemetry.TokenRevoked, "API token revoked", "token", telemetry.UserText(id), "owner", telemetry.UserText(user))
 	return err
 }
 
-func (p *Pages) audit(ctx context.Context, v caller.Caller, event string, attrs ...any) {
-	p.Log.InfoContext(ctx, event, append([]any{"audit", true, "user", telemetry.UserText(v.Name), "by_token", v.ByToken}, attrs...)...)
+func (p *Pages) audit(ctx context.Context, v caller.Caller, event telemetry.Event, msg string, attrs ...any) {
+	telemetry.Audit(ctx, p.Log, event, msg, append([]any{"user", telemetry.UserText(v.Name), "by_token", v.ByToken}, attrs...)...)
 }
 
 // lines splits what was typed into a box, one entry a line.

@@ -25,9 +25,11 @@ import (
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/test/locking"
+	"github.com/perijove/perijove/test/logs"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -156,6 +158,7 @@ func TestTokenIsShownOnce(t *testing.T) {
 	if w := s.do(alice, "POST", "/hub/token/revoke", url.Values{"id": {made.ID}}); w.Code != http.StatusSeeOther {
 		t.Errorf("a second click: %d", w.Code)
 	}
+	logs.Audited(t, s.log.String(), telemetry.TokenCreated, telemetry.TokenRevoked)
 }
 
 func TestTokenFormRefusals(t *testing.T) {
@@ -262,7 +265,7 @@ func TestS13_RESTRefusals(t *testing.T) {
 		if w := s.do(c.who, c.method, c.path, c.body); w.Code != c.want {
 			t.Errorf("%s: %d %s", c.name, w.Code, w.Body)
 		}
-		if audited := strings.Contains(s.log.String()[before:], `msg="access refused" audit=true user=`+c.who.user); audited != (c.want == 403) {
+		if audited := strings.Contains(s.log.String()[before:], `msg="access refused" audit=true event=access.refused user=`+c.who.user); audited != (c.want == 403) {
 			t.Errorf("%s: audited %v", c.name, audited)
 		}
 	}
@@ -319,6 +322,7 @@ func TestSessionsPage(t *testing.T) {
 		t.Errorf("%d", w.Code)
 	}
 	w := s.do(alice, "POST", "/hub/sessions/end-all", url.Values{})
+	logs.Audited(t, s.log.String(), telemetry.SessionRevoked, telemetry.AllSessionsRevoked)
 	if w.Code != http.StatusSeeOther || w.Header().Get("Location") != "/hub/login" || !s.ended("two", "alice") || !s.ended("three", "alice") || s.ended("m", "mallory") {
 		t.Errorf("%d %v", w.Code, w.Header())
 	}

@@ -36,7 +36,7 @@ func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Call
 			continue
 		}
 		err := p.keeper.EndSession(r.Context(), v.Name, s)
-		p.audit(r.Context(), v, "session ended", "own", id == v.Session)
+		p.audit(r.Context(), v, telemetry.SessionRevoked, "session ended", "own", id == v.Session)
 		if err != nil {
 			return err
 		}
@@ -47,7 +47,7 @@ func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Call
 
 func (p *Pages) sessionsEndAll(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	err := p.keeper.EndAll(r.Context(), v.Name)
-	p.audit(r.Context(), v, "all sessions ended", "owner", v.Name)
+	p.audit(r.Context(), v, telemetry.AllSessionsRevoked, "all sessions ended", "owner", v.Name)
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (p *Pages) apiEndSessions(w http.ResponseWriter, r *http.Request, v caller.
 		return errNotFound
 	}
 	err := p.keeper.EndAll(r.Context(), user)
-	p.audit(r.Context(), v, "all sessions ended", "owner", telemetry.UserText(user))
+	p.audit(r.Context(), v, telemetry.AllSessionsRevoked, "all sessions ended", "owner", telemetry.UserText(user))
 	if err != nil {
 		return err
 	}

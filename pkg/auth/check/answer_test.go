@@ -19,9 +19,11 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/test/golden"
+	"github.com/perijove/perijove/test/logs"
 )
 
 func pages(t testing.TB) *web.Renderer {
@@ -149,6 +151,7 @@ func TestAuditNamesWhoAndWhatAndNoSecret(t *testing.T) {
 	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), `"user":"bob"`) || !strings.Contains(log.String(), `"owner":"alice"`) {
 		t.Errorf("%d lines: %s", lines, log.String())
 	}
+	logs.Audited(t, log.String(), telemetry.AccessRefused)
 	if strings.Contains(log.String(), strings.Split(bob, "=")[1]) {
 		t.Error("S14: the log holds a session")
 	}

@@ -95,7 +95,7 @@ func (s *Server) audit(ctx context.Context, req Request, v Verdict) {
 	if v.Allow || v.Status < http.StatusBadRequest || v.Reason == ReasonNoSession || v.Reason == ReasonBadToken {
 		return
 	}
-	s.log.InfoContext(telemetry.WithRequestID(ctx, telemetry.UserText(req.RequestID)), "access refused", "audit", true,
+	telemetry.Audit(telemetry.WithRequestID(ctx, telemetry.UserText(req.RequestID)), s.log, telemetry.AccessRefused, "access refused",
 		"reason", string(v.Reason), "user", telemetry.UserText(v.User.Name), "kind", kindLabel(req.Kind),
 		"owner", telemetry.UserText(req.Owner), "server", telemetry.UserText(req.Server), "http_method", telemetry.UserText(req.Method), "client", req.Client)
 }

@@ -2,7 +2,6 @@ package liveness
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/locking"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -38,6 +38,7 @@ type env struct {
 	clock  atomic.Int64
 	ask    Rechecker // what the directory answers
 	asked  atomic.Int64
+	log    logs.Buffer
 }
 
 func newEnv(t *testing.T) *env {
@@ -62,7 +63,7 @@ func (e *env) pass(d time.Duration) { e.clock.Add(int64(d)) }
 // replica starts one more authz. Its Keeper's Run is left to the test.
 func (e *env) replica(t *testing.T) *Keeper {
 	t.Helper()
-	log := slog.New(slog.NewTextHandler(io.Discard, nil))
+	log := slog.New(slog.NewTextHandler(&e.log, nil))
 	k := New(
 		account.New(e.client, account.Settings{Namespace: ns, Release: "rel", Now: e.now, Log: log}),
 		revocation.New(e.client, revocation.Settings{Namespace: ns, Secret: "rel-revocations", Now: e.now, Log: log}),

@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -117,7 +118,7 @@ func (k *Keeper) settle(ctx context.Context, a account.Account, answer Answer, e
 	switch {
 	case refused(err):
 		result = "refused"
-		k.Log.InfoContext(ctx, "a user is no longer allowed here; all their sessions end", "audit", true, "user", a.Name, "method", a.Method, "reason", err.Error())
+		telemetry.Audit(ctx, k.Log, telemetry.UserRefused, "a user is no longer allowed here; all their sessions end", "user", a.Name, "method", a.Method, "reason", err.Error())
 		if err := k.revoked.RevokeUser(ctx, a.Name, k.Lifetime); err != nil {
 			k.Log.ErrorContext(ctx, "the end of a user's sessions is known to this replica only, for now", "user", a.Name, "error", err)
 		}
@@ -125,7 +126,7 @@ func (k *Keeper) settle(ctx context.Context, a account.Account, answer Answer, e
 		result = "unavailable"
 	case !before.IsZero():
 		result = "password_changed"
-		k.Log.InfoContext(ctx, "sessions from before a change of password end", "audit", true, "user", a.Name, "method", a.Method)
+		telemetry.Audit(ctx, k.Log, telemetry.PasswordChanged, "sessions from before a change of password end", "user", a.Name, "method", a.Method)
 		if err := k.revoked.RevokeBefore(ctx, a.Name, before, k.Lifetime); err != nil {
 			k.Log.ErrorContext(ctx, "the end of a user's sessions is known to this replica only, for now", "user", a.Name, "error", err)
 		}

@@ -10,7 +10,9 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/tokens"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -42,8 +44,9 @@ func TestV4_RefusedAtTheNextCheck(t *testing.T) {
 			return ended(a, s) && ended(b, s) && !there
 		})
 		if _, _, ok := a.Token(token); ok {
-			t.Error("the token of a disabled person is taken")
+			t.Error("the token of a disabled user is taken")
 		}
+		logs.Audited(t, e.log.String(), telemetry.UserRefused)
 		e.pass(time.Minute)
 		again := e.login(t, b, "again")
 		if _, _, ok := b.Token(token); !ok || ended(b, again) {
@@ -152,6 +155,7 @@ func TestV4_ChangedPasswordEndsOlderSessions(t *testing.T) {
 	if !ended(k, old) || ended(k, fresh) {
 		t.Errorf("old is over: %v, fresh: %v", ended(k, old), ended(k, fresh))
 	}
+	logs.Audited(t, e.log.String(), telemetry.PasswordChanged)
 }
 
 // TestAStopFinishesARecheck: SIGTERM comes while the provider answers with a rotated refresh

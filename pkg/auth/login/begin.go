@@ -52,7 +52,7 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
 	w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieSession, value, contract.PathHub))
 	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieLogin, contract.PathLogin))
 	p.logins.WithLabelValues(proof.Method, "success").Inc()
-	p.auditAs(r, proof.Method, "login", proof.User.Name, "admin", proof.User.Admin, "provider", proof.Provider)
+	p.audit(r, telemetry.LoginSucceeded, proof.Method, proof.User.Name, "login", "admin", proof.User.Admin, "provider", proof.Provider)
 	p.enter(w, r, s, proof.Next)
 }
 
@@ -84,6 +84,6 @@ func (p *Pages) notClaimed(w http.ResponseWriter, r *http.Request, proof Proof, 
 		w.Header().Set("Retry-After", "30")
 	}
 	p.logins.WithLabelValues(proof.Method, result).Inc()
-	p.auditAs(r, proof.Method, "login failed", proof.User.Name, "result", result, "provider", proof.Provider, "subject", telemetry.UserText(proof.Link.Subject), "error", telemetry.UserText(err.Error()))
+	p.audit(r, telemetry.LoginFailed, proof.Method, proof.User.Name, "login failed", "result", result, "provider", proof.Provider, "subject", telemetry.UserText(proof.Link.Subject), "error", telemetry.UserText(err.Error()))
 	p.web.Page(w, r, page.Status, page)
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/test/logs"
 )
 
 func from(address string) map[string]string {
@@ -42,8 +44,9 @@ func TestL12_GuessingIsThrottled(t *testing.T) {
 	if res := s.browser(t).post("bob", "bob-password", "", from("192.0.2.1")); res.StatusCode != http.StatusSeeOther {
 		t.Errorf("bob from mallory's address: %d", res.StatusCode)
 	}
+	logs.Audited(t, s.log.String(), telemetry.LoginFailed)
 	if !strings.Contains(s.log.String(), `"result":"throttled"`) {
-		t.Error("no audit line")
+		t.Error("no audit line says why")
 	}
 }
 

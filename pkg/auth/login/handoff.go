@@ -8,6 +8,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/cookies"
@@ -59,7 +60,7 @@ func (p *Pages) handleCallback(w http.ResponseWriter, r *http.Request) {
 	if !alive {
 		// Not on to the page: it would come back here, for ever where cookies are refused.
 		if !errors.Is(err, handoff.ErrForeign) { // else any client could fill the log
-			p.auditAs(r, s.Method, "login refused", name, "reason", "the code is spent or another browser's", "owner", owner)
+			p.audit(r, telemetry.LoginRefused, s.Method, name, "login refused", "reason", "the code is spent or another browser's", "owner", owner)
 		}
 		p.message(w, r, http.StatusBadRequest, "oauth.state", "oauth.state_text", access.User{})
 		return

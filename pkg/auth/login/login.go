@@ -67,7 +67,7 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 	username, password, next := r.PostForm.Get("username"), r.PostForm.Get("password"), r.PostForm.Get("next")
 	if !p.ownForm(r) {
 		p.logins.WithLabelValues(p.Method, "cross_origin").Inc()
-		p.audit(r, "login refused", username, "reason", "the form is not ours")
+		p.audit(r, telemetry.LoginRefused, p.Method, username, "login refused", "reason", "the form is not ours")
 		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", access.User{})
 		return
 	}
@@ -141,7 +141,7 @@ func (p *Pages) failed(w http.ResponseWriter, r *http.Request, page web.Login, e
 		w.Header().Set("Retry-After", "30")
 	}
 	p.logins.WithLabelValues(p.Method, result).Inc()
-	p.audit(r, "login failed", page.Username, "result", result, "error", telemetry.UserText(err.Error()))
+	p.audit(r, telemetry.LoginFailed, p.Method, page.Username, "login failed", "result", result, "error", telemetry.UserText(err.Error()))
 	p.form(w, r, status, page)
 }
 
@@ -190,7 +190,7 @@ func (p *Pages) admitted(w http.ResponseWriter, r *http.Request, s session.Sessi
 	if access.May(s.User, access.EnterServers, access.Target{User: owner}, access.BySession()) {
 		return true
 	}
-	p.auditAs(r, s.Method, "access refused", s.User.Name, "reason", "forbidden", "owner", owner)
+	p.audit(r, telemetry.AccessRefused, s.Method, s.User.Name, "access refused", "reason", "forbidden", "owner", owner)
 	p.message(w, r, http.StatusForbidden, "error.forbidden", "error.forbidden_text", s.User)
 	return false
 }

@@ -7,6 +7,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 )
@@ -48,7 +49,7 @@ func (p *Pages) doLogout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if p.origin.Check(r) != nil || !p.sessions.CheckXSRF(sessions[0], r.PostForm.Get(contract.XSRFName)) {
-		p.auditAs(r, sessions[0].Method, "logout refused", sessions[0].User.Name, "reason", "the form is not ours")
+		p.audit(r, telemetry.LogoutRefused, sessions[0].Method, sessions[0].User.Name, "logout refused", "reason", "the form is not ours")
 		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", sessions[0].User)
 		return
 	}
@@ -69,7 +70,7 @@ func (p *Pages) end(w http.ResponseWriter, r *http.Request, sessions []session.S
 	h.Add("Set-Cookie", p.jar().Delete(contract.CookieSession, contract.PathHub))
 	for _, s := range sessions {
 		p.revoke(r.Context(), s)
-		p.auditAs(r, s.Method, "logout", s.User.Name)
+		p.audit(r, telemetry.SessionRevoked, s.Method, s.User.Name, "logout")
 		for _, c := range pass.DeleteCookies(p.jar(), s.User.Name) {
 			h.Add("Set-Cookie", c)
 		}

@@ -12,6 +12,8 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/test/logs"
 )
 
 func TestV1_Logout(t *testing.T) {
@@ -27,6 +29,7 @@ func TestV1_Logout(t *testing.T) {
 	if len(b.cookies) != 0 {
 		t.Errorf("left in the browser: %v", b.cookies)
 	}
+	logs.Audited(t, b.log.String(), telemetry.LoginSucceeded, telemetry.SessionRevoked)
 	if diff := cmp.Diff(map[string]time.Time{s.ID: s.Expires}, b.list.ids); diff != "" {
 		t.Error(diff)
 	}
@@ -67,6 +70,7 @@ func TestS9_LogoutAsksWhenNobodyAskedForIt(t *testing.T) {
 		if res := b.do("POST", "/hub/logout", url.Values{contract.XSRFName: {xsrf}}.Encode(), map[string]string{"Sec-Fetch-Site": "cross-site"}); res.StatusCode != http.StatusForbidden {
 			t.Errorf("%s: another site's post gives %d", name, res.StatusCode)
 		}
+		logs.Audited(t, b.log.String(), telemetry.LogoutRefused)
 		if res := b.do("POST", "/hub/logout", url.Values{contract.XSRFName: {xsrf}}.Encode(), nil); res.StatusCode != http.StatusOK || len(b.list.ids) != 1 {
 			t.Errorf("%s: the button gives %d", name, res.StatusCode)
 		}

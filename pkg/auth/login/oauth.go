@@ -118,7 +118,7 @@ func (p *Pages) oauthFailed(w http.ResponseWriter, r *http.Request, provider *oi
 		w.Header().Set("Retry-After", "30")
 	}
 	p.logins.WithLabelValues(methodOIDC, result).Inc()
-	p.auditAs(r, methodOIDC, "login failed", "", "provider", provider.ID(), "result", result, "error", telemetry.UserText(err.Error()))
+	p.audit(r, telemetry.LoginFailed, methodOIDC, "", "login failed", "provider", provider.ID(), "result", result, "error", telemetry.UserText(err.Error()))
 	p.web.Page(w, r, status, web.Message{
 		Status: status, Title: text, Text: text + "_text", Data: map[string]string{"Name": provider.Name()}, RequestID: telemetry.RequestID(r.Context()),
 		ActionURL: contract.PathLogin + query(next), Action: "oauth.again",

@@ -12,8 +12,10 @@ import (
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/hostileop"
+	"github.com/perijove/perijove/test/logs"
 )
 
 // withProviders is a site with the directory and the providers "one" and "two".
@@ -107,7 +109,7 @@ func TestOAuthLogin(t *testing.T) {
 	if !ok || account.ProviderSID != hostileop.SID || account.Provider != "one" || account.IDTokenHint == "" {
 		t.Errorf("session %+v", account)
 	}
-	if !strings.Contains(s.log.String(), `"msg":"login","audit":true,"user":"alice","method":"oidc"`) {
+	if !strings.Contains(s.log.String(), `"msg":"login","audit":true,"event":"login.succeeded","user":"alice","method":"oidc"`) {
 		t.Errorf("no audit line in %s", s.log)
 	}
 	if res := b.do("GET", "/hub/oauth_login/three", "", nil); res.StatusCode != http.StatusNotFound {
@@ -366,6 +368,7 @@ func TestV6_RefusedLogoutMessages(t *testing.T) {
 	if res := s.browser(t).do("POST", "/hub/oauth_logout/one", long.Encode(), map[string]string{"Origin": "", "Sec-Fetch-Site": ""}); res.StatusCode != http.StatusBadRequest {
 		t.Errorf("more than 64 KiB: %d", res.StatusCode)
 	}
+	logs.Audited(t, s.log.String(), telemetry.ProviderLogoutRefused)
 	// The negative control: the same message without a fault.
 	if res := s.tell(t, "POST", "one", one.Sign("rsa", one.LogoutClaims(), nil)); res.StatusCode != http.StatusOK {
 		t.Errorf("a right message: %d", res.StatusCode)
@@ -428,7 +431,7 @@ func TestV6_BackChannelLogout(t *testing.T) {
 	if _, in := b.session(); in {
 		t.Error("by session alone")
 	}
-	if !bytes.Contains(s.log.Bytes(), []byte(`"msg":"logout by the provider","audit":true,"user":"alice"`)) {
+	if !bytes.Contains(s.log.Bytes(), []byte(`"msg":"logout by the provider","audit":true,"event":"session.revoked","user":"alice"`)) {
 		t.Error("no audit line")
 	}
 }

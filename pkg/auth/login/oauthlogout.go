@@ -62,7 +62,7 @@ func (p *Pages) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 	ended, err := provider.VerifyLogout(r.Context(), r.PostForm.Get("logout_token"))
 	switch {
 	case errors.Is(err, oidclogin.ErrToken):
-		p.auditAs(r, methodOIDC, "provider's logout refused", "", "provider", provider.ID(), "error", telemetry.UserText(err.Error()))
+		p.audit(r, telemetry.ProviderLogoutRefused, methodOIDC, "", "provider's logout refused", "provider", provider.ID(), "error", telemetry.UserText(err.Error()))
 		logoutAnswer(w, http.StatusBadRequest, "invalid_request")
 		return
 	case err != nil:
@@ -94,7 +94,7 @@ func (p *Pages) endFor(r *http.Request, provider string, ended oidclogin.Ended) 
 			continue
 		}
 		all = append(all, p.keeper.EndSession(ctx, account.Name, s))
-		p.auditAs(r, methodOIDC, "logout by the provider", account.Name, "provider", provider)
+		p.audit(r, telemetry.SessionRevoked, methodOIDC, account.Name, "logout by the provider", "provider", provider)
 	}
 	return errors.Join(all...)
 }

@@ -174,11 +174,7 @@ func (p *Pages) message(w http.ResponseWriter, r *http.Request, status int, titl
 
 // audit writes the one line for a login, a failed login or a logout. Text that a client
 // chose is capped; slog quotes it.
-func (p *Pages) audit(r *http.Request, event, username string, attrs ...any) {
-	p.auditAs(r, p.Method, event, username, attrs...)
-}
-
-func (p *Pages) auditAs(r *http.Request, method, event, username string, attrs ...any) {
-	p.Log.InfoContext(r.Context(), event, append([]any{"audit", true, "user", telemetry.UserText(username), "method", method,
+func (p *Pages) audit(r *http.Request, event telemetry.Event, method, username, msg string, attrs ...any) {
+	telemetry.Audit(r.Context(), p.Log, event, msg, append([]any{"user", telemetry.UserText(username), "method", method,
 		"client", telemetry.UserText(r.Header.Get(contract.HeaderClientAddress))}, attrs...)...)
 }

@@ -22,11 +22,13 @@ import (
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/locking"
+	"github.com/perijove/perijove/test/logs"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -350,6 +352,7 @@ func TestS7_ForeignFormsDoNotLogIn(t *testing.T) {
 		if _, ok := b.session(); ok || res.StatusCode != http.StatusForbidden || len(b.asked) > 0 {
 			t.Errorf("%s: %d, asked %q", name, res.StatusCode, b.asked)
 		}
+		logs.Audited(t, b.log.String(), telemetry.LoginRefused)
 	}
 }
 
