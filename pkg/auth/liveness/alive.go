@@ -64,7 +64,7 @@ func (k *Keeper) Token(token string) (owner access.User, t account.Token, ok boo
 		return access.User{}, account.Token{}, false
 	}
 	a, t, ok := k.accounts.ByToken(hash)
-	if !ok || a.Disabled || !k.Now().Before(t.Expires) || k.revoked.Revoked(tokenID(t.ID), "", t.Created) {
+	if !ok || a.Disabled || !k.Now().Before(t.Expires) || k.revoked.Revoked(tokenID(t.ID), tokensOf(a.Name), t.Created) {
 		return access.User{}, account.Token{}, false
 	}
 	return describe(a, access.User{Name: a.Name}), t, true
@@ -73,6 +73,10 @@ func (k *Keeper) Token(token string) (owner access.User, t account.Token, ok boo
 // tokenID is a token in the list of revocations, where it can be mistaken for no session:
 // a session's ID has no colon.
 func tokenID(id string) string { return "token:" + id }
+
+// tokensOf is whose a user's tokens are in that list. No user is called so: a name has no
+// slash. An epoch of it ends tokens and no session.
+func tokensOf(user string) string { return user + "/tokens" }
 
 // Refuse reports whether all users must be refused at this moment, since revocations may be
 // unknown.

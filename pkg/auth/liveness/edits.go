@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -73,7 +74,7 @@ func (k *Keeper) Session(ctx context.Context, user, id string) (account.Session,
 // EndSession ends one session on all replicas and forgets it. Of s ID, Since and Expires are
 // read. An error says that the other replicas do not know yet; here it is over in any case.
 func (k *Keeper) EndSession(ctx context.Context, user string, s account.Session) error {
-	if err := k.revoked.RevokeSession(ctx, s.ID, s.Expires); err != nil {
+	if err := k.revoked.RevokeSession(ctx, revocation.Session{ID: s.ID, User: user, Since: s.Since, Until: s.Expires}); err != nil {
 		return err
 	}
 	return k.accounts.Update(ctx, user, func(a *account.Account) error {
@@ -116,7 +117,7 @@ func (k *Keeper) Tokens(user string) []account.Token {
 	a, _ := k.accounts.Get(user)
 	now := k.Now()
 	living := slices.DeleteFunc(slices.Clone(a.Tokens), func(t account.Token) bool {
-		return !now.Before(t.Expires) || k.revoked.Revoked(tokenID(t.ID), "", t.Created)
+		return !now.Before(t.Expires) || k.revoked.Revoked(tokenID(t.ID), tokensOf(user), t.Created)
 	})
 	slices.SortFunc(living, func(a, b account.Token) int { return b.Created.Compare(a.Created) })
 	return living
@@ -145,7 +146,6 @@ func (k *Keeper) EndToken(ctx context.Context, user, id string) (bool, error) {
 		return true, nil
 	}
 	// Kubernetes is away: the list of revocations holds here at once, and is written as soon
-	// as it can be. Not otherwise: a token may live for 90 days, and a user who makes and
-	// revokes them without end would fill the list that all logouts need.
-	return true, errors.Join(err, k.revoked.RevokeSession(ctx, tokenID(id), t.Expires))
+	// as it can be. Not otherwise: an entry of a token may stay for 90 days.
+	return true, errors.Join(err, k.revoked.RevokeSession(ctx, revocation.Session{ID: tokenID(id), User: tokensOf(user), Since: t.Created, Until: t.Expires}))
 }

@@ -70,7 +70,7 @@ func TestD9_TokensDoNotFillTheList(t *testing.T) {
 			t.Error("a revoked token is taken")
 		}
 	}
-	if k.revoked.Revoked(tokenID("t"), "", e.now()) || len(k.Tokens("alice")) != 0 {
+	if k.revoked.Revoked(tokenID("t"), tokensOf("alice"), e.now()) || len(k.Tokens("alice")) != 0 {
 		t.Error("something is left")
 	}
 }

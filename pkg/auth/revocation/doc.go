@@ -1,10 +1,12 @@
-// Package revocation owns which sessions are over before their time: session IDs (a
-// logout) and per-user epochs (an administrator ends all of a person's sessions).
+// Package revocation owns which sessions are over before their time: single sessions (a
+// logout) and per-user epochs (an administrator ends all sessions of a user).
 //
-// The list lives in one Kubernetes Secret that every replica of authz watches; nothing
-// else of a session is stored anywhere. List is the pure value, Store the adapter. A
-// revocation holds here at once and elsewhere as soon as the watch delivers it. When the
-// Kubernetes API is away the last known list goes on working, and what was revoked here
-// meanwhile is written as soon as it is back. The package never opens a cookie and never
-// un-revokes anything before its session would have ended anyway.
+// The list lives in one Kubernetes Secret that every replica of authz follows; a session is
+// otherwise stored nowhere but in its account. List is the pure value, Store the adapter: it
+// reads, writes and follows the Secret. A revocation holds here at once and elsewhere as soon
+// as the watch delivers it. When the Kubernetes API is away the last known list stays in
+// force, and what was revoked here meanwhile is written as soon as it is back.
+//
+// A user's entries are bounded: more of them become an epoch. So no user fills the list that
+// all logouts need. The package never opens a cookie and never makes a session valid again.
 package revocation

@@ -1,19 +1,37 @@
 package revocation
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 )
 
 // List says which sessions are revoked. The zero List revokes nothing. A List that was
-// handed out is never changed; With, Merge and Prune return new ones.
+// handed out is never changed; With, Merge, Prune and Bound return new ones.
 type List struct {
-	// Sessions maps a session ID to when that session would have ended (Unix ms).
-	Sessions map[string]int64 `json:"sessions,omitempty"`
+	// Sessions maps a session ID to what ends with it.
+	Sessions map[string]Entry `json:"sessions,omitempty"`
 	// Users maps a user name to the moment before which all their sessions are over.
 	Users map[string]Epoch `json:"users,omitempty"`
+}
+
+// Entry ends one session.
+type Entry struct {
+	User  string `json:"user,omitempty"`
+	Since int64  `json:"since,omitempty"` // when the session began, Unix ms
+	Until int64  `json:"until"`           // when it would have ended, Unix ms
+}
+
+// UnmarshalJSON also reads the form of the first version, a number: Until alone.
+func (e *Entry) UnmarshalJSON(data []byte) error {
+	if json.Unmarshal(data, &e.Until) == nil {
+		return nil
+	}
+	type plain Entry
+	return json.Unmarshal(data, (*plain)(e))
 }
 
 // Epoch ends every session that began at or before Before.
@@ -38,19 +56,24 @@ func (l List) Len() int { return len(l.Sessions) + len(l.Users) }
 func (l List) Merge(other List) List {
 	out := List{Sessions: maps.Clone(l.Sessions), Users: maps.Clone(l.Users)}
 	if out.Sessions == nil {
-		out.Sessions = map[string]int64{}
+		out.Sessions = map[string]Entry{}
 	}
 	if out.Users == nil {
 		out.Users = map[string]Epoch{}
 	}
-	for id, until := range other.Sessions {
-		out.Sessions[id] = max(until, out.Sessions[id])
+	for id, e := range other.Sessions {
+		if was, ok := out.Sessions[id]; !ok || e.Until > was.Until {
+			out.Sessions[id] = e
+		}
 	}
 	for user, e := range other.Users {
-		was := out.Users[user]
-		out.Users[user] = Epoch{Before: max(e.Before, was.Before), Until: max(e.Until, was.Until)}
+		out.Users[user] = e.merge(out.Users[user])
 	}
 	return out
+}
+
+func (e Epoch) merge(other Epoch) Epoch {
+	return Epoch{Before: max(e.Before, other.Before), Until: max(e.Until, other.Until)}
 }
 
 // skew is how far the clocks of two replicas may differ: one must not forget what
@@ -59,11 +82,11 @@ const skew = 10 * time.Minute
 
 // Prune returns l without what has ended by itself at now.
 func (l List) Prune(now time.Time) List {
-	out := List{Sessions: map[string]int64{}, Users: map[string]Epoch{}}
+	out := List{Sessions: map[string]Entry{}, Users: map[string]Epoch{}}
 	ended := now.Add(-skew).UnixMilli()
-	for id, until := range l.Sessions {
-		if until > ended {
-			out.Sessions[id] = until
+	for id, e := range l.Sessions {
+		if e.Until > ended {
+			out.Sessions[id] = e
 		}
 	}
 	for user, e := range l.Users {
@@ -74,10 +97,40 @@ func (l List) Prune(now time.Time) List {
 	return out
 }
 
+// Bound returns l with at most keep single sessions of each user. When a user has more, those
+// that began first become that user's epoch: it also ends their other sessions from before.
+// So a user who logs in and out without end costs themselves old sessions, and takes no room
+// from others. Sessions of no user stay.
+func (l List) Bound(keep int) List {
+	byUser := map[string][]string{}
+	for id, e := range l.Sessions {
+		if e.User != "" {
+			byUser[e.User] = append(byUser[e.User], id)
+		}
+	}
+	out := List{Sessions: maps.Clone(l.Sessions), Users: maps.Clone(l.Users)}
+	if out.Users == nil {
+		out.Users = map[string]Epoch{}
+	}
+	for user, ids := range byUser {
+		if len(ids) <= keep {
+			continue
+		}
+		slices.SortFunc(ids, func(a, b string) int { return cmp.Compare(l.Sessions[b].Since, l.Sessions[a].Since) })
+		for _, id := range ids[keep:] {
+			e := l.Sessions[id]
+			out.Users[user] = out.Users[user].merge(Epoch{Before: e.Since, Until: e.Until})
+			delete(out.Sessions, id)
+		}
+	}
+	return out
+}
+
 // Covers reports whether l revokes everything that other revokes, for at least as long.
 func (l List) Covers(other List) bool {
-	for id, until := range other.Sessions {
-		if l.Sessions[id] < until {
+	for id, e := range other.Sessions {
+		epoch := l.Users[e.User]
+		if l.Sessions[id].Until < e.Until && (e.User == "" || epoch.Before < e.Since || epoch.Until < e.Until) {
 			return false
 		}
 	}

@@ -65,6 +65,11 @@ func stored(t *testing.T, client *fake.Clientset) List {
 	return l
 }
 
+// alices is a session of alice's that began an hour ago and lasts for another.
+func alices(id string) Session {
+	return Session{ID: id, User: "alice", Since: now().Add(-time.Hour), Until: now().Add(time.Hour)}
+}
+
 func secretWith(content string) *corev1.Secret {
 	return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Data: map[string][]byte{dataKey: []byte(content)}}
 }
@@ -75,7 +80,7 @@ func TestV1_RevokedHereAndOnAnotherReplica(t *testing.T) {
 	if a.Revoked("sid1", "alice", now()) {
 		t.Fatal("negative control: nothing is revoked yet")
 	}
-	if err := a.RevokeSession(context.Background(), "sid1", now().Add(time.Hour)); err != nil {
+	if err := a.RevokeSession(context.Background(), alices("sid1")); err != nil {
 		t.Fatal(err)
 	}
 	if !a.Revoked("sid1", "alice", now()) {
@@ -127,7 +132,7 @@ func TestD9_ManyLoginsTakeOneEntry(t *testing.T) {
 
 func TestRestartRemembers(t *testing.T) {
 	client := fake.NewClientset()
-	if err := synced(t, start(t, client)).RevokeSession(context.Background(), "sid", now().Add(time.Hour)); err != nil {
+	if err := synced(t, start(t, client)).RevokeSession(context.Background(), alices("sid")); err != nil {
 		t.Fatal(err)
 	}
 	if !synced(t, start(t, client)).Revoked("sid", "alice", now()) {
@@ -145,7 +150,7 @@ func TestConflictIsRetriedAndNothingIsLost(t *testing.T) {
 		return false, nil, nil
 	})
 	s := synced(t, start(t, client))
-	if err := s.RevokeSession(context.Background(), "ours", now().Add(time.Hour)); err != nil {
+	if err := s.RevokeSession(context.Background(), alices("ours")); err != nil {
 		t.Fatal(err)
 	}
 	l := stored(t, client)
@@ -165,7 +170,7 @@ func TestV7_APIAwayKeepsTheLastListAndWritesLater(t *testing.T) {
 	})
 	s := synced(t, start(t, client))
 	away.Store(true)
-	if err := s.RevokeSession(context.Background(), "new", now().Add(time.Hour)); err == nil {
+	if err := s.RevokeSession(context.Background(), alices("new")); err == nil {
 		t.Fatal("nobody is told that the other replicas do not know")
 	}
 	if !s.Revoked("old", "", now()) || !s.Revoked("new", "", now()) || s.Unwritten() != 1 {
@@ -194,7 +199,7 @@ func TestNotSyncedWhileTheAPIIsAwayOrTheListIsUnreadable(t *testing.T) {
 		default:
 		}
 	}
-	if err := b.RevokeSession(context.Background(), "sid", now().Add(time.Hour)); err == nil {
+	if err := b.RevokeSession(context.Background(), alices("sid")); err == nil {
 		t.Error("a list that cannot be read was overwritten")
 	}
 	if _, err := broken.CoreV1().Secrets(ns).Update(context.Background(), secretWith(`{}`), metav1.UpdateOptions{}); err != nil {
@@ -206,7 +211,7 @@ func TestNotSyncedWhileTheAPIIsAwayOrTheListIsUnreadable(t *testing.T) {
 func TestDeletingOrEmptyingTheSecretRevivesNobody(t *testing.T) {
 	client := fake.NewClientset()
 	a, b := synced(t, start(t, client)), synced(t, start(t, client))
-	if err := a.RevokeSession(context.Background(), "sid", now().Add(time.Hour)); err != nil {
+	if err := a.RevokeSession(context.Background(), alices("sid")); err != nil {
 		t.Fatal(err)
 	}
 	wait.Until(t, "both know", func() bool { return b.Revoked("sid", "", now()) })
@@ -218,7 +223,7 @@ func TestDeletingOrEmptyingTheSecretRevivesNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	// The next revocation brings the Secret back; once b has seen it, it has seen the deletion.
-	if err := a.RevokeSession(context.Background(), "later", now().Add(time.Hour)); err != nil {
+	if err := a.RevokeSession(context.Background(), alices("later")); err != nil {
 		t.Fatal(err)
 	}
 	wait.Until(t, "b follows on", func() bool { return b.Revoked("later", "", now()) })
@@ -234,15 +239,15 @@ func TestManyReplicasAndLogoutsAgree(t *testing.T) {
 	replicas := []*Store{synced(t, start(t, client)), synced(t, start(t, client)), synced(t, start(t, client))}
 	var wg sync.WaitGroup
 	for i, s := range replicas {
-		for j := range 20 {
-			wg.Go(func() { _ = s.RevokeSession(context.Background(), fmt.Sprintf("%d-%d", i, j), now().Add(time.Hour)) })
+		for j := range perUser / len(replicas) {
+			wg.Go(func() { _ = s.RevokeSession(context.Background(), alices(fmt.Sprintf("%d-%d", i, j))) })
 		}
 	}
 	wg.Wait()
 	for _, s := range replicas {
 		wait.Until(t, "every replica knows every logout", func() bool {
 			for i := range replicas {
-				for j := range 20 {
+				for j := range perUser / len(replicas) {
 					if !s.Revoked(fmt.Sprintf("%d-%d", i, j), "", now()) {
 						return false
 					}
@@ -277,7 +282,7 @@ func optimisticLock(client *fake.Clientset, version *atomic.Int64) clienttest.Re
 func TestOtherSecretsAreNotAskedFor(t *testing.T) {
 	client := fake.NewClientset()
 	s := synced(t, start(t, client))
-	if err := s.RevokeSession(context.Background(), "sid", now().Add(time.Hour)); err != nil {
+	if err := s.RevokeSession(context.Background(), alices("sid")); err != nil {
 		t.Fatal(err)
 	}
 	for _, action := range client.Actions() {
@@ -301,11 +306,11 @@ func TestOtherSecretsAreNotAskedFor(t *testing.T) {
 
 func TestPruneMergeCovers(t *testing.T) {
 	l := List{
-		Sessions: map[string]int64{"over": now().Add(-time.Hour).UnixMilli(), "skewed": now().Add(-time.Minute).UnixMilli(), "live": now().Add(time.Hour).UnixMilli()},
+		Sessions: map[string]Entry{"over": {Until: now().Add(-time.Hour).UnixMilli()}, "skewed": {Until: now().Add(-time.Minute).UnixMilli()}, "live": {Until: now().Add(time.Hour).UnixMilli()}},
 		Users:    map[string]Epoch{"old": {Before: 1, Until: 2}, "new": {Before: 1, Until: now().Add(time.Hour).UnixMilli()}},
 	}
 	p := l.Prune(now())
-	if len(p.Sessions) != 2 || len(p.Users) != 1 || p.Sessions["over"] != 0 {
+	if len(p.Sessions) != 2 || len(p.Users) != 1 || p.Sessions["over"].Until != 0 {
 		t.Errorf("%+v", p)
 	}
 	if !l.Covers(p) || p.Covers(l) {
@@ -332,11 +337,11 @@ func TestTooLongListIsRefusedAloud(t *testing.T) {
 	client := fake.NewClientset()
 	s := synced(t, start(t, client))
 	huge := strings.Repeat("x", maxBytes)
-	err := s.RevokeSession(context.Background(), huge, now().Add(time.Hour))
+	err := s.RevokeUser(context.Background(), huge, time.Hour)
 	if err == nil || !strings.Contains(err.Error(), "does not fit") {
 		t.Errorf("%v", err)
 	}
-	if !s.Revoked(huge, "", now()) {
+	if !s.Revoked("any", huge, now()) {
 		t.Error("not even this replica knows")
 	}
 }

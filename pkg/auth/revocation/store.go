@@ -88,7 +88,7 @@ func (s *Store) observe(l List) {
 	defer s.mu.Unlock()
 	// Merged, not replaced: an event that was under way when we wrote shows an older
 	// list, and an administrator who edits the Secret must not bring a session back.
-	s.seen = s.seen.Merge(l).Prune(s.Now())
+	s.seen = s.seen.Merge(l).Prune(s.Now()).Bound(perUser)
 	s.pending = s.pending.Prune(s.Now())
 	if s.seen.Covers(s.pending) {
 		s.pending = List{}

@@ -15,20 +15,30 @@ import (
 const (
 	// dataKey is the Secret's key that holds the list.
 	dataKey = "revoked.json"
-	// maxBytes keeps the Secret under Kubernetes' limit of 1 MiB; about 18,000 logouts
-	// within one session lifetime.
+	// maxBytes keeps the Secret under Kubernetes' limit of 1 MiB.
 	maxBytes = 900 << 10
+	// perUser is how many single sessions of one user the list holds; more become an epoch.
+	perUser = 50
 	// retryEvery is how long an unwritten revocation waits for the next attempt.
 	retryEvery = 3 * time.Second
 	// writeWait bounds one attempt of the background writer.
 	writeWait = 10 * time.Second
 )
 
-// RevokeSession ends one session, which would have ended at until. It holds on this
-// replica at once, whatever is returned; an error says that the other replicas do not
-// know yet and that the writing goes on in the background.
-func (s *Store) RevokeSession(ctx context.Context, id string, until time.Time) error {
-	return s.add(ctx, List{Sessions: map[string]int64{id: until.UnixMilli()}})
+// Session is one session that ends before its time.
+type Session struct {
+	ID, User string
+	// Since is when it began, Until when it would have ended.
+	Since, Until time.Time
+}
+
+// RevokeSession ends one session. It holds on this replica at once, whatever is returned; an
+// error says that the other replicas do not know yet and that the writing goes on in the
+// background.
+func (s *Store) RevokeSession(ctx context.Context, one Session) error {
+	return s.add(ctx, List{Sessions: map[string]Entry{
+		one.ID: {User: one.User, Since: one.Since.UnixMilli(), Until: one.Until.UnixMilli()},
+	}})
 }
 
 // RevokeUser ends every session of user that began by now and lasts at most lifetime.
@@ -46,7 +56,7 @@ func (s *Store) RevokeBefore(ctx context.Context, user string, before time.Time,
 
 func (s *Store) add(ctx context.Context, l List) error {
 	s.mu.Lock()
-	s.pending = s.pending.Merge(l)
+	s.pending = s.pending.Merge(l).Bound(perUser)
 	s.publish()
 	s.mu.Unlock()
 	if err := s.write(ctx); err != nil {
@@ -119,15 +129,20 @@ func (s *Store) addTo(secret *corev1.Secret, pending List) (List, error) {
 		return List{}, err
 	}
 	l := old.Merge(pending).Prune(s.Now())
-	data, err := l.Encode()
-	if err != nil {
-		return List{}, err
+	// Many users together may fill the list too. Then each keeps fewer single sessions, and
+	// logouts end more than was asked for rather than nothing.
+	for _, keep := range []int{perUser, perUser / 5, 1, 0} {
+		l = l.Bound(keep)
+		data, err := l.Encode()
+		if err != nil {
+			return List{}, err
+		}
+		if len(data) <= maxBytes {
+			secret.Data = map[string][]byte{dataKey: data}
+			return l, nil
+		}
 	}
-	if len(data) > maxBytes {
-		return List{}, fmt.Errorf("the list has %d bytes and does not fit into a Secret; shorten the session lifetime", len(data))
-	}
-	secret.Data = map[string][]byte{dataKey: data}
-	return l, nil
+	return List{}, errors.New("the list does not fit into a Secret; shorten the session lifetime")
 }
 
 // rewrite writes pending revocations again until they are in the Secret.
