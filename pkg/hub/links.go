@@ -44,7 +44,7 @@ func safeNext(next string, id server.ID) string {
 		return ""
 	}
 	path, _, _ := strings.Cut(next, "?")
-	owner, server, _, err := server.ParsePath(path)
+	owner, server, err := server.ParsePath(path)
 	if err != nil || owner != id.User || id.Name != "" && server != id.Name {
 		return ""
 	}

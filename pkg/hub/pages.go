@@ -216,7 +216,7 @@ const maxRedirects = 4
 // notRouted answers for /user/<name>/… when the gateway has no route for it.
 func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	path := strings.TrimPrefix(r.URL.EscapedPath(), strings.TrimSuffix(contract.PathHub, "/"))
-	owner, second, _, err := server.ParsePath(path)
+	owner, second, err := server.ParsePath(path)
 	if err != nil {
 		return errNotFound
 	}

@@ -146,31 +146,33 @@ func isUnreserved(c byte) bool {
 		c == '-' || c == '_' || c == '.' || c == '~'
 }
 
-// ParsePath splits an escaped URL path below /user/ into the owner, the next segment and the
-// rest. It is for the platform's own pages (/hub/user/…). It must not decide access: authz
-// decides by the route that Envoy picked, so that no path is parsed twice.
+// ParsePath reads the owner and the next segment of an escaped URL path below /user/. It is for
+// the platform's own pages (/hub/user/…). It must not decide access: authz decides by the route
+// that Envoy picked, so that no path is parsed twice.
 //
-// owner and next are unescaped; rest keeps its escapes and its leading slash. For /user/alice/
-// next is "" and rest "/". The caller finds out whether next names a server. An error means
-// that the path is malformed or not below /user/.
-func ParsePath(path string) (owner, next, rest string, err error) {
+// Both are unescaped; for /user/alice/ next is "". The caller finds out whether next names a
+// server. An error means that the path is malformed or not below /user/.
+func ParsePath(path string) (owner, next string, err error) {
 	below, ok := strings.CutPrefix(path, contract.PathUser)
 	if !ok {
-		return "", "", "", fmt.Errorf("path is not below %s", contract.PathUser)
+		return "", "", fmt.Errorf("path is not below %s", contract.PathUser)
+	}
+	if _, err := url.PathUnescape(below); err != nil {
+		return "", "", fmt.Errorf("path: %w", err)
 	}
 	first, tail, _ := strings.Cut(below, "/")
 	if owner, err = url.PathUnescape(first); err != nil {
-		return "", "", "", fmt.Errorf("owner in path: %w", err)
+		return "", "", fmt.Errorf("owner in path: %w", err)
 	}
 	if err := ValidUser(owner); err != nil {
-		return "", "", "", err
+		return "", "", err
 	}
-	second, rest, _ := strings.Cut(tail, "/")
+	second, _, _ := strings.Cut(tail, "/")
 	if next, err = url.PathUnescape(second); err != nil {
-		return "", "", "", fmt.Errorf("server in path: %w", err)
+		return "", "", fmt.Errorf("server in path: %w", err)
 	}
 	if err := ValidServer(next); err != nil {
-		return "", "", "", err
+		return "", "", err
 	}
-	return owner, next, "/" + rest, nil
+	return owner, next, nil
 }

@@ -51,7 +51,7 @@ func Parse(site origin.Site, next string) (ReturnTo, bool) {
 	if err != nil {
 		return ReturnTo{}, false
 	}
-	owner, segment, _, err := server.ParsePath(u.EscapedPath())
+	owner, segment, err := server.ParsePath(u.EscapedPath())
 	if err != nil || segment != contract.SegmentHandOver {
 		return ReturnTo{}, false
 	}
@@ -66,7 +66,7 @@ func (w ReturnTo) valid() bool {
 		return false
 	}
 	path, _, _ = strings.Cut(path, "?")
-	owner, _, _, err := server.ParsePath(path)
+	owner, _, err := server.ParsePath(path)
 	return err == nil && owner == w.Owner
 }
 
