@@ -3,11 +3,22 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-TOOL := go tool -modfile=tools/go.mod
-# Modules beside the root one: they build it, they are not part of it.
-MODULES := deploy/images deploy/onenode bench
-# Suites that need neither a cluster nor Envoy.
+# Tests, checks and images are built with the same flags, so that each package is compiled once.
+export CGO_ENABLED := 0
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+
+TOOL := tool -modfile=$(CURDIR)/tools/go.mod
+# Every module of the tree but the tools' own, which has no code.
+MODULES := . $(filter-out tools,$(patsubst %/go.mod,%,$(shell git ls-files '*/go.mod')))
+# Tests behind a build tag are vetted like all others.
+TAGS := -tags cluster,onenode
+# Suites that need neither a cluster nor Envoy. Those that start other programs and wait for them have no
+# goroutines of ours to race.
 QUICK := go list ./... | grep -v -e /test/dataplane -e /test/e2e
+PROGRAMS := -e /deploy/chart -e /test/pages -e /test/jupyter -e '/perijove/test$$'
+
+# What make golden writes.
+GENERATED := ':(glob)**/testdata/**' deploy/chart/files
 
 .PHONY: help
 help: ## show this
@@ -23,11 +34,15 @@ deps: ## install what the tests need (Debian packages, Envoy, the development pr
 images: ## build the container images (and push them when REGISTRY is set)
 	@go run ./deploy/up images
 
+.PHONY: ci
+ci: check test ## all that .ci/run runs: what fails fast comes first, no suite runs twice
+
 .PHONY: test unit dataplane e2e
 test: unit dataplane e2e ## all tests: quick ones, then real Envoy, then a real cluster and browser
-unit: deps ## pure packages, services in process, chart
-	go test $$($(QUICK))
-	for module in $(MODULES); do go -C $$module test ./...; done
+unit: deps ## pure packages and services in process under the race detector, chart, pages, Jupyter
+	CGO_ENABLED=1 go test -race $$($(QUICK) | grep -v $(PROGRAMS))
+	go test $$($(QUICK) | grep $(PROGRAMS))
+	for module in $(filter-out .,$(MODULES)); do go -C $$module test ./...; done
 dataplane: deps ## the real Envoy with the three services, no cluster
 	go test -count=1 -timeout 20m ./test/dataplane/...
 e2e: deps up ## the whole platform in a real browser
@@ -50,28 +65,26 @@ bench-check: deps ## fail when a ratio of the benchmarks got worse (3 min)
 	go -C bench run ./routes -check -chp=false -samples 50 -users 1000,10000
 	go -C bench run ./logins -check
 
-.PHONY: check
-check: ## format, vet, staticcheck, govulncheck, goldens, race tests, clean tree
-	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt these:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
-	go vet ./...
-	for module in $(MODULES); do go -C $$module vet ./...; done
-	$(TOOL) staticcheck ./...
-	$(MAKE) --no-print-directory vuln golden race
-	@git diff --exit-code || { echo "generated files differ from the committed ones; commit them"; exit 1; }
+.PHONY: check static
+check: static unit generated vuln ## everything that needs neither a cluster nor Envoy
+static: ## format, vet and staticcheck of every module, rules of the tree (half a minute)
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$unformatted" ] || { echo "gofmt -w" $$unformatted; exit 1; }
+	for module in $(MODULES); do go -C $$module vet $(TAGS) ./...; done
+	go test ./test
+	for module in $(MODULES); do go -C $$module $(TOOL) staticcheck $(TAGS) ./...; done
 
 .PHONY: vuln
 vuln: ## known vulnerabilities in what the services call
 	@if curl --silent --fail --max-time 10 --output /dev/null https://vuln.go.dev/index/db.json; then \
-		$(TOOL) govulncheck ./cmd/...; \
+		go $(TOOL) govulncheck ./cmd/...; \
 	else \
 		echo "govulncheck skipped: its database, https://vuln.go.dev, cannot be reached from here"; \
 	fi
 
-.PHONY: race
-race: ## quick suites under the race detector
-	go test -race $$($(QUICK) | grep -v -e /deploy/chart -e /test/pages)
-
-.PHONY: golden
+.PHONY: golden generated
+generated: golden ## golden files are as committed, new ones included
+	@changed=$$(git status --porcelain -- $(GENERATED)); [ -z "$$changed" ] || \
+		{ git diff -- $(GENERATED); echo "$$changed"; echo "golden files differ from the committed ones; commit them"; exit 1; }
 golden: ## write the golden files anew
 	for dir in $$(git grep -l -e 'Bool("update"' -e 'perijove/test/golden"' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
 		go -C $$dir test . -update; \

@@ -5,14 +5,11 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io/fs"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-
-	"github.com/perijove/perijove/test/repo"
 )
 
 // A reader keeps a file of this length in mind, and sees a function of that length at once.
@@ -21,34 +18,11 @@ const (
 	maxFunction = 80
 )
 
-// sources returns all Go files of all modules, relative to the repository's root.
-func sources(t *testing.T) map[string]string {
+// sources returns the tracked Go files of all modules, by path.
+func sources(t *testing.T) texts {
 	t.Helper()
-	root, all := repo.Root(t), map[string]string{}
-	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		if entry.IsDir() {
-			if name := entry.Name(); path != root && (strings.HasPrefix(name, ".") || name == "node_modules" || name == "testdata") {
-				return fs.SkipDir
-			}
-			return nil
-		}
-		if !strings.HasSuffix(path, ".go") {
-			return nil
-		}
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		name, err := filepath.Rel(root, path)
-		all[filepath.ToSlash(name)] = string(text)
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	all := tracked(t)
+	maps.DeleteFunc(all, func(name, _ string) bool { return !strings.HasSuffix(name, ".go") })
 	return all
 }
 
@@ -116,7 +90,7 @@ func TestLengthIsSeen(t *testing.T) {
 
 // undocumented returns the folders below room that hold a package without a doc.go that
 // says what it is for.
-func undocumented(all map[string]string, room string) []string {
+func undocumented(all texts, room string) []string {
 	said, folders := map[string]bool{}, map[string]bool{}
 	for name, text := range all {
 		folder := filepath.ToSlash(filepath.Dir(name))
@@ -148,7 +122,7 @@ func TestEveryPackageSaysWhatItIs(t *testing.T) {
 // TestAMissingDocIsSeen is the negative control.
 func TestAMissingDocIsSeen(t *testing.T) {
 	t.Parallel()
-	got := undocumented(map[string]string{
+	got := undocumented(texts{
 		"room/good/doc.go": "// Package good is.\npackage good\n", "room/good/good.go": "package good\n",
 		"room/bare/bare.go": "package bare\n", "room/silent/doc.go": "package silent\n", "room/tested/tested_test.go": "package tested\n",
 		"other/x/main.go": "package main\n",

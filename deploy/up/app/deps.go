@@ -27,9 +27,9 @@ func upPackages(uid int) []string {
 // testPackages is what the tests need besides: a directory server, a browser, a font in
 // which the Chinese pages can be read on the screenshots, `ip` for network namespaces
 // and `pkill` for killing a service (a minimal Debian has neither), and the load
-// generators and the instruction counter of the benchmarks.
+// generators and the instruction counter of the benchmarks. The race detector needs a C compiler.
 func testPackages() []string {
-	return []string{"slapd", "ldap-utils", "chromium", "fonts-dejavu-core", "fonts-wqy-zenhei", "python3-venv", "iproute2", "procps", "wrk", "nghttp2-client", "valgrind"}
+	return []string{"slapd", "ldap-utils", "chromium", "fonts-dejavu-core", "fonts-wqy-zenhei", "python3-venv", "iproute2", "procps", "gcc", "libc6-dev", "wrk", "nghttp2-client", "valgrind"}
 }
 
 // deps installs everything that the tests need: packages, and what test/dataplane
