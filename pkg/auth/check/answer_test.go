@@ -151,6 +151,13 @@ func TestAuditNamesWhoAndWhatAndNoSecret(t *testing.T) {
 	if lines := strings.Count(log.String(), "\n"); lines != 1 || !strings.Contains(log.String(), `"user":"bob"`) || !strings.Contains(log.String(), `"owner":"alice"`) {
 		t.Errorf("%d lines: %s", lines, log.String())
 	}
+	// A browser never sends two sessions: a request that does is one to look at.
+	if _, err := s.Check(context.Background(), checkRequest(toServer("alice", alice+"; "+alice))); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(log.String(), `"reason":"`+string(ReasonDuplicate)+`"`) {
+		t.Errorf("no line for two sessions: %s", log.String())
+	}
 	logs.Audited(t, log.String(), telemetry.AccessRefused)
 	if strings.Contains(log.String(), strings.Split(bob, "=")[1]) {
 		t.Error("S14: the log holds a session")

@@ -2,6 +2,7 @@ package pass
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -46,6 +47,52 @@ func TestCacheAnswersLikeTheRing(t *testing.T) {
 	}
 	if len(c.young) != before {
 		t.Error("garbage is remembered")
+	}
+}
+
+// TestCacheRemembers: a genuine token is verified once, until as many came after it as fit
+// twice, or the keys change.
+func TestCacheRemembers(t *testing.T) {
+	_, pemKey := newKey(t)
+	r := ring(t, pemKey)
+	c := NewCache(r, 2)
+	known := func() int { return len(c.young) + len(c.old) }
+	for i, want := range []int{1, 2, 3, 4, 3} {
+		token := sign(t, r, New(alice(), "alice", now(), time.Minute))
+		for range 2 {
+			if _, state := c.Verify(token, now()); state != Valid {
+				t.Fatal(state)
+			}
+		}
+		if known() != want {
+			t.Errorf("after %d tokens %d are remembered, want %d", i+1, known(), want)
+		}
+	}
+	r.Replace(ring(t, pemKey))
+	if _, state := c.Verify(sign(t, r, New(alice(), "alice", now(), time.Minute)), now()); state != Valid || known() != 1 {
+		t.Errorf("%d tokens are remembered after the keys were replaced", known())
+	}
+}
+
+// TestTokensHaveALimit: a token as long as any may be is judged alike with and without the
+// cache; one byte more is bad unread.
+func TestTokensHaveALimit(t *testing.T) {
+	_, pemKey := newKey(t)
+	r := ring(t, pemKey)
+	lengths := map[int]bool{}
+	for n := 1200; n < 1300; n++ {
+		s := alice()
+		s.User.DisplayName = strings.Repeat("x", n)
+		token := sign(t, r, New(s, "alice", now(), time.Minute))
+		_, alone := r.Verify(token, now())
+		_, cached := NewCache(r, 2).Verify(token, now())
+		if want := len(token) <= maxToken; (alone == Valid) != want || cached != alone {
+			t.Fatalf("%d bytes: %v alone, %v with the cache", len(token), alone, cached)
+		}
+		lengths[len(token)] = true
+	}
+	if !lengths[maxToken] {
+		t.Errorf("no token has exactly %d bytes: %v", maxToken, lengths)
 	}
 }
 

@@ -278,6 +278,26 @@ func TestNewRingRefuses(t *testing.T) {
 			t.Errorf("%s: accepted", name)
 		}
 	}
+	// An operator with several keys learns which one is wrong.
+	for want, pems := range map[string][][]byte{"pass key 2 repeats": {good, good}, "pass key 2: is not": {good, []byte("secret")}} {
+		if _, err := NewRing(pems...); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// TestPassMayEndWithItsSession: near its end a session gives passes that end at the same
+// second.
+func TestPassMayEndWithItsSession(t *testing.T) {
+	_, pemKey := newKey(t)
+	r := ring(t, pemKey)
+	p := New(alice(), "alice", now().Add(time.Hour-10*time.Second), time.Minute)
+	if !p.Expires.Equal(p.Session.Expires) {
+		t.Fatalf("the pass ends at %v, the session at %v", p.Expires, p.Session.Expires)
+	}
+	if _, state := r.Verify(sign(t, r, p), now().Add(time.Hour-5*time.Second)); state != Valid {
+		t.Errorf("state %v", state)
+	}
 }
 
 func TestCookiePathsCoverEverySpelling(t *testing.T) {

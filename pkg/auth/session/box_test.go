@@ -54,3 +54,18 @@ func TestBoxOpensForItsUseOnly(t *testing.T) {
 		t.Error("no limit")
 	}
 }
+
+// TestBoxHasALimit: what is as long as allowed is sealed, and not one byte more.
+func TestBoxHasALimit(t *testing.T) {
+	r := ring(t, secret(1))
+	sealed, err := r.SealFor("a token", make([]byte, MaxBox))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := r.OpenFor("a token", sealed); err != nil || len(got) != MaxBox {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+	if _, err := r.SealFor("a token", make([]byte, MaxBox+1)); err == nil {
+		t.Error("one byte too many is sealed")
+	}
+}

@@ -238,6 +238,77 @@ func TestNewRingRefuses(t *testing.T) {
 	}
 }
 
+// TestFaultsNameTheKey: an operator with several keys learns which one is wrong.
+func TestFaultsNameTheKey(t *testing.T) {
+	for want, secrets := range map[string][][]byte{
+		"session key 2 repeats":   {secret(1), secret(1)},
+		"session key 3: needs":    {secret(1), secret(2), make([]byte, MinSecret-1)},
+		"session key 1: needs at": {nil},
+	} {
+		if _, err := NewRing(secrets...); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// TestCookieFillsItsLimit: a session that needs all bytes of a cookie opens, and one that
+// needs more is refused when it is sealed, not when it is opened.
+func TestCookieFillsItsLimit(t *testing.T) {
+	r := ring(t, secret(1))
+	s := alice()
+	longest := 0
+	for n := range MaxCookie {
+		s.Method = strings.Repeat("m", n)
+		value, err := r.Seal(s)
+		if err != nil {
+			break
+		}
+		if _, err := r.Open(value, now()); err != nil {
+			t.Fatalf("%d bytes are sealed and not opened", len(value))
+		}
+		longest = len(value)
+	}
+	// base64 grows by one or two bytes at a time.
+	if longest < MaxCookie-1 || longest > MaxCookie {
+		t.Errorf("the longest cookie has %d bytes", longest)
+	}
+}
+
+// TestLongestSession: a session may last as long as any, and not a second longer.
+func TestLongestSession(t *testing.T) {
+	r := ring(t, secret(1))
+	for lifetime, ok := range map[time.Duration]bool{maxLifetime: true, maxLifetime + time.Second: false} {
+		s := New(access.User{Name: "alice"}, "ldap", now(), lifetime)
+		if _, err := r.Open(seal(t, r, s), now()); (err == nil) != ok {
+			t.Errorf("for %v: %v", lifetime, err)
+		}
+	}
+}
+
+func TestShorten(t *testing.T) {
+	for _, c := range []struct {
+		text  string
+		limit int
+		want  string
+	}{
+		{"abc", 3, "abc"}, {"abcd", 3, "abc"}, {"", 3, ""},
+		{"aå", 2, "a"}, {"aå", 3, "aå"}, {"a日本", 5, "a日"},
+		{"\x80\x80\x80", 2, ""}, // no character begins anywhere
+	} {
+		if got := shorten(c.text, c.limit); got != c.want {
+			t.Errorf("%q to %d bytes: %q, want %q", c.text, c.limit, got, c.want)
+		}
+	}
+}
+
+func TestStrictLimit(t *testing.T) {
+	for limit, want := range map[int]bool{5: true, 4: false} {
+		if got := Strict("AA.AA", 2, limit); got != want {
+			t.Errorf("five bytes where %d are allowed: %v", limit, got)
+		}
+	}
+}
+
 func FuzzOpen(f *testing.F) {
 	// Sealed once with secret(1): fuzz workers are processes of their own and would
 	// each seal another value.

@@ -84,15 +84,13 @@ func (p *Publisher) Set(pod *corev1.Pod) {
 	defer p.mu.Unlock()
 	key := podKey{pod.Namespace, pod.Name}
 	before, existed := p.pods[key]
-	if existed && before.uid == next.uid {
-		if before.same(next) {
-			return
-		}
-		if next.reported == "" && next.user == before.user {
-			next.reported = before.reported
-		}
+	if next.reported == "" && next.uid == before.uid && next.user == before.user {
+		next.reported = before.reported
 	}
-	if next.reported != "" && next.reported != before.reported {
+	if existed && before == next {
+		return
+	}
+	if next.reported != "" && (next.uid != before.uid || next.reported != before.reported) {
 		p.report(pod.Namespace, pod.Name, next.uid, next.reported)
 	}
 	p.pods[key] = next
@@ -204,11 +202,6 @@ func read(pod *corev1.Pod) claim {
 		c.reported = err.Error()
 	}
 	return c
-}
-
-func (c claim) same(o claim) bool {
-	return c.uid == o.uid && c.user == o.user && c.routable == o.routable && c.server == o.server &&
-		(o.reported == "" || o.reported == c.reported)
 }
 
 // Counts returns the numbers of pods that are routed to and left out.

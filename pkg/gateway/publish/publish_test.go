@@ -124,6 +124,83 @@ func TestYoungerClaimIsReportedAndTakesOverWhenTheOlderLeaves(t *testing.T) {
 	}
 }
 
+// A pod that stays left out for the same reason is reported once, whatever else changes of
+// it. Another pod under its name is reported again: its owner waits for another Event.
+func TestReportsFollowThePod(t *testing.T) {
+	f := newEnv(t).started(t)
+	f.Set(pod("early", "alice", "", "u1", 1))
+	f.Set(pod("late", "alice", "", "u2", 2))
+	moved := func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.2" }
+	f.Set(pod("late", "alice", "", "u2", 2, moved))
+	if len(f.reports) != 1 {
+		t.Errorf("reports = %q, want one", f.reports)
+	}
+	f.Set(pod("late", "alice", "", "u3", 3))
+	if len(f.reports) != 2 {
+		t.Errorf("reports = %q, want one more for the pod that replaced the other", f.reports)
+	}
+	f.Set(pod("late", "bob", "", "u3", 3))
+	if served, skipped := f.Counts(); served != 2 || skipped != 0 {
+		t.Errorf("served %d, skipped %d after the younger pod went to another user", served, skipped)
+	}
+}
+
+// TestX7_TheNextBadPodIsReportedToo: a pod that is as bad as the one it replaced gets an Event of its own.
+func TestX7_TheNextBadPodIsReportedToo(t *testing.T) {
+	f := newEnv(t).started(t)
+	bad := func(p *corev1.Pod) { p.Status.PodIP = "127.0.0.1" }
+	for i, uid := range []string{"u1", "u2"} {
+		f.Set(pod("p", "alice", "", uid, 1, bad))
+		if len(f.reports) != i+1 {
+			t.Errorf("reports = %q after pod %s", f.reports, uid)
+		}
+	}
+}
+
+// What changes of a pod's identity, address or readiness reaches the routes at once.
+func TestEveryChangeIsPublished(t *testing.T) {
+	f := newEnv(t).started(t)
+	f.Set(pod("p", "alice", "", "u1", 1))
+	for name, change := range map[string]func(*corev1.Pod){
+		"address":   func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.2" },
+		"not ready": func(p *corev1.Pod) { p.Status.Conditions[0].Status = corev1.ConditionFalse },
+	} {
+		before := f.version("alice")
+		f.Set(pod("p", "alice", "", "u1", 1, change))
+		if f.version("alice") == before {
+			t.Errorf("%s: nothing was published", name)
+		}
+		f.Set(pod("p", "alice", "", "u1", 1))
+	}
+}
+
+// One server that stops takes none of its owner's others along, now or at their next change.
+func TestOtherServersOfTheUserStay(t *testing.T) {
+	f := newEnv(t).started(t)
+	for _, name := range []string{"a", "b", "c"} {
+		f.Set(pod(name, "alice", name, name, 1))
+	}
+	f.Delete("ns", "a")
+	f.Set(pod("b", "alice", "b", "b", 1, func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.2" }))
+	if served, _ := f.Counts(); served != 2 {
+		t.Errorf("%d servers are served, want 2", served)
+	}
+}
+
+// TestStartPublishesEveryUser: the set that is complete when the xds-server starts.
+func TestStartPublishesEveryUser(t *testing.T) {
+	f := newEnv(t)
+	for _, user := range []string{"alice", "bob", "carol"} {
+		f.Set(pod(user, user, "", user, 1))
+	}
+	f.started(t)
+	for _, user := range []string{"alice", "bob", "carol"} {
+		if f.version(user) == "" {
+			t.Errorf("%s has no route", user)
+		}
+	}
+}
+
 // Served is about this very pod: an ACK of the pod before must not count (R10).
 func TestWaitIsAboutThisPod(t *testing.T) {
 	f := newEnv(t).started(t)

@@ -111,6 +111,51 @@ func TestEveryHubPageHasAScope(t *testing.T) {
 	}
 }
 
+// An event stream of the REST API has no end; every other page has one. Only the login
+// service is told the client's address: it counts guesses by it (L12).
+func TestL12_WhatEachPageIsTold(t *testing.T) {
+	upstreams := map[string]contract.Upstream{}
+	for _, page := range contract.HubPages() {
+		upstreams[page.Segment] = page.Upstream
+	}
+	for _, s := range scopes.Hub(settings()) {
+		routes := s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()
+		page := routes[len(routes)-1]
+		segment := strings.TrimPrefix(page.GetMatch().GetPathSeparatedPrefix(), contract.PathHub)
+		stream := contract.PathHub+segment == contract.PathAPI
+		if timeout := page.GetRoute().GetTimeout().AsDuration(); (timeout == 0) != stream {
+			t.Errorf("page %q ends after %v", segment, timeout)
+		}
+		told := len(page.GetRequestHeadersToAdd()) == 1 && page.GetRequestHeadersToAdd()[0].GetHeader().GetKey() == contract.HeaderClientAddress
+		if told != (upstreams[segment] == contract.UpstreamLogin) {
+			t.Errorf("page %q of %s is told the client's address: %v", segment, upstreams[segment], told)
+		}
+	}
+}
+
+// Of two pods that claim one server the older one has it, whatever they are called; of two
+// of the same age the one whose name comes first.
+func TestTheOlderPodWins(t *testing.T) {
+	claim := func(name string, created int64) server.Server {
+		return server.Server{
+			ID: server.ID{User: "alice"}, Namespace: "ns", Pod: name, UID: name, Created: time.Unix(created, 0), Addr: netip.MustParseAddrPort("10.0.0.1:8888"),
+		}
+	}
+	for _, c := range []struct {
+		claims []server.Server
+		want   string
+	}{
+		{[]server.Server{claim("a", 2), claim("b", 1)}, "b"},
+		{[]server.Server{claim("a", 1), claim("b", 2)}, "a"},
+		{[]server.Server{claim("b", 1), claim("a", 1)}, "a"},
+	} {
+		_, served, skipped := scopes.ForUser(settings(), "alice", c.claims)
+		if len(served) != 1 || served[0].Pod != c.want || len(skipped) != 1 {
+			t.Errorf("%v: served %v, skipped %v", c.claims, served, skipped)
+		}
+	}
+}
+
 // P9: no virtual host answers for every Host.
 func TestP9_NoWildcardHost(t *testing.T) {
 	for _, s := range scopes.Hub(settings()) {

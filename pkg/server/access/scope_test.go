@@ -119,6 +119,7 @@ func TestS13_TokensMakeNoStrongerTokens(t *testing.T) {
 	}{
 		{"servers!server=alice/x", "servers!user=alice", true},
 		{"servers!user=alice", "servers!server=alice/x", false},
+		{"servers!user=alice", "servers!server=alice/", false},
 		{"access:servers!server=alice/x", "servers!user=alice", false},
 		{"read:users!user=alice", "servers!user=alice", true},
 		{"tokens!user=alice", "tokens!user=alice", true},
@@ -135,6 +136,17 @@ func TestS13_TokensMakeNoStrongerTokens(t *testing.T) {
 		if got := Narrower(alice, []string{c.asked}, []string{"tokens!user=alice", c.has}); got != c.want {
 			t.Errorf("%s from %s: %v", c.asked, c.has, got)
 		}
+	}
+}
+
+// TestNumberOfScopes: as many as a token may have are taken, one more is refused.
+func TestNumberOfScopes(t *testing.T) {
+	asked := slices.Repeat([]string{"self"}, maxScopes)
+	if _, err := ParseScopes(alice, asked); err != nil {
+		t.Error(err)
+	}
+	if got, err := ParseScopes(alice, append(asked, "self")); err == nil {
+		t.Errorf("one too many: %q", got)
 	}
 }
 

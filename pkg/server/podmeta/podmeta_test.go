@@ -44,6 +44,16 @@ func TestLabelledPodIsAServer(t *testing.T) {
 	}
 }
 
+// The label of a default server is empty, as KubeSpawner writes it; a named one's says its name.
+func TestLabelsOfServers(t *testing.T) {
+	for name, want := range map[string]string{"": "", "demo": "demo"} {
+		labels, annotations := podmeta.Write(server.ID{User: "alice", Name: name})
+		if labels[contract.LabelServername] != want || labels[contract.LabelUsername] != "alice" || annotations[contract.LabelServername] != name {
+			t.Errorf("server %q: labels %v, annotations %v", name, labels, annotations)
+		}
+	}
+}
+
 // A pod as KubeSpawner 7 makes it: slugs in the labels, raw names in annotations of
 // the same keys, the port named notebook-port.
 func TestPodOfKubeSpawnerIsRoutedUnchanged(t *testing.T) {
@@ -73,8 +83,10 @@ func TestPortComesFromNameThenAnnotationThenTheOnlyOne(t *testing.T) {
 	if _, err := podmeta.Read(pod(two)); err == nil {
 		t.Error("a pod with two nameless ports was read")
 	}
-	if s, err := podmeta.Read(pod(two, annotated("8000"))); err != nil || s.Addr.Port() != 8000 {
-		t.Errorf("annotated port: %v, %v", s.Addr, err)
+	for text, want := range map[string]uint16{"8000": 8000, "1": 1, "65535": 65535} {
+		if s, err := podmeta.Read(pod(two, annotated(text))); err != nil || s.Addr.Port() != want {
+			t.Errorf("annotated port %s: %v, %v", text, s.Addr, err)
+		}
 	}
 	for _, bad := range []string{"0", "65536", "-1", "http", "", "8000 "} {
 		if _, err := podmeta.Read(pod(annotated(bad))); err == nil {

@@ -53,7 +53,12 @@ func TestUserDomainIsRefused(t *testing.T) {
 			t.Errorf("%q: %+v", domain, s)
 		}
 	}
-	for _, domain := range []string{"hub.people.test", "x.test", "a.b-c.x.test", "localhost"} {
+	longest := strings.Repeat("a.", (MaxDomain-len("b.test"))/2) + "b.test"
+	longest += strings.Repeat("t", MaxDomain-len(longest))
+	if s, err := site.WithUserDomain(longest + "t"); err == nil {
+		t.Errorf("one byte too long: %+v", s)
+	}
+	for _, domain := range []string{"hub.people.test", "x.test", "a.b-c.x.test", "localhost", longest} {
 		if _, err := site.WithUserDomain(domain); err != nil {
 			t.Errorf("negative control: %q: %v", domain, err)
 		}

@@ -14,6 +14,7 @@ func TestSafeAccepts(t *testing.T) {
 		"/user/alice/lab?reset&clone=x", "/hub/spawn/alice/demo?next=%2Fuser%2Falice%2F",
 		"/user/alice@example.org/lab", "/user/%E5%BC%A0%E4%B8%89/", "/user/alice/files/100%25.txt",
 		"/user/alice/x?u=https://example.org//y", "/user/alice/a:b", "/user/al.ice/..data", "/user/alice/...",
+		"/" + strings.Repeat("a", maxLength-1),
 	} {
 		if got, ok := Safe(next); !ok || got != next {
 			t.Errorf("Safe(%q) = %q, %v; want it unchanged", next, got, ok)
