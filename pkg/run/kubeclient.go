@@ -17,8 +17,9 @@ func KubeClient(path, name string) (kubernetes.Interface, error) {
 		return nil, err
 	}
 	config.UserAgent = name
-	// A class that starts together must not wait for client-go's default of 5 a second.
-	config.QPS, config.Burst = 100, 200
+	// No limit on this side: a class that comes at once would wait behind itself, writes behind
+	// reads. The API server limits its clients fairly (API Priority and Fairness).
+	config.QPS = -1
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make Kubernetes client: %w", err)

@@ -29,7 +29,7 @@ func TestL12_GuessingIsThrottled(t *testing.T) {
 	if wait, err := strconv.Atoi(last.Header.Get("Retry-After")); last.StatusCode != http.StatusTooManyRequests || err != nil || wait < 1 || wait > 60 {
 		t.Errorf("%d, Retry-After %q", last.StatusCode, last.Header.Get("Retry-After"))
 	}
-	if !strings.Contains(text, "Too many attempts") || !strings.Contains(text, `name="password"`) {
+	if !strings.Contains(text, "Too many failed attempts") || !strings.Contains(text, `name="password"`) {
 		t.Errorf("page %.300q", text)
 	}
 	if len(s.asked) >= 10 {

@@ -1,6 +1,7 @@
 package login
 
 import (
+	"context"
 	"errors"
 	"math"
 	"net/http"
@@ -96,27 +97,40 @@ func (p *Pages) ownForm(r *http.Request) bool {
 	return err == nil && p.sessions.CheckLoginToken(pre, r.PostForm.Get(contract.XSRFName))
 }
 
-// errBusy: too many logins are being checked already.
+// errBusy: too many logins are being checked already, or wait for that.
 var errBusy = errors.New("too many logins at one time")
 
+// check asks the directory about a password. A class that logs in at once takes turns: up to
+// queueWait it waits for undecided attempts from its address and for the directory.
 func (p *Pages) check(r *http.Request, attempt ratelimit.Attempt, password string) (access.User, error) {
 	if strings.TrimSpace(password) == "" {
 		return access.User{}, access.ErrCredentials
 	}
 	select {
-	case p.checking <- struct{}{}:
-		defer func() { <-p.checking }()
+	case p.queue <- struct{}{}:
+		defer func() { <-p.queue }()
 	default:
 		return access.User{}, errBusy
 	}
-	forgive, wait := p.guesses.Begin(attempt)
-	if wait > 0 {
+	ctx, cancel := context.WithTimeout(r.Context(), p.queueWait)
+	defer cancel()
+	done, wait := p.guesses.Begin(ctx, attempt)
+	switch {
+	case wait > 0 && ctx.Err() != nil:
+		return access.User{}, errBusy
+	case wait > 0:
 		return access.User{}, throttled{wait}
 	}
-	user, err := p.Check(r.Context(), attempt.Account, password)
-	if !errors.Is(err, access.ErrCredentials) {
-		forgive()
+	failed := false
+	defer func() { done(failed) }()
+	select {
+	case p.checking <- struct{}{}:
+		defer func() { <-p.checking }()
+	case <-ctx.Done():
+		return access.User{}, errBusy
 	}
+	user, err := p.Check(r.Context(), attempt.Account, password)
+	failed = errors.Is(err, access.ErrCredentials)
 	return user, err
 }
 
@@ -134,8 +148,8 @@ func (p *Pages) failed(w http.ResponseWriter, r *http.Request, page web.Login, e
 		status, result, page.Error = http.StatusTooManyRequests, "throttled", "login.throttled"
 		w.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(late.wait.Seconds()))))
 	case errors.Is(err, errBusy):
-		status, result, page.Error = http.StatusTooManyRequests, "throttled", "login.throttled"
-		w.Header().Set("Retry-After", "10")
+		result, page.Error = "busy", "login.busy"
+		w.Header().Set("Retry-After", "5")
 	default:
 		page.Error = "login.unavailable"
 		w.Header().Set("Retry-After", "30")

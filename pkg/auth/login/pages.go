@@ -30,6 +30,9 @@ const (
 	// maxChecks bounds how many passwords are being checked at one time, so that a slow
 	// directory ties up a bounded number of connections (R13).
 	maxChecks = 64
+	// maxQueue bounds how many logins wait for their turn, queueWait for how long.
+	maxQueue  = 1000
+	queueWait = 5 * time.Second
 	// tellReplicas is how long a logout waits for the shared list before it answers.
 	tellReplicas = 2 * time.Second
 	// recordWait bounds what a login waits for Kubernetes to say whose a name is and to write
@@ -78,7 +81,9 @@ type Pages struct {
 	web      *web.Renderer
 	Settings
 
-	checking chan struct{}
+	queue, checking chan struct{}
+	queueWait       time.Duration // the constant; tests shorten it
+
 	guesses  *ratelimit.Guard
 	logins   *prometheus.CounterVec
 	origin   *http.CrossOriginProtection
@@ -89,7 +94,8 @@ type Pages struct {
 func New(keeper Keeper, sessions *session.Ring, passes *pass.Ring, pages *web.Renderer, reg prometheus.Registerer, s Settings) *Pages {
 	p := &Pages{
 		keeper: keeper, sessions: sessions, passes: passes, web: pages, Settings: s,
-		checking: make(chan struct{}, maxChecks), guesses: ratelimit.New(s.Now), origin: http.NewCrossOriginProtection(),
+		queue: make(chan struct{}, maxQueue), checking: make(chan struct{}, maxChecks), queueWait: queueWait,
+		guesses: ratelimit.New(s.Now), origin: http.NewCrossOriginProtection(),
 		redeemer: handoff.NewRedeemer(sessions),
 		logins: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_logins_total", Help: "Attempts to log in, by method and result.",

@@ -29,6 +29,7 @@ import (
 	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/locking"
 	"github.com/perijove/perijove/test/logs"
+	"github.com/perijove/perijove/test/wait"
 )
 
 func now() time.Time { return time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC) }
@@ -402,17 +403,39 @@ func TestS2_TwoSessionCookies(t *testing.T) {
 	}
 }
 
+// TestTooManyAtOnce: a login waits for its turn, and is told the truth when none comes.
 func TestTooManyAtOnce(t *testing.T) {
 	s := newEnv(t)
-	for range maxChecks {
-		s.checking <- struct{}{}
+	s.queueWait = 10 * time.Millisecond
+	fill := func(slots chan struct{}) (empty func()) {
+		for range cap(slots) {
+			slots <- struct{}{}
+		}
+		return func() {
+			for range cap(slots) {
+				<-slots
+			}
+		}
 	}
-	if res := s.browser(t).post("alice", "alice-password", "", nil); res.StatusCode != http.StatusTooManyRequests || len(s.asked) > 0 {
-		t.Errorf("%d", res.StatusCode)
+	for name, slots := range map[string]chan struct{}{"directory": s.checking, "queue": s.queue} {
+		empty := fill(slots)
+		res := s.browser(t).post("alice", "alice-password", "", nil)
+		if text := body(t, res); res.StatusCode != http.StatusServiceUnavailable || !strings.Contains(text, "Many people are logging in") || res.Header.Get("Retry-After") == "" || len(s.asked) > 0 {
+			t.Errorf("%s full: %d %.300s", name, res.StatusCode, text)
+		}
+		empty()
 	}
-	<-s.checking
-	if res := s.browser(t).post("alice", "alice-password", "", nil); res.StatusCode != http.StatusSeeOther {
-		t.Errorf("%d", res.StatusCode)
+	s.queueWait = 10 * time.Second
+	empty := fill(s.checking)
+	b, answered := s.browser(t), make(chan int, 1)
+	go func() { answered <- b.post("alice", "alice-password", "", nil).StatusCode }()
+	wait.Until(t, "the login waits", func() bool { return len(s.queue) == 1 })
+	empty()
+	if code := <-answered; code != http.StatusSeeOther {
+		t.Errorf("a turn came, and %d", code)
+	}
+	if res := s.browser(t).post("bob", "bob-password", "", nil); res.StatusCode != http.StatusSeeOther || len(s.queue)+len(s.checking) != 0 {
+		t.Errorf("%d, %d in the queue, %d being checked", res.StatusCode, len(s.queue), len(s.checking))
 	}
 }
 

@@ -1,6 +1,7 @@
 package ratelimit
 
 import (
+	"context"
 	"crypto/sha256"
 	"net/netip"
 	"strings"
@@ -45,7 +46,7 @@ func (r Rule) Spend(full, now time.Time) (next time.Time, wait time.Duration) {
 	return next, 0
 }
 
-// Attempt is who tries to log in to what.
+// Attempt is one try to log in to an account.
 type Attempt struct {
 	Account string     // as typed
 	Source  netip.Addr // the zero Addr: unknown; all unknown ones are one source
@@ -58,86 +59,132 @@ type Attempt struct {
 type Guard struct {
 	now func() time.Time
 
-	mu    sync.Mutex
-	full  map[key]time.Time
-	swept time.Time
-	max   int
+	mu      sync.Mutex
+	counts  map[key]count
+	swept   time.Time
+	max     int
+	decided chan struct{} // closed, and made anew, when an attempt is decided
+}
+
+// count is what one bucket knows.
+type count struct {
+	full      time.Time // see Rule.Spend; undecided attempts are in it
+	undecided int
 }
 
 type key [16]byte
 
 // New returns a Guard that has counted nothing.
 func New(now func() time.Time) *Guard {
-	return &Guard{now: now, full: map[key]time.Time{}, max: maxKeys}
+	return &Guard{now: now, counts: map[key]count{}, max: maxKeys, decided: make(chan struct{})}
 }
 
-// Begin counts a as a failure, before its password is checked: many guesses at one time
-// must not all pass because none has failed yet. When a turns out not to be a failure,
-// call forgive. If wait is not 0, a must be refused and try again after wait; then
-// nothing was counted and forgive is nil.
-func (g *Guard) Begin(a Attempt) (forgive func(), wait time.Duration) {
+// Begin counts a as a failure, before its password is checked. The caller must call done once
+// it is checked; failed says how. While only undecided attempts are in the way, Begin waits
+// for them until ctx is done. If wait is not 0, a must be refused and may come again after
+// wait; then nothing was counted and done is nil.
+func (g *Guard) Begin(ctx context.Context, a Attempt) (done func(failed bool), wait time.Duration) {
 	buckets := a.buckets()
+	for {
+		wait, decided := g.try(buckets)
+		if wait == 0 {
+			var once sync.Once
+			return func(failed bool) { once.Do(func() { g.settle(buckets, failed) }) }, 0
+		}
+		if decided == nil {
+			return nil, wait
+		}
+		select {
+		case <-decided:
+		case <-ctx.Done():
+			return nil, wait
+		}
+	}
+}
+
+// try counts an attempt in all buckets, or in none and returns how long it must wait. decided
+// is nil when failures alone are in the way; else it is closed when one more is decided.
+func (g *Guard) try(buckets []bucket) (wait time.Duration, decided <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	now := g.now()
 	next := make([]time.Time, len(buckets))
+	failures := false
 	for i, b := range buckets {
+		have := g.counts[b.key]
 		var w time.Duration
-		next[i], w = b.rule.Spend(g.full[b.key], now)
+		next[i], w = b.rule.Spend(have.full, now)
 		wait = max(wait, w)
+		if w > 0 {
+			_, w = b.rule.Spend(have.full.Add(-time.Duration(have.undecided)*b.rule.Every), now)
+			failures = failures || w > 0
+		}
+	}
+	if wait > 0 && failures {
+		return wait, nil
 	}
 	if wait > 0 {
-		return nil, wait
+		return wait, g.decided
 	}
 	for i, b := range buckets {
-		g.set(b.key, next[i], now)
+		g.set(b.key, count{next[i], g.counts[b.key].undecided + 1}, now)
 	}
-	return sync.OnceFunc(func() { g.giveBack(buckets) }), 0
+	return 0, nil
 }
 
-func (g *Guard) giveBack(buckets []bucket) {
+// settle takes an attempt out of the undecided ones and, when it did not fail, out of the
+// count.
+func (g *Guard) settle(buckets []bucket, failed bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, b := range buckets {
-		if full, ok := g.full[b.key]; ok {
-			g.full[b.key] = full.Add(-b.rule.Every)
+		have, ok := g.counts[b.key]
+		if !ok {
+			continue
 		}
+		have.undecided = max(0, have.undecided-1) // the key may have been evicted meanwhile
+		if !failed {
+			have.full = have.full.Add(-b.rule.Every)
+		}
+		g.counts[b.key] = have
 	}
+	close(g.decided)
+	g.decided = make(chan struct{})
 }
 
-// set makes room first. What is given back is as good as absent; when nothing is, one
-// of a few goes, the one that would be the first to be given back.
-func (g *Guard) set(k key, full, now time.Time) {
-	if _, ok := g.full[k]; !ok && len(g.full) >= g.max {
+// set makes room first when a new key needs some.
+func (g *Guard) set(k key, c count, now time.Time) {
+	if _, ok := g.counts[k]; !ok && len(g.counts) >= g.max {
 		g.makeRoom(now)
 	}
-	g.full[k] = full
+	g.counts[k] = c
 }
 
+// makeRoom evicts expired counts, else the soonest to expire of a small random sample.
 func (g *Guard) makeRoom(now time.Time) {
 	if now.Sub(g.swept) >= time.Second {
 		g.swept = now
-		for k, full := range g.full {
-			if !full.After(now) {
-				delete(g.full, k)
+		for k, c := range g.counts {
+			if !c.full.After(now) && c.undecided == 0 {
+				delete(g.counts, k)
 			}
 		}
-		if len(g.full) < g.max {
+		if len(g.counts) < g.max {
 			return
 		}
 	}
 	const sample = 8
 	var oldest key
 	seen := 0
-	for k, full := range g.full { // in no order
-		if seen == 0 || full.Before(g.full[oldest]) {
+	for k, c := range g.counts { // in random order
+		if seen == 0 || c.full.Before(g.counts[oldest].full) {
 			oldest = k
 		}
 		if seen++; seen == sample {
 			break
 		}
 	}
-	delete(g.full, oldest)
+	delete(g.counts, oldest)
 }
 
 type bucket struct {
@@ -178,7 +225,23 @@ func network(a netip.Addr) string {
 // Account is name in one spelling for all that a directory takes for the same (RFC 4518:
 // case, width, blanks, what is not seen): a guesser must not get a new count for each.
 func Account(name string) string {
-	name = cases.Fold().String(norm.NFKC.String(name))
+	for range maxFolds {
+		// One pass may bring out what the next one folds.
+		folded := fold(name)
+		if folded == name {
+			break
+		}
+		name = folded
+	}
+	return name
+}
+
+// maxFolds is more than any text needs.
+const maxFolds = 8
+
+func fold(name string) string {
+	// Lower case after folding: for Cherokee letters the fold swaps cases.
+	name = strings.ToLower(cases.Fold().String(norm.NFKC.String(name)))
 	name = strings.Map(func(r rune) rune {
 		if unicode.Is(unicode.Cf, r) || unicode.Is(unicode.Cc, r) || unicode.Is(unicode.Variation_Selector, r) {
 			return -1

@@ -1,9 +1,12 @@
 package ratelimit
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -32,20 +35,24 @@ func newGuard() (*Guard, *clock) {
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// fails reports whether a may try now, and lets it fail if so.
-func fails(g *Guard, a Attempt) bool {
-	_, wait := g.Begin(a)
-	return wait == 0
+// ended is a context that waits for nothing.
+func ended() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
 }
 
-// logsIn reports whether a may try now, and lets it succeed if so.
-func logsIn(g *Guard, a Attempt) bool {
-	forgive, wait := g.Begin(a)
+// try reports whether a may try now, and decides it if so.
+func try(g *Guard, a Attempt, failed bool) bool {
+	done, wait := g.Begin(ended(), a)
 	if wait == 0 {
-		forgive()
+		done(failed)
 	}
 	return wait == 0
 }
+
+func fails(g *Guard, a Attempt) bool  { return try(g, a, true) }
+func logsIn(g *Guard, a Attempt) bool { return try(g, a, false) }
 
 func TestRule(t *testing.T) {
 	now := time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
@@ -82,7 +89,7 @@ func TestL12_OneUserOneSource(t *testing.T) {
 	if let != perPair.Burst+1 { // one more after 30 s
 		t.Errorf("%d guesses were let through", let)
 	}
-	if _, wait := g.Begin(mallory); wait <= 0 || wait > perPair.Every {
+	if _, wait := g.Begin(ended(), mallory); wait <= 0 || wait > perPair.Every {
 		t.Errorf("told to wait %v", wait)
 	}
 	if !logsIn(g, Attempt{Account: "alice", Source: ip("198.51.100.7")}) {
@@ -179,9 +186,9 @@ func TestSuccessCostsNothing(t *testing.T) {
 			t.Fatalf("login %d was refused", i)
 		}
 	}
-	forgive, _ := g.Begin(Attempt{Account: "alice"})
-	forgive()
-	forgive() // no second refund
+	done, _ := g.Begin(ended(), Attempt{Account: "alice"})
+	done(false)
+	done(false) // no second refund
 	for range perPair.Burst {
 		fails(g, Attempt{Account: "alice"})
 	}
@@ -190,24 +197,77 @@ func TestSuccessCostsNothing(t *testing.T) {
 	}
 }
 
-// TestAtOnce: guesses in parallel count before they fail.
-func TestAtOnce(t *testing.T) {
+// TestL12_GuessesAtOnce: guesses in parallel count before they have failed, and those that
+// wait for them do not come through when they have.
+func TestL12_GuessesAtOnce(t *testing.T) {
 	g, _ := newGuard()
-	var wg sync.WaitGroup
-	var mu sync.Mutex
-	let := 0
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	var let, refused atomic.Int64
+	checked := make(chan struct{})
+	var running sync.WaitGroup
 	for range 200 {
-		wg.Go(func() {
-			if fails(g, Attempt{Account: "alice", Source: ip("192.0.2.1")}) {
-				mu.Lock()
-				let++
-				mu.Unlock()
+		running.Go(func() {
+			done, wait := g.Begin(ctx, Attempt{Account: "alice", Source: ip("192.0.2.1")})
+			if wait > 0 {
+				refused.Add(1)
+				return
 			}
+			if let.Add(1) == int64(perPair.Burst) {
+				close(checked) // by now the others wait for these, or will not have to
+			}
+			<-checked
+			done(true)
 		})
 	}
-	wg.Wait()
-	if let != perPair.Burst {
-		t.Errorf("%d of 200 were let through", let)
+	running.Wait()
+	if let.Load() != int64(perPair.Burst) || refused.Load() != 200-int64(perPair.Burst) || ctx.Err() != nil {
+		t.Errorf("%d of 200 were let through, %d refused, %v", let.Load(), refused.Load(), ctx.Err())
+	}
+}
+
+// TestAClassBehindOneAddress: more right passwords at one time than an address may fail. None
+// has failed, so all get in, never more than that at one time.
+func TestAClassBehindOneAddress(t *testing.T) {
+	g, _ := newGuard()
+	var underWay, most, in atomic.Int64
+	var running sync.WaitGroup
+	for i := range 3 * perSource.Burst {
+		running.Go(func() {
+			done, wait := g.Begin(t.Context(), Attempt{Account: fmt.Sprintf("student-%d", i), Source: ip("192.0.2.1")})
+			if wait > 0 {
+				t.Errorf("student %d is told to wait %v", i, wait)
+				return
+			}
+			for now := underWay.Add(1); ; {
+				if old := most.Load(); now <= old || most.CompareAndSwap(old, now) {
+					break
+				}
+			}
+			runtime.Gosched() // the directory
+			underWay.Add(-1)
+			done(false)
+			in.Add(1)
+		})
+	}
+	running.Wait()
+	if in.Load() != int64(3*perSource.Burst) || most.Load() > int64(perSource.Burst) {
+		t.Errorf("%d are in, up to %d at one time", in.Load(), most.Load())
+	}
+}
+
+// TestWaitingHasAnEnd: an undecided attempt is waited for as long as the caller has time.
+func TestWaitingHasAnEnd(t *testing.T) {
+	g, _ := newGuard()
+	for range perPair.Burst {
+		if _, wait := g.Begin(ended(), Attempt{Account: "alice"}); wait > 0 {
+			t.Fatal(wait)
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if done, wait := g.Begin(ctx, Attempt{Account: "alice"}); wait <= 0 || done != nil {
+		t.Errorf("%v", wait)
 	}
 }
 
@@ -216,6 +276,9 @@ func TestL12_SpellingsAreOneAccount(t *testing.T) {
 		if got := Account(spelling); got != "alice" {
 			t.Errorf("%q is %q", spelling, got)
 		}
+	}
+	if Account("\u13aa") != Account("\uab7a") {
+		t.Error("one Cherokee letter in two cases is two accounts")
 	}
 	if Account("al ice") == "alice" || Account("a  b") != "a b" || Account("Straße") != Account("STRASSE") {
 		t.Error("blanks or folding")
@@ -229,14 +292,14 @@ func TestD9_MemoryIsBounded(t *testing.T) {
 	g.max = 1000
 	for i := range 10_000 {
 		fails(g, Attempt{Account: fmt.Sprintf("user-%d", i), Source: netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})})
-		if len(g.full) > g.max {
-			t.Fatalf("%d keys", len(g.full))
+		if len(g.counts) > g.max {
+			t.Fatalf("%d keys", len(g.counts))
 		}
 	}
 	clock.pass(time.Hour)
 	fails(g, Attempt{Account: "alice"})
-	if len(g.full) != 3 {
-		t.Errorf("%d keys after an hour", len(g.full))
+	if len(g.counts) != 3 {
+		t.Errorf("%d keys after an hour", len(g.counts))
 	}
 }
 
