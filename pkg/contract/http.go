@@ -11,6 +11,9 @@ const (
 	HeaderScope = "x-perijove-scope"
 	// HeaderDestination is the IP:port of the pod; each route overwrites it.
 	HeaderDestination = "x-perijove-dst"
+	// HeaderProofName is the name that the pod's certificate must have; each route of a
+	// pod with AnnotationProof sets it.
+	HeaderProofName = "x-perijove-proof-name"
 	// HeaderServerSecret proves to a spawned server that a request came through
 	// Envoy; each route of a spawned pod sets it.
 	HeaderServerSecret = "x-perijove-server-secret"

@@ -29,6 +29,9 @@ const (
 	AnnotationStripPrefix = "perijove.dev/strip-prefix"
 	// AnnotationNonce is the public half of a server's secret (see ServerSecret).
 	AnnotationNonce = "perijove.dev/nonce"
+	// AnnotationProof set to "true" says that the pod speaks TLS and shows a certificate for
+	// ProofName of its UID. The spawner writes it; pods without it speak plain HTTP.
+	AnnotationProof = "perijove.dev/proof"
 	// AnnotationProfile is the slug of the profile that a pod was made from.
 	AnnotationProfile = "perijove.dev/profile"
 	// AnnotationOptions is what the user chose for the start, as JSON. Starting again keeps it.

@@ -10,8 +10,11 @@ const (
 	CertificateName = "public"
 	// ScopedRoutesName is the scoped_routes name of the listener.
 	ScopedRoutesName = "servers"
-	// ClusterPods is the shared ORIGINAL_DST cluster of all servers.
+	// ClusterPods is the shared ORIGINAL_DST cluster of the servers that speak plain HTTP.
 	ClusterPods = "pods"
+	// ClusterProvenPods is the shared ORIGINAL_DST cluster of the servers that prove which
+	// pod they are (ProofName).
+	ClusterProvenPods = "proven-pods"
 	// ClusterAuthz is authz's gRPC ext_authz service.
 	ClusterAuthz = "authz"
 	// ClusterXDS is the bootstrap's cluster for the xds-server.

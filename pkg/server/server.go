@@ -30,7 +30,10 @@ type Server struct {
 	UID       string
 	Addr      netip.AddrPort
 	// Nonce is contract.AnnotationNonce; empty for pods that the spawner did not make.
-	Nonce       string
+	Nonce string
+	// ProofName is the DNS name that the pod's certificate must have (contract.ProofName);
+	// empty for pods that speak plain HTTP.
+	ProofName   string
 	StripPrefix bool
 	// Created breaks ties: of two pods that claim one ID the oldest wins.
 	Created time.Time

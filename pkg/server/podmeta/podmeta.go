@@ -37,6 +37,10 @@ func Read(pod *corev1.Pod) (server.Server, error) {
 	if err != nil {
 		return server.Server{}, err
 	}
+	proof, err := readProof(pod)
+	if err != nil {
+		return server.Server{}, err
+	}
 	if !Ready(pod) {
 		return server.Server{}, ErrNotReady
 	}
@@ -51,6 +55,7 @@ func Read(pod *corev1.Pod) (server.Server, error) {
 		UID:         string(pod.UID),
 		Addr:        netip.AddrPortFrom(ip, port),
 		Nonce:       pod.Annotations[contract.AnnotationNonce],
+		ProofName:   proof,
 		StripPrefix: strip,
 		Created:     pod.CreationTimestamp.Time,
 	}, nil
@@ -137,14 +142,26 @@ func validPort(n int64) (uint16, error) {
 	return uint16(n), nil
 }
 
-func readStrip(pod *corev1.Pod) (bool, error) {
-	switch pod.Annotations[contract.AnnotationStripPrefix] {
+func readStrip(pod *corev1.Pod) (bool, error) { return readBool(pod, contract.AnnotationStripPrefix) }
+
+// readProof returns the name that the pod must prove, "" for a pod without a proof.
+func readProof(pod *corev1.Pod) (string, error) {
+	proves, err := readBool(pod, contract.AnnotationProof)
+	if err != nil || !proves {
+		return "", err
+	}
+	return contract.ProofName(string(pod.UID))
+}
+
+// readBool reads an annotation; absent means false.
+func readBool(pod *corev1.Pod, key string) (bool, error) {
+	switch pod.Annotations[key] {
 	case "true":
 		return true, nil
 	case "", "false":
 		return false, nil
 	}
-	return false, fmt.Errorf("annotation %s is neither true nor false", contract.AnnotationStripPrefix)
+	return false, fmt.Errorf("annotation %s is neither true nor false", key)
 }
 
 func readIP(pod *corev1.Pod) (netip.Addr, error) {

@@ -111,11 +111,24 @@ func TestX7_HostilePodsAreRefused(t *testing.T) {
 		"path in name":        func(p *corev1.Pod) { p.Annotations[contract.LabelUsername] = "../bob" },
 		"empty user":          func(p *corev1.Pod) { p.Labels[contract.LabelUsername] = "" },
 		"300 bytes":           func(p *corev1.Pod) { p.Annotations[contract.LabelServername] = string(make([]byte, 300)) },
+		"proof yes":           func(p *corev1.Pod) { p.Annotations[contract.AnnotationProof] = "yes" },
+		"proof of every pod":  func(p *corev1.Pod) { p.Annotations[contract.AnnotationProof], p.UID = "true", "*" },
 		"strip-prefix yes":    func(p *corev1.Pod) { p.Annotations[contract.AnnotationStripPrefix] = "yes" },
 	} {
 		_, err := podmeta.Read(pod(change))
 		if err == nil || errors.Is(err, podmeta.ErrNotReady) {
 			t.Errorf("%s: Read = %v, want a fault", name, err)
+		}
+	}
+}
+
+// K8: what a pod must prove follows from its UID, which nobody chooses. A pod that promises
+// no proof is reached in plain HTTP.
+func TestK8_ProofIsOfThePodsUID(t *testing.T) {
+	for value, want := range map[string]string{"true": "u1.pod.perijove.internal", "false": "", "": ""} {
+		s, err := podmeta.Read(pod(func(p *corev1.Pod) { p.Annotations[contract.AnnotationProof] = value }))
+		if err != nil || s.ProofName != want {
+			t.Errorf("proof %q: the pod must prove %q, %v; want %q", value, s.ProofName, err, want)
 		}
 	}
 }
