@@ -27,7 +27,7 @@ func TestClusterServicesReadNoSecrets(t *testing.T) {
 	ctx := context.Background()
 	for account, own := range map[string]string{"perijove-gateway": "perijove-revocations", "perijove-spawner": ""} {
 		client := as(t, serviceAccount(account)).CoreV1()
-		for _, name := range []string{"perijove-session-keys", "perijove-server-key", "perijove-internal-ca", "perijove-revocations"} {
+		for _, name := range []string{"perijove-session-keys", "perijove-server-key", "perijove-servers-ca", "perijove-internal-ca", "perijove-revocations"} {
 			_, err := client.Secrets(namespace).Get(ctx, name, metav1.GetOptions{})
 			if allowed := err == nil; allowed != (name == own) {
 				t.Errorf("%s reads %s: %v", account, name, err)

@@ -111,7 +111,7 @@ func TestH1_ClientHeadersChangeNothing(t *testing.T) {
 
 	spoofed := []string{cookie}
 	for _, h := range []string{
-		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
+		contract.HeaderScope, contract.HeaderDestination, contract.HeaderProofName, contract.HeaderServerSecret, contract.HeaderPassOwner,
 		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderGroups,
 	} {
 		spoofed = append(spoofed, h+": bob", h+": "+other.addr, strings.ToUpper(h)+":")

@@ -50,13 +50,14 @@ const (
 
 // env is the whole data path without a cluster.
 type env struct {
-	t      *testing.T
-	dir    string
-	ca     *pki.CA
-	client *fake.Clientset
-	envoy  *envoyproc.Envoy
-	gate   mtls.Files // the gateway's certificate
-	spawn  mtls.Files // the spawner's
+	t       *testing.T
+	dir     string
+	ca      *pki.CA
+	client  *fake.Clientset
+	envoy   *envoyproc.Envoy
+	gate    mtls.Files // the gateway's certificate
+	spawn   mtls.Files // the spawner's
+	servers *pki.CA    // issues pods' certificates
 
 	ldap *slapd.Server
 
@@ -81,12 +82,13 @@ func newEnvWith(t *testing.T, change func(*env)) *env {
 	t.Helper()
 	ca := pki.New(t)
 	s := &env{
-		t: t, dir: shortDir(t), ca: ca, client: fake.NewClientset(), logs: map[string]*logs.Buffer{},
+		t: t, dir: shortDir(t), ca: ca, servers: pki.New(t), client: fake.NewClientset(), logs: map[string]*logs.Buffer{},
 		gate:  ca.Issue(contract.NameGateway, time.Hour),
 		spawn: ca.Issue(contract.NameSpawner, time.Hour),
 	}
 	s.client.PrependReactor("create", "*", stamp)
 	writeFile(t, s.path("server.key"), bytes.Repeat([]byte("k"), 32))
+	writeFile(t, s.path("servers-ca.crt"), s.servers.Pair().Chain)
 	change(s)
 	s.startXDS()
 	s.startAuthz()
@@ -147,6 +149,7 @@ func (s *env) xdsConfig() xdsapp.Config {
 		Authz: "unix:" + s.path("authz.sock"), Login: "unix:" + s.path("login.sock"), Hub: "127.0.0.1:8081",
 	}
 	cfg.ServerKeyFile = s.path("server.key")
+	cfg.ServersCAFile = s.path("servers-ca.crt")
 	if s.adjust != nil {
 		s.adjust(&cfg)
 	}

@@ -1,7 +1,9 @@
 package dataplane
 
 import (
+	"crypto/tls"
 	"encoding/json"
+	"maps"
 	"net"
 	"net/http"
 	"sync"
@@ -21,7 +23,8 @@ type upstream struct {
 
 	mu     sync.Mutex
 	seen   []seen
-	secret string // if set, requests without it are refused, as a spawned server does
+	header http.Header // added to each reply
+	secret string      // if set, requests without it are refused, as a spawned server does
 }
 
 type seen struct {
@@ -31,12 +34,20 @@ type seen struct {
 	Host   string      `json:"host"`
 }
 
-// newUpstream listens on ip:8888 inside the test's namespace.
+// newUpstream listens on ip:8888 inside the test's namespace, in plain HTTP.
 func newUpstream(t *testing.T, ip, marker string) *upstream {
+	return newUpstreamOver(t, ip, marker, nil)
+}
+
+// newUpstreamOver is newUpstream over TLS, unless conf is nil.
+func newUpstreamOver(t *testing.T, ip, marker string, conf *tls.Config) *upstream {
 	t.Helper()
 	l, err := net.Listen("tcp", ip+":8888")
 	if err != nil {
 		t.Fatal(err)
+	}
+	if conf != nil {
+		l = tls.NewListener(l, conf)
 	}
 	u := &upstream{addr: l.Addr().String()}
 	srv := &http.Server{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -52,6 +63,7 @@ func newUpstream(t *testing.T, ip, marker string) *upstream {
 			echo(w, r)
 			return
 		}
+		u.decorate(w.Header())
 		for _, name := range []string{"Set-Cookie", "Service-Worker-Allowed"} {
 			for _, value := range r.URL.Query()[name] {
 				w.Header().Add(name, value)
@@ -71,6 +83,19 @@ func (u *upstream) guard(secret string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.secret = secret
+}
+
+// answer adds headers to each reply from now on.
+func (u *upstream) answer(h http.Header) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.header = h
+}
+
+func (u *upstream) decorate(h http.Header) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	maps.Copy(h, u.header)
 }
 
 func (u *upstream) accept(s seen) bool {

@@ -67,6 +67,15 @@ func (a *Authority) Sign(valid time.Duration, names ...string) (Pair, error) {
 	}, key, a.cert, a.key)
 }
 
+// Pair returns the CA's own certificate and key, for a service that signs.
+func (a *Authority) Pair() (Pair, error) {
+	der, err := x509.MarshalPKCS8PrivateKey(a.key)
+	if err != nil {
+		return Pair{}, fmt.Errorf("encode a key: %w", err)
+	}
+	return Pair{Chain: block("CERTIFICATE", a.cert.Raw), Key: block("PRIVATE KEY", der)}, nil
+}
+
 // SelfSigned makes a certificate for one DNS name with a key of any kind.
 func SelfSigned(key crypto.Signer, name string) (Pair, error) {
 	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{name}, NotBefore: time.Unix(0, 0), NotAfter: time.Unix(1<<31, 0)}

@@ -47,6 +47,16 @@ func (ca *CA) IssueIn(dir, name string, valid time.Duration, more ...string) mtl
 	return files
 }
 
+// Pair returns the CA's own certificate and key, for a service that signs.
+func (ca *CA) Pair() Pair {
+	ca.tb.Helper()
+	pair, err := ca.authority.Pair()
+	if err != nil {
+		ca.tb.Fatal(err)
+	}
+	return pair
+}
+
 // Pool returns what trusts this CA and no other.
 func (ca *CA) Pool() *x509.CertPool {
 	pool := x509.NewCertPool()

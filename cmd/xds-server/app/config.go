@@ -41,6 +41,9 @@ type Config struct {
 	Upstreams Upstreams `yaml:"upstreams"`
 	// ServerKeyFile holds the key (at least 32 bytes) that servers' secrets derive from.
 	ServerKeyFile string `yaml:"serverKeyFile"`
+	// ServersCAFile holds the certificate (PEM) of the CA that the spawner issues pods'
+	// certificates from. Of several, each may have issued one.
+	ServersCAFile string `yaml:"serversCAFile"`
 }
 
 // Listen holds addresses: "unix:/path" or "host:port".
@@ -127,6 +130,7 @@ func (c Config) Validate() error {
 	}
 	f.Required(map[string]string{
 		"listen.xds": c.Listen.XDS, "listen.private": c.Listen.Private, "serverKeyFile": c.ServerKeyFile,
+		"serversCAFile": c.ServersCAFile,
 	})
 	if !run.IsUnix(c.Listen.XDS) || c.Listen.Status != "" {
 		c.TLS.Validate("tls", &f)

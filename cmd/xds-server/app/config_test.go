@@ -14,6 +14,7 @@ listen: {xds: "unix:/tmp/xds.sock", private: ":9101"}
 kubernetes: {namespaces: [perijove]}
 upstreams: {authz: "unix:/a", login: "unix:/l", hub: "hub:8081"}
 serverKeyFile: /etc/perijove/server.key
+serversCAFile: /etc/perijove/servers-ca.crt
 `
 
 func write(t *testing.T, text string) string {
@@ -45,7 +46,7 @@ upstreams: {authz: "", login: "unix:l", hub: hub}
 		t.Errorf("exit code %d, want 2", code)
 	}
 	for _, key := range []string{
-		"publicURL", "extraHosts[0]", "extraHosts[1]", "listen.private", "serverKeyFile", "tls.cert", "tls.key", "tls.ca",
+		"publicURL", "extraHosts[0]", "extraHosts[1]", "listen.private", "serverKeyFile", "serversCAFile", "tls.cert", "tls.key", "tls.ca",
 		"clients.xds", "clients.status", "kubernetes.namespaces", "envoy.address", "envoy.port",
 		"envoy.tls.namespace", "envoy.tls.redirectPort",
 		"upstreams.authz", "upstreams.login", "upstreams.hub",

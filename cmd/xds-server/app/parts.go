@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"time"
 
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
@@ -30,12 +31,20 @@ func servedTypes() []string {
 	return []string{resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType}
 }
 
-func edgeSettings(cfg Config, site origin.Site) listener.Settings {
+func edgeSettings(cfg Config, site origin.Site) (listener.Settings, error) {
+	ca, err := os.ReadFile(cfg.ServersCAFile)
+	if err != nil {
+		return listener.Settings{}, fmt.Errorf("read the servers' CA: %w", err)
+	}
+	if err := listener.CheckCA(ca); err != nil {
+		return listener.Settings{}, fmt.Errorf("the servers' CA in %s %w", cfg.ServersCAFile, err)
+	}
 	return listener.Settings{
 		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Site: site, TrustedHops: cfg.Envoy.TrustedHops, PassChecked: cfg.Envoy.CheckPasses,
 		TLS: cfg.Envoy.TLS.Secret != "", RedirectPort: cfg.Envoy.TLS.RedirectPort,
 		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
-	}
+		ServersCA: string(ca),
+	}, nil
 }
 
 func publishEdge(store *ads.Store, s listener.Settings) error {

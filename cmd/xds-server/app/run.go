@@ -43,6 +43,10 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	if err != nil {
 		return err
 	}
+	edge, err := edgeSettings(cfg, site)
+	if err != nil {
+		return err
+	}
 	reg := telemetry.NewRegistry()
 	health := telemetry.NewHealth("pods", "xds")
 	reports := newReports(client, log, reg)
@@ -51,7 +55,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	store := ads.NewStore(reports.nack, servedTypes()...)
 	pub := publish.New(store, reports.skipped, scopes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses})
 	reports.gauges(reg, store, pub)
-	if err := publishEdge(store, edgeSettings(cfg, site)); err != nil {
+	if err := publishEdge(store, edge); err != nil {
 		return err
 	}
 	keeper, err := certificateKeeper(client, cfg, store, reports, reg)

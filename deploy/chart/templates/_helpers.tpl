@@ -123,6 +123,9 @@ server may use. Its own is the pod's name with ten characters more (spawn.Secret
 {{- define "perijove.secret.serverKey" -}}
 {{- .Values.secrets.existingServerKey | default (include "perijove.name" (dict "root" . "part" "server-key")) -}}
 {{- end -}}
+{{- define "perijove.secret.serversCA" -}}
+{{- .Values.secrets.existingServersCA | default (include "perijove.name" (dict "root" . "part" "servers-ca")) -}}
+{{- end -}}
 {{- define "perijove.secret.sessionKeys" -}}
 {{- .Values.secrets.existingSessionKeys | default (include "perijove.name" (dict "root" . "part" "session-keys")) -}}
 {{- end -}}

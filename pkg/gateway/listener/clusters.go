@@ -36,7 +36,8 @@ func Clusters(s Settings) []*clusterv3.Cluster {
 		upstream(contract.ClusterAuthz, s.Authz, contract.NameGateway, true),
 		upstream(string(contract.UpstreamHub), s.Hub, contract.NameSpawner, false),
 		upstream(string(contract.UpstreamLogin), s.Login, contract.NameGateway, false),
-		pods(),
+		pods(contract.ClusterPods),
+		provenPods(s.ServersCA),
 	}
 }
 
@@ -58,11 +59,11 @@ func CheckUpstream(address string) error {
 	return nil
 }
 
-// pods is the one cluster of all servers: the route says which address, so a new
+// pods is one cluster of many servers: the route says which address, so a new
 // server costs no cluster, no endpoint and no statistics.
-func pods() *clusterv3.Cluster {
+func pods(name string) *clusterv3.Cluster {
 	return &clusterv3.Cluster{
-		Name:                 contract.ClusterPods,
+		Name:                 name,
 		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_ORIGINAL_DST},
 		LbPolicy:             clusterv3.Cluster_CLUSTER_PROVIDED,
 		LbConfig: &clusterv3.Cluster_OriginalDstLbConfig_{OriginalDstLbConfig: &clusterv3.Cluster_OriginalDstLbConfig{
@@ -138,14 +139,10 @@ func http2Only() *httpv3.HttpProtocolOptions {
 
 // mutualTLS shows Envoy's certificate and accepts only peer's, by DNS SAN.
 func mutualTLS(peer string) *corev3.TransportSocket {
-	context := &tlsv3.UpstreamTlsContext{
+	return upstreamTLS(&tlsv3.UpstreamTlsContext{
 		Sni: peer,
 		CommonTlsContext: &tlsv3.CommonTlsContext{
-			// The maximum too: without it Envoy, as a client, offers TLS 1.2 at most.
-			TlsParams: &tlsv3.TlsParameters{
-				TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
-				TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
-			},
+			TlsParams:                      onlyTLS13(),
 			AlpnProtocols:                  []string{"h2"},
 			TlsCertificateSdsSecretConfigs: []*tlsv3.SdsSecretConfig{{Name: SecretGateway}},
 			ValidationContextType: &tlsv3.CommonTlsContext_CombinedValidationContext{
@@ -160,7 +157,18 @@ func mutualTLS(peer string) *corev3.TransportSocket {
 				},
 			},
 		},
+	})
+}
+
+// onlyTLS13 sets the maximum too: without it Envoy, as a client, offers TLS 1.2 at most.
+func onlyTLS13() *tlsv3.TlsParameters {
+	return &tlsv3.TlsParameters{
+		TlsMinimumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
+		TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3,
 	}
+}
+
+func upstreamTLS(context *tlsv3.UpstreamTlsContext) *corev3.TransportSocket {
 	return &corev3.TransportSocket{
 		Name:       "envoy.transport_sockets.tls",
 		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: envoyapi.Pack(context)},

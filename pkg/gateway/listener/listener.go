@@ -33,6 +33,9 @@ type Settings struct {
 	// PassChecked lets Envoy judge passes by itself. Without it authz is asked about each
 	// request.
 	PassChecked bool
+	// ServersCA is the PEM text of the CA that issues spawned pods' certificates. It must
+	// have passed CheckCA.
+	ServersCA string
 	// Authz, Login and Hub are where the services answer: "unix:/path" or "host:port".
 	Authz, Login, Hub string
 }

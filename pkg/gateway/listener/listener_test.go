@@ -72,7 +72,7 @@ func TestH1_PrivateHeadersAreStrippedFirst(t *testing.T) {
 		t.Error("private headers are not removed from client requests")
 	}
 	for _, h := range []string{
-		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
+		contract.HeaderScope, contract.HeaderDestination, contract.HeaderProofName, contract.HeaderServerSecret, contract.HeaderPassOwner,
 		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF,
 	} {
 		if !strings.HasPrefix(h, contract.PrivatePrefix) {

@@ -54,7 +54,7 @@ func askRoute(route *routev3.Route, prefix string) *routev3.Route {
 
 func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
 	action := &routev3.RouteAction{
-		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: contract.ClusterPods},
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: clusterOf(one)},
 		// Kernels' websockets, long downloads and exports have no natural end.
 		Timeout:           durationpb.New(0),
 		IdleTimeout:       durationpb.New(0),
@@ -73,6 +73,9 @@ func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
 	}
 	// Overwritten: a client that could choose the address would reach any address.
 	headers := []*corev3.HeaderValueOption{envoyapi.Overwrite(contract.HeaderDestination, one.Addr.String())}
+	if one.ProofName != "" {
+		headers = append(headers, envoyapi.Overwrite(contract.HeaderProofName, one.ProofName))
+	}
 	if one.Nonce != "" {
 		secret := contract.ServerSecret(s.ServerKey, one.Namespace, one.Pod, one.Nonce)
 		headers = append(headers, envoyapi.Overwrite(contract.HeaderServerSecret, secret))
@@ -88,6 +91,14 @@ func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
 		RequestHeadersToAdd:  headers,
 		TypedPerFilterConfig: filters,
 	}
+}
+
+// clusterOf is the cluster whose connections are made as the pod speaks.
+func clusterOf(one server.Server) string {
+	if one.ProofName != "" {
+		return contract.ClusterProvenPods
+	}
+	return contract.ClusterPods
 }
 
 // about tells authz which server a request is for. Absent keys are empty: every byte here
