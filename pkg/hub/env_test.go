@@ -46,7 +46,7 @@ func newEnvAt(t *testing.T, site origin.Site) *env {
 	e := &env{t: t, cluster: memory.New(time.Now, memory.Settings{
 		Site: spawn.Site{Namespace: "servers"},
 		Catalog: spawn.Catalog{
-			{DisplayName: "Jupyter <Lab>", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1", CPULimit: 0.5, MemLimit: "1G"}},
+			{DisplayName: "Jupyter <Lab>", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1", CPULimit: "0.5", MemLimit: "1G"}},
 			{DisplayName: "GPU", Slug: "gpu", AllowedGroups: []string{"physics"}, Override: spawn.Override{Image: "example.org/gpu:1"}},
 		},
 		StartTimeout: time.Minute, SpawnLimit: 2,

@@ -75,15 +75,11 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, who caller.Calle
 		return &spawn.Problem{Message: spawn.MsgNoProfile}
 	}
 	p := profiles[0]
-	cores := ""
-	if p.Override.CPULimit > 0 {
-		cores = strconv.FormatFloat(p.Override.CPULimit, 'f', -1, 64)
-	}
 	h.web.Page(w, r, http.StatusOK, web.Spawn{
 		Viewer: viewer(who), XSRF: who.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
 		Profile: web.Profile{
 			Slug: p.Slug, DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
-			CPU: cores, Memory: string(p.Override.MemLimit), Storage: p.Override.Storage(),
+			CPU: p.Override.CPULimit.Words(), Memory: p.Override.MemLimit.Words(), Storage: p.Override.Storage(),
 		},
 	})
 	return nil

@@ -9,6 +9,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 	"github.com/perijove/perijove/pkg/server"
@@ -30,6 +31,7 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"watchers hear of each change":       watch,
 		"lists are one user's, by name":      lists,
 		"other programs' pods are left":      foreignPods,
+		"pods of earlier versions are known": olderPods,
 		"options are checked first":          badOptions,
 		"options are kept":                   keptOptions,
 		"each user has a catalog":            profiles,
@@ -229,6 +231,27 @@ func foreignPods(t *testing.T, e *Env) {
 	if got := e.Cluster.List("alice"); len(got) != 0 {
 		t.Errorf("alice has %v", got)
 	}
+}
+
+// olderPods: KubeSpawner and earlier versions of this platform name pods alike (S8).
+func olderPods(t *testing.T, e *Env) {
+	older := spawn.Pod(Site(), spawn.Spec{ID: aliceID, Profile: Catalog()[0], Nonce: "abcdefghijklmnopqrstuvwxyz"})
+	older.Name, older.UID, older.CreationTimestamp = "jupyter-alice", "older", metav1.NewTime(e.Clock.Now())
+	e.Put(older)
+	e.becomes(t, aliceID, spawn.Pending)
+	if s := e.start(t, alice, "", spawn.Options{}); s.UID != "older" || len(e.Cluster.List("alice")) != 1 {
+		t.Errorf("started beside the older pod: %+v", s)
+	}
+	theirs := older.DeepCopy()
+	theirs.Name, theirs.UID, theirs.Labels[contract.LabelManagedBy] = "jupyter-bob", "theirs", "kubespawner"
+	e.Put(theirs)
+	e.start(t, bob, "", spawn.Options{})
+	for _, id := range []server.ID{aliceID, bobID} {
+		if gone, err := e.Cluster.Stop(t.Context(), id, time.Second); !gone || err != nil {
+			t.Errorf("stop %s: %v, %v", id, gone, err)
+		}
+	}
+	e.wantPods(t, "jupyter-bob")
 }
 
 func badOptions(t *testing.T, e *Env) {

@@ -24,6 +24,7 @@ import (
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -117,8 +118,8 @@ func (s *ownSpawner) removeEverything() {
 	if err != nil {
 		return
 	}
-	_ = client.CoreV1().Pods(servers).Delete(ctx, "jupyter-"+s.user, metav1.DeleteOptions{GracePeriodSeconds: &zero})
-	_ = client.CoreV1().PersistentVolumeClaims(servers).Delete(ctx, "claim-"+s.user, metav1.DeleteOptions{})
+	_ = client.CoreV1().Pods(servers).Delete(ctx, spawn.PodName(server.ID{User: s.user}), metav1.DeleteOptions{GracePeriodSeconds: &zero})
+	_ = client.CoreV1().PersistentVolumeClaims(servers).Delete(ctx, spawn.HomeName(s.user), metav1.DeleteOptions{})
 }
 
 // as sends a request as Envoy does after authz has let the user in.
@@ -183,7 +184,7 @@ func (s *ownSpawner) failure() (message string, page string, took time.Duration)
 
 func (s *ownSpawner) homeIsThere() {
 	s.t.Helper()
-	if _, err := cluster(s.t).CoreV1().PersistentVolumeClaims(servers).Get(s.t.Context(), "claim-"+s.user, metav1.GetOptions{}); err != nil {
+	if _, err := cluster(s.t).CoreV1().PersistentVolumeClaims(servers).Get(s.t.Context(), spawn.HomeName(s.user), metav1.GetOptions{}); err != nil {
 		s.t.Errorf("after the failure the home volume: %v", err)
 	}
 }

@@ -21,7 +21,9 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/kubectl"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -206,7 +208,7 @@ func (p *person) stop() {
 	form := url.Values{contract.XSRFName: {field(p.t, p.page(contract.PathHome)+p.page(contract.PathSpawn), contract.XSRFName)}}
 	resp := p.do("POST", "/hub/stop/"+p.name, form)
 	_ = resp.Body.Close()
-	waitGone(p.t, "jupyter-"+p.name)
+	waitGone(p.t, spawn.PodName(server.ID{User: p.name}))
 }
 
 func waitGone(t *testing.T, pod string) {

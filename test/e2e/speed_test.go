@@ -13,6 +13,8 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -62,7 +64,7 @@ func podCIDRReachable(t *testing.T) string {
 
 func spawnedPod(t *testing.T) *corev1.Pod {
 	t.Helper()
-	pod, err := cluster(t).CoreV1().Pods(servers).Get(t.Context(), "jupyter-bob", metav1.GetOptions{})
+	pod, err := cluster(t).CoreV1().Pods(servers).Get(t.Context(), spawn.PodName(server.ID{User: "bob"}), metav1.GetOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,9 +8,9 @@
 // Objects and the order they are written in (each write may be the last one before a
 // kill):
 //
-//  1. PersistentVolumeClaim claim-<user>: one per user, outlives every pod, never
+//  1. PersistentVolumeClaim home-<user>: one per user, outlives every pod, never
 //     deleted by this platform. Alone it is an empty home, reused by the next start.
-//  2. Pod jupyter-<server>: its fixed name makes a second create fail instead of
+//  2. Pod server-<server>: its fixed name makes a second create fail instead of
 //     doubling it. Alone it waits in CreateContainerConfigError for its secret, which
 //     every spawner replica creates for any pod that lacks one.
 //  3. Secret <pod>-<nonce>: owned by the pod, so Kubernetes deletes it with the pod.

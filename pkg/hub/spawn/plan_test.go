@@ -25,7 +25,7 @@ func TestPlan(t *testing.T) {
 	}{
 		{"just created", func(*corev1.Pod) {}, 0, Finish},
 		{"its secret is missing", func(p *corev1.Pod) {
-			p.Status.ContainerStatuses = waiting("CreateContainerConfigError", `secret "jupyter-alice-abcdefghij" not found`)
+			p.Status.ContainerStatuses = waiting("CreateContainerConfigError", `secret "server-alice-abcdefghij" not found`)
 		}, 0, Finish},
 		{"answers", answers, time.Hour, Nothing},
 		{"being deleted", func(p *corev1.Pod) { p.DeletionTimestamp = &metav1.Time{Time: began} }, 0, Await},

@@ -4,11 +4,11 @@ import (
 	"fmt"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
+	"k8s.io/apimachinery/pkg/util/validation"
 )
 
 // Profile is what a server is made from, in the shape of one entry of JupyterHub's
@@ -22,46 +22,57 @@ type Profile struct {
 	Override      Override `yaml:"kubespawner_override"`
 }
 
-// Override holds the settings under kubespawner_override, named as KubeSpawner names
-// them. There is deliberately no way to set labels, annotations, service accounts,
-// host paths or environment: those would let a profile become someone else (K4).
+// Override holds the settings under kubespawner_override. Names and meanings are those of
+// KubeSpawner's traits, except for storage_type, which is Zero to JupyterHub's
+// singleuser.storage.type.
+//
+// What is missing is missing on purpose: labels, annotations and service accounts would let
+// a profile become another user's server (K4), and volumes of other kinds would let it
+// reach the node (K6).
 type Override struct {
-	Image           string  `yaml:"image"`
-	ImagePullPolicy string  `yaml:"image_pull_policy"` // Always, IfNotPresent (default) or Never
-	CPUGuarantee    float64 `yaml:"cpu_guarantee"`     // cores; 0 means none
-	CPULimit        float64 `yaml:"cpu_limit"`         // cores; 0 means none
-	MemGuarantee    Memory  `yaml:"mem_guarantee"`
-	MemLimit        Memory  `yaml:"mem_limit"`
-	StorageCapacity string  `yaml:"storage_capacity"` // Kubernetes quantity, 1Gi by default
-	StorageClass    string  `yaml:"storage_class"`    // "" is the cluster's default
+	Image           string `yaml:"image"`
+	ImagePullPolicy string `yaml:"image_pull_policy"` // Always, IfNotPresent (default) or Never
+	// ImagePullSecrets are names of Secrets in the servers' namespace.
+	ImagePullSecrets []string `yaml:"image_pull_secrets"`
+
+	CPUGuarantee Cores  `yaml:"cpu_guarantee"`
+	CPULimit     Cores  `yaml:"cpu_limit"`
+	MemGuarantee Memory `yaml:"mem_guarantee"`
+	MemLimit     Memory `yaml:"mem_limit"`
+	// ExtraResourceGuarantees and ExtraResourceLimits are further resources by Kubernetes'
+	// name: nvidia.com/gpu, ephemeral-storage. The limit of ephemeral-storage (what a server
+	// writes outside its home) is 10Gi unless set here, so that no user fills a node's disk;
+	// 0 means no limit.
+	ExtraResourceGuarantees map[string]Amount `yaml:"extra_resource_guarantees"`
+	ExtraResourceLimits     map[string]Amount `yaml:"extra_resource_limits"`
+
+	// StorageType is dynamic (default): the home is a volume that outlives servers; or none:
+	// the home is empty at each start and gone after each stop.
+	StorageType     string `yaml:"storage_type"`
+	StorageCapacity Amount `yaml:"storage_capacity"` // of the home, 1Gi by default
+	StorageClass    string `yaml:"storage_class"`    // "" is the cluster's default
+
+	// Environment is further variables of the server. Values are literal: $(NAME) is not
+	// expanded.
+	Environment  map[string]string `yaml:"environment"`
+	NodeSelector map[string]string `yaml:"node_selector"` // labels of the nodes for these servers
+	Tolerations  []Toleration      `yaml:"tolerations"`
+	// Volumes and VolumeMounts are Kubernetes' fields, for the kinds of volume that Volume has.
+	Volumes      []Volume      `yaml:"volumes"`
+	VolumeMounts []VolumeMount `yaml:"volume_mounts"`
 }
 
-// Memory is an amount as JupyterHub writes it: bytes, or a number with K, M, G or T,
-// which are powers of 1024 (JupyterHub's ByteSpecification). Ki, Mi, Gi and Ti mean
-// the same. "" means none.
-type Memory string
+// Values of StorageType.
+const (
+	storageDynamic = "dynamic"
+	storageNone    = "none"
+)
 
-// Bytes returns the amount; 0 for none.
-func (m Memory) Bytes() (int64, error) {
-	if m == "" {
-		return 0, nil
-	}
-	match := regexp.MustCompile(`^([0-9]{1,12}(?:\.[0-9]{1,6})?)(?:([KMGT])i?)?$`).FindStringSubmatch(string(m))
-	if match == nil {
-		return 0, fmt.Errorf("%q is not an amount like 512M or 2G", string(m))
-	}
-	n, err := strconv.ParseFloat(match[1], 64)
-	if err != nil {
-		return 0, fmt.Errorf("read amount %q: %w", string(m), err)
-	}
-	for range strings.Index("KMGT", match[2]) + min(len(match[2]), 1) {
-		n *= 1024
-	}
-	if n >= 1<<62 {
-		return 0, fmt.Errorf("%q is more than any machine has", string(m))
-	}
-	return int64(n), nil
-}
+const (
+	defaultStorage = "1Gi"
+	// defaultEphemeral bounds what a server may write outside its home (S14).
+	defaultEphemeral = "10Gi"
+)
 
 // What a slug and the name of an image are; the chart checks its values with the same.
 const (
@@ -85,46 +96,110 @@ var (
 // Fault is one thing that is wrong with a profile.
 type Fault struct{ Key, Text string }
 
+// faults collects them.
+type faults []Fault
+
+func (f *faults) check(ok bool, key, format string, args ...any) {
+	if !ok {
+		*f = append(*f, Fault{key, fmt.Sprintf(format, args...)})
+	}
+}
+
+// refuse records what a validation of Kubernetes found, if anything.
+func (f *faults) refuse(key string, found []string) {
+	f.check(len(found) == 0, key, "%s", strings.Join(found, "; "))
+}
+
 // Validate returns every fault, with keys below the profile's own.
 func (p Profile) Validate() []Fault {
-	var faults []Fault
-	check := func(ok bool, key, text string) {
-		if !ok {
-			faults = append(faults, Fault{key, text})
+	var f faults
+	f.check(p.DisplayName != "", "display_name", "is required")
+	f.check(validSlug.MatchString(p.Slug), "slug",
+		"must be 1 to 63 lower-case letters, digits and dashes")
+	f.check(!slices.Contains(p.AllowedGroups, ""), "allowed_groups", "has an empty name")
+	var o faults
+	p.Override.validateImage(&o)
+	p.Override.validateAmounts(&o)
+	p.Override.validateNode(&o)
+	p.Override.validateEnvironment(&o)
+	p.Override.validateVolumes(&o)
+	for _, fault := range o {
+		f = append(f, Fault{"kubespawner_override." + fault.Key, fault.Text})
+	}
+	return f
+}
+
+func (o Override) validateImage(f *faults) {
+	f.check(validImage.MatchString(o.Image), "image", "must name a container image")
+	policies := []corev1.PullPolicy{"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}
+	f.check(slices.Contains(policies, corev1.PullPolicy(o.ImagePullPolicy)), "image_pull_policy", "must be Always, IfNotPresent or Never")
+	for i, name := range o.ImagePullSecrets {
+		f.refuse(fmt.Sprintf("image_pull_secrets[%d]", i), validation.IsDNS1123Subdomain(name))
+	}
+}
+
+func (o Override) validateAmounts(f *faults) {
+	atLeast := func(guarantee, limit int64, key string) {
+		f.check(limit == 0 || guarantee <= limit, key+"_limit", "is below %s_guarantee", key)
+	}
+	read := func(key string, n int64, err error) int64 {
+		f.check(err == nil, key, "%v", err)
+		return n
+	}
+	cores := func(key string, c Cores) int64 {
+		n, err := c.Milli()
+		return read(key, n, err)
+	}
+	bytes := func(key string, m Memory) int64 {
+		n, err := m.Bytes()
+		return read(key, n, err)
+	}
+	atLeast(cores("cpu_guarantee", o.CPUGuarantee), cores("cpu_limit", o.CPULimit), "cpu")
+	atLeast(bytes("mem_guarantee", o.MemGuarantee), bytes("mem_limit", o.MemLimit), "mem")
+	for _, extra := range []struct {
+		key  string
+		list map[string]Amount
+	}{{"extra_resource_guarantees", o.ExtraResourceGuarantees}, {"extra_resource_limits", o.ExtraResourceLimits}} {
+		for _, name := range sorted(extra.list) {
+			key := extra.key + "." + name
+			_, err := extra.list[name].quantity()
+			f.check(err == nil, key, "%v", err)
+			f.check(name != "cpu" && name != "memory", key, "has a setting of its own: cpu_… or mem_…")
+			f.refuse(key, validation.IsQualifiedName(name))
 		}
 	}
-	check(p.DisplayName != "", "display_name", "is required")
-	check(validSlug.MatchString(p.Slug), "slug",
-		"must be 1 to 63 lower-case letters, digits and dashes")
-	check(!slices.Contains(p.AllowedGroups, ""), "allowed_groups", "has an empty name")
-	o := p.Override
-	const at = "kubespawner_override."
-	check(validImage.MatchString(o.Image), at+"image", "must name a container image")
-	check(slices.Contains([]corev1.PullPolicy{"", corev1.PullAlways, corev1.PullIfNotPresent, corev1.PullNever}, corev1.PullPolicy(o.ImagePullPolicy)),
-		at+"image_pull_policy", "must be Always, IfNotPresent or Never")
-	check(o.CPUGuarantee >= 0 && o.CPUGuarantee <= 1024, at+"cpu_guarantee", "must be a number of cores")
-	check(o.CPULimit >= 0 && o.CPULimit <= 1024, at+"cpu_limit", "must be a number of cores")
-	check(o.CPULimit == 0 || o.CPUGuarantee <= o.CPULimit, at+"cpu_limit", "is below cpu_guarantee")
-	guarantee, err := o.MemGuarantee.Bytes()
-	check(err == nil, at+"mem_guarantee", fmt.Sprint(err))
-	limit, err := o.MemLimit.Bytes()
-	check(err == nil, at+"mem_limit", fmt.Sprint(err))
-	check(limit == 0 || guarantee <= limit, at+"mem_limit", "is below mem_guarantee")
-	size, err := resource.ParseQuantity(o.storage())
-	check(err == nil && size.Sign() > 0, at+"storage_capacity", "must be an amount like 10Gi")
-	return faults
-}
-
-// storage is the size of a home volume.
-func (o Override) storage() string {
-	if o.StorageCapacity == "" {
-		return "1Gi"
+	for _, name := range sorted(o.ExtraResourceLimits) {
+		guarantee, _ := o.ExtraResourceGuarantees[name].quantity() // checked above
+		limit, _ := o.ExtraResourceLimits[name].quantity()
+		f.check(limit.IsZero() || guarantee.Cmp(limit) <= 0, "extra_resource_limits."+name, "is below its guarantee")
 	}
-	return o.StorageCapacity
+	f.check(slices.Contains([]string{"", storageDynamic, storageNone}, o.StorageType), "storage_type", "must be dynamic or none")
+	size, err := o.capacity()
+	f.check(err == nil && size.Sign() > 0, "storage_capacity", "must be an amount like 10Gi")
+	if o.StorageClass != "" {
+		f.refuse("storage_class", validation.IsDNS1123Subdomain(o.StorageClass))
+	}
 }
 
-// Storage is the size of a home volume for people.
-func (o Override) Storage() string { return o.storage() }
+// capacity is the size of a home.
+func (o Override) capacity() (resource.Quantity, error) {
+	if o.StorageCapacity == "" {
+		return resource.MustParse(defaultStorage), nil
+	}
+	return o.StorageCapacity.quantity()
+}
+
+// Persistent reports whether the home outlives the server.
+func (o Override) Persistent() bool { return o.StorageType != storageNone }
+
+// Storage is the size of a home for people.
+func (o Override) Storage() string {
+	size, err := o.capacity()
+	if err != nil {
+		return ""
+	}
+	return words(size.Value())
+}
 
 func (o Override) pullPolicy() corev1.PullPolicy {
 	if o.ImagePullPolicy == "" {
@@ -136,19 +211,50 @@ func (o Override) pullPolicy() corev1.PullPolicy {
 // resources turns a valid profile's amounts into Kubernetes' form.
 func (o Override) resources() corev1.ResourceRequirements {
 	r := corev1.ResourceRequirements{Requests: corev1.ResourceList{}, Limits: corev1.ResourceList{}}
-	cpu := func(list corev1.ResourceList, cores float64) {
-		if cores > 0 {
-			list[corev1.ResourceCPU] = *resource.NewMilliQuantity(int64(cores*1000), resource.DecimalSI)
+	set := func(list corev1.ResourceList, name corev1.ResourceName, q resource.Quantity) {
+		if !q.IsZero() {
+			list[name] = q
 		}
+	}
+	cores := func(list corev1.ResourceList, c Cores) {
+		n, _ := c.Milli() // validated
+		set(list, corev1.ResourceCPU, *resource.NewMilliQuantity(n, resource.DecimalSI))
 	}
 	memory := func(list corev1.ResourceList, m Memory) {
-		if n, err := m.Bytes(); err == nil && n > 0 {
-			list[corev1.ResourceMemory] = *resource.NewQuantity(n, resource.BinarySI)
+		n, _ := m.Bytes() // validated
+		set(list, corev1.ResourceMemory, *resource.NewQuantity(n, resource.BinarySI))
+	}
+	extra := func(list corev1.ResourceList, amounts map[string]Amount) {
+		for name, a := range amounts {
+			q, _ := a.quantity() // validated
+			set(list, corev1.ResourceName(name), q)
 		}
 	}
-	cpu(r.Requests, o.CPUGuarantee)
-	cpu(r.Limits, o.CPULimit)
+	cores(r.Requests, o.CPUGuarantee)
+	cores(r.Limits, o.CPULimit)
 	memory(r.Requests, o.MemGuarantee)
 	memory(r.Limits, o.MemLimit)
+	set(r.Limits, corev1.ResourceEphemeralStorage, o.ephemeral())
+	extra(r.Requests, o.ExtraResourceGuarantees)
+	extra(r.Limits, o.ExtraResourceLimits)
+	limit, limited := r.Limits[corev1.ResourceEphemeralStorage]
+	if _, ok := r.Requests[corev1.ResourceEphemeralStorage]; limited && !ok {
+		// Kubernetes would take the limit for the request, and no small node would do.
+		r.Requests[corev1.ResourceEphemeralStorage] = *resource.NewQuantity(0, limit.Format)
+	}
 	return r
+}
+
+// ephemeral is the limit of what a server may write to the node's disk, zero when the
+// profile sets it. A home that is not a volume is on that disk too.
+func (o Override) ephemeral() resource.Quantity {
+	if _, ok := o.ExtraResourceLimits[string(corev1.ResourceEphemeralStorage)]; ok {
+		return resource.Quantity{}
+	}
+	limit := resource.MustParse(defaultEphemeral)
+	if !o.Persistent() {
+		home, _ := o.capacity() // validated
+		limit.Add(home)
+	}
+	return limit
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // How far along each step is. Fetching an image takes most of the time when it has to
@@ -82,7 +84,7 @@ func fromEvent(pod *corev1.Pod, e *corev1.Event) (Step, bool) {
 	case "Started":
 		return Step{Percent: percentStarted, Message: MsgStarted}, true
 	}
-	if missingSecret(detail) {
+	if missingSecret(pod, detail) {
 		return Step{Percent: percentScheduled, Message: MsgSecret}, true
 	}
 	return Step{Message: MsgNote, Detail: brief(e.Reason + ": " + e.Message)}, e.Type == corev1.EventTypeWarning
@@ -102,7 +104,7 @@ func failed(pod *corev1.Pod, events []*corev1.Event) (Step, bool) {
 			s.Message, s.Data, s.Detail = MsgImage, map[string]string{"Image": imageOf(pod)}, brief(w.Message)
 			return s, true
 		case "CreateContainerConfigError", "CreateContainerError", "RunContainerError":
-			if missingSecret(w.Message) {
+			if missingSecret(pod, w.Message) {
 				return Step{}, false // on its way: see doc.go
 			}
 			s.Message, s.Detail = MsgConfig, brief(w.Message)
@@ -179,10 +181,11 @@ func stuckMount(status corev1.ContainerStatus, events []*corev1.Event) *corev1.E
 	return last
 }
 
-// missingSecret recognises the kubelet's complaint about a secret that is about to be
-// created (step 3 in doc.go). All secrets that our pods refer to are ours.
-func missingSecret(message string) bool {
-	return strings.Contains(message, `secret "jupyter-`) && strings.Contains(message, "not found")
+// missingSecret recognises the kubelet's complaint that the pod's own secret is missing,
+// which is about to be created (step 3 in doc.go).
+func missingSecret(pod *corev1.Pod, message string) bool {
+	name := secretName(pod.Name, pod.Annotations[contract.AnnotationNonce])
+	return strings.Contains(message, `secret "`+name+`" not found`)
 }
 
 func imageOf(pod *corev1.Pod) string {

@@ -145,7 +145,7 @@ func ProbeTarget(pod *corev1.Pod) (netip.AddrPort, bool) {
 // is missing that should have followed the pod (step 3 in doc.go).
 func WaitsForSecret(pod *corev1.Pod) bool {
 	w := containerStatus(pod).State.Waiting
-	return pod.DeletionTimestamp == nil && w != nil && missingSecret(w.Message)
+	return pod.DeletionTimestamp == nil && w != nil && missingSecret(pod, w.Message)
 }
 
 func containerStatus(pod *corev1.Pod) corev1.ContainerStatus {

@@ -72,14 +72,17 @@ func (a *api) release() {
 
 func (a *api) change(id server.ID, change func(*corev1.Pod)) {
 	a.t.Helper()
-	pod, err := a.client.CoreV1().Pods(ns).Get(a.t.Context(), spawn.PodName(id), metav1.GetOptions{})
-	if err != nil {
-		a.t.Fatal(err)
+	for _, pod := range pods(a.t, a.client) {
+		if got, ok := spawn.Identify(&pod); !ok || got != id {
+			continue
+		}
+		change(&pod)
+		if _, err := a.client.CoreV1().Pods(ns).UpdateStatus(a.t.Context(), &pod, metav1.UpdateOptions{}); err != nil {
+			a.t.Fatal(err)
+		}
+		return
 	}
-	change(pod)
-	if _, err := a.client.CoreV1().Pods(ns).UpdateStatus(a.t.Context(), pod, metav1.UpdateOptions{}); err != nil {
-		a.t.Fatal(err)
-	}
+	a.t.Errorf("%s has no pod to change", id)
 }
 
 func (a *api) put(pod *corev1.Pod) {

@@ -68,17 +68,17 @@ func (c *Cluster) indexed(index, key string) []*corev1.Pod {
 // its name is taken by a pod that the spawner did not make.
 func (c *Cluster) live(ctx context.Context, id server.ID) (*corev1.Pod, error) {
 	for _, place := range c.Site.Places(id.User, c.Catalog) {
-		pod, err := c.client.CoreV1().Pods(place.Namespace).Get(ctx, spawn.PodName(id), metav1.GetOptions{})
-		if apierrors.IsNotFound(err) {
-			continue
+		for _, name := range spawn.PodNames(id) {
+			pod, err := c.client.CoreV1().Pods(place.Namespace).Get(ctx, name, metav1.GetOptions{})
+			switch {
+			case err == nil && spawn.OwnsPod(pod, id):
+				return pod, nil
+			case err == nil && name == spawn.PodName(id):
+				return nil, &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("pod %s is not ours", name)}
+			case err != nil && !apierrors.IsNotFound(err):
+				return nil, problem("read pod", err)
+			}
 		}
-		if err != nil {
-			return nil, problem("read pod", err)
-		}
-		if !spawn.OwnsPod(pod, id) {
-			return nil, &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("pod %s is not ours", pod.Name)}
-		}
-		return pod, nil
 	}
 	return nil, nil
 }

@@ -72,7 +72,8 @@ func (c *Cluster) create(ctx context.Context, spec spawn.Spec) error {
 		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.SpawnLimit)}
 	}
 	defer c.release(spec.ID)
-	if err := c.ensureClaim(ctx, spec); err != nil {
+	var err error
+	if spec.Home, err = c.ensureHome(ctx, spec); err != nil {
 		return err
 	}
 	pod, err := c.createPod(ctx, spec)
@@ -89,7 +90,7 @@ func (c *Cluster) create(ctx context.Context, spec spawn.Spec) error {
 // finish does what comes after the pod exists, also for a pod whose creator was killed.
 func (c *Cluster) finish(ctx context.Context, id server.ID, pod *corev1.Pod) error {
 	if pod.Status.Phase != corev1.PodRunning {
-		if err := c.ensureSecret(ctx, id, pod); err != nil {
+		if err := c.ensureSecret(ctx, pod); err != nil {
 			// Not fatal: every replica tries again when the pod complains about it.
 			c.log.WarnContext(ctx, "server's secret not created yet", "pod", pod.Name, "error", err)
 		}
@@ -98,25 +99,32 @@ func (c *Cluster) finish(ctx context.Context, id server.ID, pod *corev1.Pod) err
 	return nil
 }
 
-func (c *Cluster) ensureClaim(ctx context.Context, spec spawn.Spec) error {
-	want := spawn.Claim(c.Site, spec.Profile, spec.ID.User)
+// ensureHome makes the user's home volume exist and returns its claim's name, "" for a
+// profile whose homes do not last.
+//
+// It asks before it creates: with the storage quota used up, creating is refused even if
+// the volume is there, and a volume may have the name that earlier versions gave it.
+func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (string, error) {
+	if !spec.Profile.Override.Persistent() {
+		return "", nil
+	}
+	user, want := spec.ID.User, spawn.Claim(c.Site, spec.Profile, spec.ID.User)
 	claims := c.client.CoreV1().PersistentVolumeClaims(want.Namespace)
-	_, err := claims.Create(ctx, want, metav1.CreateOptions{})
-	if err == nil {
-		return nil
+	for _, name := range spawn.HomeNames(user) {
+		have, err := claims.Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil && spawn.OwnsClaim(have, user):
+			return name, nil
+		case err == nil && name == want.Name:
+			return "", &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("volume claim %s is not ours", name)}
+		case err != nil && !apierrors.IsNotFound(err):
+			return "", problem("read home volume", err)
+		}
 	}
-	// With the storage quota used up, creating is refused even if the volume is there.
-	have, getErr := claims.Get(ctx, want.Name, metav1.GetOptions{})
-	if apierrors.IsNotFound(getErr) {
-		return problem("create home volume", err)
+	if _, err := claims.Create(ctx, want, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		return "", problem("create home volume", err)
 	}
-	if getErr != nil {
-		return problem("read home volume", getErr)
-	}
-	if !spawn.OwnsClaim(have, spec.ID.User) {
-		return &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("volume claim %s is not ours", want.Name)}
-	}
-	return nil
+	return want.Name, nil // one that another replica created just now is the same user's
 }
 
 // createPod creates the server's pod, or returns the one that another replica created
@@ -137,9 +145,9 @@ func (c *Cluster) createPod(ctx context.Context, spec spawn.Spec) (*corev1.Pod, 
 
 // ensureSecret creates the secret of a pod unless it exists. Its name holds the pod's
 // nonce and it cannot be changed, so one that exists is the right one.
-func (c *Cluster) ensureSecret(ctx context.Context, id server.ID, pod *corev1.Pod) error {
+func (c *Cluster) ensureSecret(ctx context.Context, pod *corev1.Pod) error {
 	_, err := c.client.CoreV1().Secrets(pod.Namespace).Create(ctx,
-		spawn.Secret(pod, id, c.MasterKey), metav1.CreateOptions{})
+		spawn.Secret(pod, c.MasterKey), metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create secret: %w", err)
 	}

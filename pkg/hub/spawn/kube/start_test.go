@@ -66,8 +66,8 @@ func TestD7_SpawnLimit(t *testing.T) {
 // TestForeignObjectsAreLeftAlone: a pod or volume of the right name that the spawner did
 // not make is neither used nor deleted.
 func TestForeignObjectsAreLeftAlone(t *testing.T) {
-	foreignPod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "jupyter-alice", UID: "theirs"}}
-	foreignClaim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "claim-alice"}}
+	foreignPod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: spawn.PodName(alice), UID: "theirs"}}
+	foreignClaim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: spawn.HomeName("alice")}}
 	for name, object := range map[string]runtime.Object{"pod": foreignPod, "volume": foreignClaim} {
 		client := newClient(object)
 		c, _ := boot(t, client, settings())
@@ -83,6 +83,44 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 				t.Errorf("foreign %s was touched: %v", name, a)
 			}
 		}
+	}
+}
+
+// TestS8_HomesOfEarlierVersions: a home with the old name is the user's home still; KubeSpawner's
+// claim of that name is not, and is left alone.
+func TestS8_HomesOfEarlierVersions(t *testing.T) {
+	older := spawn.Claim(settings().Site, settings().Catalog[0], "alice")
+	older.Name = "claim-alice"
+	theirs := older.DeepCopy()
+	theirs.Labels = map[string]string{"component": "singleuser-storage"}
+	for home, claim := range map[string]*corev1.PersistentVolumeClaim{"claim-alice": older, "home-alice": theirs} {
+		client := newClient(claim)
+		c, _ := boot(t, client, settings())
+		for range 2 {
+			if err := c.Start(t.Context(), ask(alice)); err != nil {
+				t.Fatal(err)
+			}
+			if got := onlyPod(t, client).Spec.Volumes[0].PersistentVolumeClaim.ClaimName; got != home {
+				t.Errorf("alice's home is %s, want %s", got, home)
+			}
+			if _, err := c.Stop(t.Context(), alice, time.Second); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// TestStorageNone: homes that do not last need no volume.
+func TestStorageNone(t *testing.T) {
+	client, s := newClient(), settings()
+	s.Catalog[0].Override.StorageType = "none"
+	c, _ := boot(t, client, s)
+	if err := c.Start(t.Context(), ask(alice)); err != nil {
+		t.Fatal(err)
+	}
+	claims, err := client.CoreV1().PersistentVolumeClaims(ns).List(t.Context(), metav1.ListOptions{})
+	if home := onlyPod(t, client).Spec.Volumes[0]; err != nil || len(claims.Items) != 0 || home.EmptyDir == nil {
+		t.Errorf("%d claims, the home is %+v", len(claims.Items), home)
 	}
 }
 

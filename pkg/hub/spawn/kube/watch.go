@@ -69,7 +69,7 @@ func (c *Cluster) eventHandler() cache.ResourceEventHandler {
 // follow does what a pod needs next. It must not block: informers call it.
 func (c *Cluster) follow(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	if spawn.WaitsForSecret(pod) {
-		go c.repairSecret(ctx, id, pod)
+		go c.repairSecret(ctx, pod)
 	}
 	if spawn.IsStale(pod) {
 		c.answers.stop(pod.UID) // or its True could be overtaken by our False
@@ -86,8 +86,8 @@ func (c *Cluster) follow(ctx context.Context, id server.ID, pod *corev1.Pod) {
 
 // repairSecret creates the secret of a pod whose creator was killed before it could
 // (step 3 in package spawn).
-func (c *Cluster) repairSecret(ctx context.Context, id server.ID, pod *corev1.Pod) {
-	if err := c.ensureSecret(ctx, id, pod); err != nil && ctx.Err() == nil {
+func (c *Cluster) repairSecret(ctx context.Context, pod *corev1.Pod) {
+	if err := c.ensureSecret(ctx, pod); err != nil && ctx.Err() == nil {
 		c.log.WarnContext(ctx, "server's secret not created", "pod", pod.Name, "error", err)
 	}
 }

@@ -19,11 +19,11 @@ func (c *Cluster) Change(id server.ID, change func(*corev1.Pod)) bool {
 	defer c.changes.Notify(id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	pod := c.pods[spawn.PodName(id)]
-	if pod != nil {
+	pod, err := c.find(id)
+	if err == nil && pod != nil {
 		change(pod)
 	}
-	return pod != nil
+	return err == nil && pod != nil
 }
 
 // Put adds a pod that the spawner did not make.

@@ -1,7 +1,6 @@
 package memory
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -36,7 +35,7 @@ type Cluster struct {
 	mu      sync.Mutex
 	made    int // pods so far: a UID for each
 	pods    map[string]*corev1.Pod
-	homes   map[string]*corev1.PersistentVolumeClaim
+	homes   map[string]bool
 	refusal error
 	held    bool
 }
@@ -45,7 +44,7 @@ type Cluster struct {
 func New(now func() time.Time, s Settings) *Cluster {
 	return &Cluster{
 		Settings: s, now: now, changes: broadcast.New(),
-		pods: map[string]*corev1.Pod{}, homes: map[string]*corev1.PersistentVolumeClaim{},
+		pods: map[string]*corev1.Pod{}, homes: map[string]bool{},
 	}
 }
 
@@ -138,8 +137,9 @@ func (c *Cluster) create(spec spawn.Spec) error {
 	if starting >= c.SpawnLimit {
 		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", starting)}
 	}
-	home := spawn.Claim(c.Site, spec.Profile, spec.ID.User)
-	c.homes[home.Name] = cmp.Or(c.homes[home.Name], home)
+	if spec.Profile.Override.Persistent() {
+		c.homes[spawn.HomeName(spec.ID.User)] = true
+	}
 	c.made++
 	spec.Nonce = strings.Repeat("n", 26)
 	pod := spawn.Pod(c.Site, spec)
@@ -184,11 +184,15 @@ func (c *Cluster) ask(id server.ID, uid types.UID) (*corev1.Pod, error) {
 
 // find must be called with mu held, as all below.
 func (c *Cluster) find(id server.ID) (*corev1.Pod, error) {
-	pod := c.pods[spawn.PodName(id)]
-	if pod != nil && !spawn.OwnsPod(pod, id) {
-		return nil, &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("pod %s is not ours", pod.Name)}
+	for _, name := range spawn.PodNames(id) {
+		switch pod := c.pods[name]; {
+		case pod != nil && spawn.OwnsPod(pod, id):
+			return pod, nil
+		case pod != nil && name == spawn.PodName(id):
+			return nil, &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("pod %s is not ours", name)}
+		}
 	}
-	return pod, nil
+	return nil, nil
 }
 
 func (c *Cluster) remove(pod *corev1.Pod) {
