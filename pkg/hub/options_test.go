@@ -78,3 +78,62 @@ func TestUserWithoutProfile(t *testing.T) {
 		}
 	}
 }
+
+// TestSafeStart: the form and the page of a failed server offer it; the profile stays.
+func TestSafeStart(t *testing.T) {
+	e := newEnv(t)
+	physicist := []string{contract.HeaderGroups, "physics"}
+	if _, _, body := e.get("/hub/spawn/alice"); !strings.Contains(body, `name="safe"`) {
+		t.Errorf("the form offers no safe start: %s", body)
+	}
+	if code, _, _ := e.api("POST", "/hub/api/users/alice/server", `{"profile":"gpu"}`, physicist...); code != 202 {
+		t.Fatal(code)
+	}
+	e.change("", memory.Fail)
+	if _, _, body := e.get("/hub/spawn-pending/alice"); !strings.Contains(body, `id="safe"`) {
+		t.Errorf("a failed server offers no safe start: %s", body)
+	}
+	if code, _, _ := e.post("/hub/spawn/alice", url.Values{"safe": {"true"}}, physicist...); code != 303 {
+		t.Fatal(code)
+	}
+	var options string
+	e.change("", func(pod *corev1.Pod) { options = pod.Annotations[contract.AnnotationOptions] })
+	if options != `{"profile":"gpu","safe":true}` {
+		t.Errorf("started with %s", options)
+	}
+	e.change("", memory.Fail)
+	if _, _, body := e.get("/hub/spawn-pending/alice"); strings.Contains(body, `id="safe"`) || !strings.Contains(body, `id="retry"`) {
+		t.Errorf("a safe start that failed offers another: %s", body)
+	}
+}
+
+// TestTemporaryHomes: no page says that files stay where they do not.
+func TestTemporaryHomes(t *testing.T) {
+	kept := []string{"Your files stay", "Your files are safe", "are kept"}
+	pages := func(e *env) (all string) {
+		for _, path := range []string{"/hub/home", "/hub/spawn", "/hub/user/alice/"} {
+			_, _, body := e.get(path)
+			all += body
+		}
+		if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
+			t.Fatal(code)
+		}
+		e.change("", memory.Fail)
+		_, _, body := e.get("/hub/spawn-pending/alice")
+		return all + body
+	}
+	temporary, lasting := newEnv(t), newEnv(t)
+	temporary.cluster.Catalog[0].Override.StorageType = "none"
+	gone, stay := pages(temporary), pages(lasting)
+	for _, text := range kept {
+		if strings.Contains(gone, text) {
+			t.Errorf("a page says %q", text)
+		}
+		if !strings.Contains(stay, text) {
+			t.Errorf("negative control: no page says %q", text)
+		}
+	}
+	if len(temporary.cluster.Homes()) != 0 {
+		t.Errorf("volumes: %v", temporary.cluster.Homes())
+	}
+}

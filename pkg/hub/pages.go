@@ -3,6 +3,7 @@ package hub
 import (
 	"cmp"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -39,7 +40,7 @@ func (h *Hub) home(w http.ResponseWriter, r *http.Request, who caller.Caller) er
 			servers = append(servers, h.serverLine(s))
 		}
 	}
-	h.web.Page(w, r, http.StatusOK, web.Home{Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers})
+	h.web.Page(w, r, http.StatusOK, web.Home{Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers, Temporary: h.temporary(who.User)})
 	return nil
 }
 
@@ -79,7 +80,7 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, who caller.Calle
 		Viewer: viewer(who), XSRF: who.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
 		Profile: web.Profile{
 			Slug: p.Slug, DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
-			CPU: p.Override.CPULimit.Words(), Memory: p.Override.MemLimit.Words(), Storage: p.Override.Storage(),
+			CPU: p.Override.CPULimit.Words(), Memory: p.Override.MemLimit.Words(), Storage: p.Override.Storage(), Temporary: !p.Override.Persistent(),
 		},
 	})
 	return nil
@@ -101,7 +102,13 @@ func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, who caller.Calle
 
 // options reads what the form chose. The form that tries again chooses nothing.
 func options(r *http.Request) spawn.Options {
-	return spawn.Options{Profile: r.PostFormValue("profile")}
+	return spawn.Options{Profile: r.PostFormValue("profile"), Safe: r.PostFormValue("safe") != ""}
+}
+
+// temporary reports whether homes of this user's servers may be gone after a stop, so that
+// no page says that files stay.
+func (h *Hub) temporary(owner access.User) bool {
+	return slices.ContainsFunc(h.cluster.Profiles(owner), func(p spawn.Profile) bool { return !p.Override.Persistent() })
 }
 
 // refused shows a start that the cluster did not accept, with the button to try again.
@@ -116,7 +123,7 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, who caller.Caller,
 	now := web.Line{ID: string(problem.Message), Data: problem.Data, Detail: problem.Detail}
 	h.web.Page(w, r, problemStatus(problem.Message), web.Pending{
 		Viewer: viewer(who), XSRF: who.XSRF(), Owner: id.User, Server: id.Name, Failed: true,
-		Now: now, RetryAction: spawnURL(id), Next: next, RequestID: telemetry.RequestID(r.Context()),
+		Now: now, RetryAction: spawnURL(id), Next: next, Temporary: h.temporary(ownerOf(id, who)), RequestID: telemetry.RequestID(r.Context()),
 	})
 	return nil
 }
@@ -143,6 +150,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 		Viewer: viewer(who), XSRF: who.XSRF(), Owner: id.User, Server: id.Name,
 		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed,
 		ReadyURL: h.openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
+		Temporary: h.temporary(ownerOf(id, who)),
 	}
 	for _, step := range s.Steps {
 		if !step.Failed { // the reason stands above, with its details
@@ -151,6 +159,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	}
 	if page.Failed {
 		page.RequestID = telemetry.RequestID(r.Context())
+		page.Safe = !s.Options.Safe && !page.Temporary
 	} else {
 		page.ProgressURL = progressURL(id)
 	}
@@ -244,8 +253,12 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, who caller.Calle
 		http.Redirect(w, r, h.Site.UserBaseURL(owner)+path+"?"+query.Encode(), http.StatusFound)
 		return nil
 	}
+	text := "error.not_running_text"
+	if h.temporary(ownerOf(s.ID, who)) {
+		text = "error.not_running_temporary"
+	}
 	h.web.Page(w, r, http.StatusFailedDependency, web.Message{
-		Status: http.StatusFailedDependency, Title: "error.not_running", Text: "error.not_running_text",
+		Status: http.StatusFailedDependency, Title: "error.not_running", Text: text,
 		Data: map[string]string{"User": owner}, ActionURL: withNext(spawnURL(s.ID), next), Action: "error.start", User: who.Name,
 	})
 	return nil

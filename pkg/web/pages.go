@@ -94,6 +94,8 @@ type Home struct {
 	Viewer  Viewer
 	XSRF    string
 	Servers []Server
+	// Temporary is true where homes may be gone after a stop.
+	Temporary bool
 }
 
 // Spawn shows the server that is about to start, and the button that starts it.
@@ -116,6 +118,7 @@ type Profile struct {
 	CPU         string // "" when unlimited
 	Memory      string // "" when unlimited
 	Storage     string
+	Temporary   bool // the home is gone after a stop
 }
 
 // Line is one sentence of a progress report.
@@ -135,6 +138,8 @@ type Pending struct {
 	Now         Line
 	Log         []Line
 	Failed      bool
+	Safe        bool   // offers to start without the user's own configuration
+	Temporary   bool   // homes may be gone after a stop
 	ProgressURL string // server-sent events; "" when Failed
 	ReadyURL    string // where to go when it runs
 	RetryAction string // form action of "Try again"

@@ -36,12 +36,16 @@ func pages() map[string]web.Page {
 		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profile: web.Profile{
 			Slug: "lab", DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
 		}},
+		"home: homes do not last": web.Home{Viewer: alice, XSRF: "x", Servers: servers()[:1], Temporary: true},
+		"spawn: the home does not last": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profile: web.Profile{
+			Slug: "try", DisplayName: "Try", Image: "perijove/notebook:1", Storage: "1 GiB", Temporary: true,
+		}},
 		"pending": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Percent: 40, Now: web.Line{ID: "progress.pulling"}, Log: []web.Line{{ID: "progress.scheduled", Detail: "on node-1"}},
 			ProgressURL: "/progress", ReadyURL: "/user/alice/", StopAction: "/hub/stop",
 		},
 		"pending: failed": web.Pending{
-			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
+			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Safe: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
 			Log: []web.Line{{ID: "progress.scheduled"}}, RetryAction: "/hub/spawn", StopAction: "/hub/stop", RequestID: "3f0c",
 		},
 		"token": web.Token{

@@ -5,6 +5,8 @@ import (
 	"net"
 	"time"
 
+	"k8s.io/apimachinery/pkg/util/validation"
+
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/run/mtls"
@@ -22,7 +24,7 @@ type Config struct {
 	TLS mtls.Files `yaml:"tls"`
 	// Kubeconfig is a file to reach the cluster with; "" inside the cluster.
 	Kubeconfig string `yaml:"kubeconfig"`
-	// UserDomain gives each person's servers a host of their own below it, and PublicURL is
+	// UserDomain gives each user's servers a host of their own below it, and PublicURL is
 	// where these pages are then: http(s)://host[:port]. Empty: all share one host.
 	UserDomain string `yaml:"userDomain"`
 	PublicURL  string `yaml:"publicURL"`
@@ -41,7 +43,8 @@ type Config struct {
 	// ConcurrentSpawnLimit is how many servers may be starting at the same time, over
 	// all replicas; 64 by default.
 	ConcurrentSpawnLimit int `yaml:"concurrentSpawnLimit"`
-	// Profile is what servers are made from.
+	// Profile is what servers are made from; spawn.Profile and spawn.Override say what each key
+	// means. testdata/full.yaml has them all.
 	Profile spawn.Profile `yaml:"profile"`
 }
 
@@ -66,6 +69,12 @@ func (c Config) Validate() error {
 		"serverKeyFile":    c.ServerKeyFile,
 		"jupyterConfigMap": c.JupyterConfigMap,
 	})
+	for _, found := range validation.IsDNS1123Label(c.Namespace) {
+		f.Check(c.Namespace == "", "namespace", found)
+	}
+	for _, found := range validation.IsDNS1123Subdomain(c.JupyterConfigMap) {
+		f.Check(c.JupyterConfigMap == "", "jupyterConfigMap", found)
+	}
 	if _, err := c.site(); err != nil {
 		f.Addf("userDomain", "%v (with publicURL %q)", err, c.PublicURL)
 	}

@@ -48,6 +48,19 @@ profile:
 	}
 }
 
+// TestNamesThatKubernetesRefuses fail before anything is made of them.
+func TestNamesThatKubernetesRefuses(t *testing.T) {
+	for yaml, bad := range map[string]bool{
+		"namespace: No_Name\n": true, "namespace: my.servers\n": true, "namespace: servers\n": false,
+		"jupyterConfigMap: a b\n": true, "jupyterConfigMap: jupyter.config\n": false,
+	} {
+		key, _, _ := strings.Cut(yaml, ":")
+		if _, said := start(t, yaml); strings.Contains(said, "  "+key+": ") != bad {
+			t.Errorf("%s says\n%s", yaml, said)
+		}
+	}
+}
+
 func TestUserDomain(t *testing.T) {
 	for yaml, bad := range map[string]bool{"userDomain: users.test\npublicURL: https://hub.test\n": false, "userDomain: users.test\n": true, "publicURL: https://hub.test\n": false} {
 		if _, said := start(t, yaml); strings.Contains(said, "userDomain: ") != bad {

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"cmp"
+	"maps"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
@@ -164,6 +165,22 @@ func serverContainer(site Site, s Spec) corev1.Container {
 	}
 }
 
+// safeFolder is where a safe start keeps what Jupyter, IPython and extensions write.
+const safeFolder = "/tmp/perijove-safe"
+
+// safeEnvironment turns Jupyter, IPython and Python away from the folders of the home where
+// users configure and install: ~/.jupyter, ~/.local, ~/.ipython. A home that is full or a
+// broken package in it then keeps no server from starting.
+func safeEnvironment() map[string]string {
+	return map[string]string{
+		"JUPYTER_CONFIG_DIR":  safeFolder + "/config",
+		"JUPYTER_DATA_DIR":    safeFolder + "/data",
+		"JUPYTER_RUNTIME_DIR": safeFolder + "/runtime",
+		"IPYTHONDIR":          safeFolder + "/ipython",
+		"PYTHONNOUSERSITE":    "1",
+	}
+}
+
 // environment is the server's variables: the profile's, then what a safe start changes, then
 // the platform's, which nothing before may set (see validateEnvironment).
 func environment(site Site, s Spec) []corev1.EnvVar {
@@ -171,8 +188,13 @@ func environment(site Site, s Spec) []corev1.EnvVar {
 	set := func(name, value string) {
 		env = append(env, corev1.EnvVar{Name: name, Value: literal(value)})
 	}
-	for _, name := range sorted(s.Profile.Override.Environment) {
-		set(name, s.Profile.Override.Environment[name])
+	more := map[string]string{}
+	maps.Copy(more, s.Profile.Override.Environment)
+	if s.Options.Safe {
+		maps.Copy(more, safeEnvironment())
+	}
+	for _, name := range sorted(more) {
+		set(name, more[name])
 	}
 	set(envHome, homePath)
 	set(envConfigPath, configPath)

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"io"
@@ -18,6 +19,9 @@ import (
 type Options struct {
 	// Profile is a slug; "" is the first profile that the user may choose.
 	Profile string `json:"profile,omitempty"`
+	// Safe starts the server without the user's own configuration and packages, for a home
+	// with which it does not start any more. Files stay where they are.
+	Safe bool `json:"safe,omitempty"`
 }
 
 // ParseOptions reads the JSON object that JupyterHub's REST API takes; no bytes are no
@@ -30,26 +34,38 @@ func ParseOptions(data []byte) (Options, error) {
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&o); err != nil || dec.Decode(&struct{}{}) != io.EOF {
-		return Options{}, errors.New(`the body must be a JSON object; its only option is "profile", a text`)
+		return Options{}, errors.New(`the body must be a JSON object; its options are "profile", a text, and "safe", true or false`)
 	}
 	return o, nil
 }
 
 // Keep writes the options on the pod that is started with them.
 func (o Options) Keep(pod *corev1.Pod) {
-	data, _ := json.Marshal(o) // texts only: it cannot fail
+	data, _ := json.Marshal(o) // a text and a truth value: it cannot fail
 	pod.Annotations[contract.AnnotationOptions] = string(data)
 }
 
-// OrKept returns o, or the options that pod was started with when o chooses nothing. pod
-// may be nil. So "Try again" and a restart ask for the same server.
+// OrKept returns o with what it leaves open as the pod has it, which may be nil: without a
+// profile the pod's profile, and without any choice the pod's choices. So "Try again" and a
+// restart ask for the same server.
 func (o Options) OrKept(pod *corev1.Pod) Options {
-	if o != (Options{}) || pod == nil {
-		return o
+	kept := OptionsOf(pod)
+	if o == (Options{}) {
+		return kept
+	}
+	o.Profile = cmp.Or(o.Profile, kept.Profile)
+	return o
+}
+
+// OptionsOf returns what a pod, which may be nil, was started with. What another version wrote
+// and this one cannot read is not chosen.
+func OptionsOf(pod *corev1.Pod) Options {
+	if pod == nil {
+		return Options{}
 	}
 	kept, err := ParseOptions([]byte(pod.Annotations[contract.AnnotationOptions]))
 	if err != nil {
-		return o // another version wrote it: what cannot be read is not chosen
+		return Options{}
 	}
 	return kept
 }

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/perijove/perijove/pkg/contract"
@@ -10,12 +11,12 @@ import (
 
 func TestParseOptions(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]Options{"": {}, "{}": {}, `{"profile":"gpu"}`: {Profile: "gpu"}, ` {"profile": ""} `: {}} {
+	for in, want := range map[string]Options{"": {}, "{}": {}, `{"profile":"gpu"}`: {Profile: "gpu"}, `{"profile":"gpu","safe":true}`: {Profile: "gpu", Safe: true}, ` {"profile": ""} `: {}} {
 		if got, err := ParseOptions([]byte(in)); err != nil || got != want {
 			t.Errorf("%q is %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"[]", "{", `"gpu"`, `{"profile":7}`, `{"profile":["gpu"]}`, `{"image":"evil"}`, `{"profile":"gpu","x":1}`, `{}{}`, `{} x`} {
+	for _, in := range []string{"[]", "{", `"gpu"`, `{"profile":7}`, `{"safe":"yes"}`, `{"profile":["gpu"]}`, `{"image":"evil"}`, `{"profile":"gpu","x":1}`, `{}{}`, `{} x`} {
 		if got, err := ParseOptions([]byte(in)); err == nil {
 			t.Errorf("K4: %q was read as %+v", in, got)
 		}
@@ -32,6 +33,9 @@ func TestOptionsAreKeptOnThePod(t *testing.T) {
 	if got := (Options{Profile: "lab"}).OrKept(pod); got.Profile != "lab" {
 		t.Errorf("another choice: %+v", got)
 	}
+	if got := (Options{Safe: true}).OrKept(pod); got != (Options{Profile: "gpu", Safe: true}) {
+		t.Errorf("the same, but safe: %+v", got)
+	}
 	if got := (Options{}).OrKept(nil); got != (Options{}) {
 		t.Errorf("no pod: %+v", got)
 	}
@@ -42,6 +46,35 @@ func TestOptionsAreKeptOnThePod(t *testing.T) {
 	delete(pod.Annotations, contract.AnnotationOptions)
 	if got := (Options{}).OrKept(pod); got != (Options{}) {
 		t.Errorf("an older pod: %+v", got)
+	}
+}
+
+// TestSafeStart: nothing that the user configured or installed in their home is read; the home is
+// the same, and no profile's variable leads back.
+func TestSafeStart(t *testing.T) {
+	t.Parallel()
+	env := func(o Options) map[string]string {
+		p := Profile{Override: Override{Environment: map[string]string{"JUPYTER_CONFIG_DIR": "/home/jovyan/x", "LANG": "C.UTF-8"}}}
+		out := map[string]string{}
+		for _, e := range Pod(site, Spec{ID: server.ID{User: "alice"}, Profile: p, Options: o, Nonce: nonce}).Spec.Containers[0].Env {
+			if _, twice := out[e.Name]; twice {
+				t.Errorf("%s is set twice", e.Name)
+			}
+			out[e.Name] = e.Value
+		}
+		return out
+	}
+	safe, usual := env(Options{Safe: true}), env(Options{})
+	for _, name := range []string{"JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR"} {
+		if !strings.HasPrefix(safe[name], "/tmp/") {
+			t.Errorf("%s is %q", name, safe[name])
+		}
+	}
+	if safe["PYTHONNOUSERSITE"] == "" || safe["HOME"] != homePath || safe["LANG"] != "C.UTF-8" {
+		t.Errorf("a safe start has %v", safe)
+	}
+	if usual["PYTHONNOUSERSITE"] != "" || usual["JUPYTER_CONFIG_DIR"] != "/home/jovyan/x" {
+		t.Errorf("negative control: a usual start has %v", usual)
 	}
 }
 

@@ -14,12 +14,13 @@ type Server struct {
 	ID      server.ID
 	UID     string    // the pod's; "" without one
 	Created time.Time // the pod's; zero without one
+	Options Options   // what it was started with
 	Status
 }
 
 // Describe returns the server id as its pod shows it. Arguments are those of StatusOf.
 func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.Duration) Server {
-	s := Server{ID: id, Status: StatusOf(pod, events, now, timeout)}
+	s := Server{ID: id, Options: OptionsOf(pod), Status: StatusOf(pod, events, now, timeout)}
 	if pod != nil {
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
 	}
