@@ -11,6 +11,6 @@ const (
 	PathOAuthLogout = "/hub/oauth_logout/"
 )
 
-// CookieOAuth carries a login that is under way at a provider, path
-// PathOAuthCallback<id>.
-const CookieOAuth = "perijove-oauth"
+// CookieOAuth begins the names of cookies that each carry one login under way at a provider;
+// the beginning of the login's state follows. Path PathHub.
+const CookieOAuth = "perijove-oauth-"

@@ -32,7 +32,7 @@ type Login struct {
 	Next      string // where to go afterwards, already checked
 	XSRF      string
 	Username  string // what the user typed before, to show it again
-	Error     string // message id: login.invalid, login.unavailable, login.throttled, login.busy, login.not_allowed, or ""
+	Error     string // message id: login.invalid, login.unavailable, login.throttled, login.busy, login.stale, login.not_allowed, or ""
 }
 
 // Provider is an OpenID Connect provider, and the address to log in or out there.

@@ -6,9 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"sync"
 	"time"
 
+	"github.com/perijove/perijove/pkg/auth/once"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/origin"
@@ -19,8 +19,10 @@ const (
 	use = "login handed over to a person's host"
 	// lifetime of a code; it takes one redirect.
 	lifetime = 30 * time.Second
-	// maxUsed bounds how many used codes are remembered.
+	// maxUsed bounds how many used codes are remembered, perUser how many of one user: it is
+	// how often one may go to servers' hosts within a minute.
 	maxUsed = 100_000
+	perUser = 100
 )
 
 // How a code fails.
@@ -67,14 +69,12 @@ func Answer(ring *session.Ring, site origin.Site, w ReturnTo, s session.Session,
 // which goes with the code, is what keeps a code from working at another one.
 type Redeemer struct {
 	ring *session.Ring
-
-	mu   sync.Mutex
-	used map[string]time.Time // when it would have ended anyway
+	used *once.Set
 }
 
 // NewRedeemer returns a Redeemer for codes that ring sealed.
 func NewRedeemer(ring *session.Ring) *Redeemer {
-	return &Redeemer{ring: ring, used: map[string]time.Time{}}
+	return &Redeemer{ring: ring, used: once.New(once.Limits{All: maxUsed, PerOwner: perUser})}
 }
 
 // Redeem returns the session behind a code for owner and where the browser wanted to go.
@@ -91,32 +91,11 @@ func (d *Redeemer) Redeem(value, owner, nonce string, now time.Time) (s session.
 	made := time.UnixMilli(c.Made)
 	// Replicas' clocks differ by little; a code from the future is not tolerated beyond that.
 	fresh := !now.After(made.Add(lifetime)) && !made.After(now.Add(lifetime))
-	if !fresh || nonce == "" || !hmac.Equal([]byte(digest(nonce)), []byte(c.State)) || !d.first(c.ID, made.Add(2*lifetime), now) {
+	if !fresh || nonce == "" || !hmac.Equal([]byte(digest(nonce)), []byte(c.State)) || !d.used.Take(c.User, c.ID, made.Add(2*lifetime), now) {
 		return session.Session{}, c.Path, ErrSpent
 	}
 	return session.Session{
 		User: access.User{Name: c.User, DisplayName: c.DisplayName, Admin: c.Admin},
 		ID:   c.SessionID, Since: time.UnixMilli(c.SinceMillis), Expires: time.UnixMilli(c.ExpiresMillis),
 	}, c.Path, nil
-}
-
-// first reports whether id is seen for the first time, and remembers it until end.
-func (d *Redeemer) first(id string, end, now time.Time) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if _, seen := d.used[id]; seen {
-		return false
-	}
-	if len(d.used) >= maxUsed {
-		for other, over := range d.used {
-			if now.After(over) {
-				delete(d.used, other)
-			}
-		}
-	}
-	if len(d.used) >= maxUsed {
-		return false // nobody logs in so often: better to refuse than to forget
-	}
-	d.used[id] = end
-	return true
 }

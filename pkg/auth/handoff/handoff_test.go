@@ -131,17 +131,37 @@ func TestO2_CodesAreBound(t *testing.T) {
 	}
 }
 
-// The memory of used codes is bounded, and full means that nobody is let in.
-func TestUsedCodesAreBounded(t *testing.T) {
-	ring, _, s := fixture(t)
+// TestOneUserDoesNotKeepOthersOut: a user redeems codes without end. They are refused for a
+// while; another user gets to her server.
+func TestOneUserDoesNotKeepOthersOut(t *testing.T) {
+	ring, site, s := fixture(t)
 	redeemer, now := NewRedeemer(ring), s.Since
-	for i := range maxUsed {
-		redeemer.used[string(rune(i))+"x"+time.Duration(i).String()] = now.Add(time.Minute)
+	redeem := func(user string, at time.Time) error {
+		who := s
+		who.User.Name = user
+		location, err := Answer(ring, site, NewReturnTo(user, "/user/"+user+"/lab", nonce), who, at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		u, err := url.Parse(location)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _, err = redeemer.Redeem(u.Query().Get("code"), user, nonce, at)
+		return err
 	}
-	if redeemer.first("new", now.Add(time.Minute), now) {
-		t.Error("a full memory took one more")
+	for i := range perUser {
+		if err := redeem("mallory", now); err != nil {
+			t.Fatalf("code %d: %v", i, err)
+		}
 	}
-	if !redeemer.first("new", now.Add(2*time.Minute), now.Add(61*time.Second)) {
-		t.Error("a memory of codes that are over is still full")
+	if err := redeem("mallory", now); !errors.Is(err, ErrSpent) {
+		t.Errorf("mallory has no bound: %v", err)
+	}
+	if err := redeem("alice", now); err != nil {
+		t.Errorf("alice cannot reach her server: %v", err)
+	}
+	if err := redeem("mallory", now.Add(2*lifetime)); err != nil {
+		t.Errorf("mallory is refused for ever: %v", err)
 	}
 }

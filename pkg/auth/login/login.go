@@ -66,10 +66,7 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	username, password, next := r.PostForm.Get("username"), r.PostForm.Get("password"), r.PostForm.Get("next")
-	if !p.ownForm(r) {
-		p.logins.WithLabelValues(p.Method, "cross_origin").Inc()
-		p.audit(r, telemetry.LoginRefused, p.Method, username, "login refused", "reason", "the form is not ours")
-		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", access.User{})
+	if !p.admitForm(w, r, username, next) {
 		return
 	}
 	if p.Check == nil || username == "" || len(username) > server.MaxName {
@@ -86,15 +83,33 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 	p.begin(w, r, Proof{User: user, Method: p.Method, Next: next, Link: account.Link{Issuer: account.LDAP, Subject: user.Name}})
 }
 
-// ownForm reports whether the post comes from our own form in this browser: by what the
+// admitForm reports whether the post comes from our own form in this browser: by what the
 // browser says about its origin, and by the token bound to the pre-session cookie. A
-// foreign login would plant the attacker's session in the victim's browser (S7).
-func (p *Pages) ownForm(r *http.Request) bool {
-	if p.origin.Check(r) != nil {
+// foreign login would plant the attacker's session in the victim's browser (S7). If not, it
+// has answered: a form of ours that is stale is shown again, and where another tab has
+// logged in meanwhile, the browser is led on.
+func (p *Pages) admitForm(w http.ResponseWriter, r *http.Request, username, next string) bool {
+	foreign := p.origin.Check(r) != nil
+	pre, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieLogin))
+	if !foreign && err == nil && p.sessions.CheckLoginToken(pre, r.PostForm.Get(contract.XSRFName)) {
+		return true
+	}
+	if s, ok := p.current(r); ok && !foreign {
+		p.enter(w, r, s, next)
 		return false
 	}
-	pre, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieLogin))
-	return err == nil && p.sessions.CheckLoginToken(pre, r.PostForm.Get(contract.XSRFName))
+	result, reason := "stale", "the form's token is not this browser's"
+	if foreign {
+		result, reason = "cross_origin", "the form is not ours"
+	}
+	p.logins.WithLabelValues(p.Method, result).Inc()
+	p.audit(r, telemetry.LoginRefused, p.Method, username, "login refused", "reason", reason)
+	if foreign {
+		p.message(w, r, http.StatusForbidden, "error.xsrf", "error.xsrf_text", access.User{})
+	} else {
+		p.form(w, r, http.StatusForbidden, web.Login{Next: next, Username: username, Error: "login.stale"})
+	}
+	return false
 }
 
 // errBusy: too many logins are being checked already, or wait for that.

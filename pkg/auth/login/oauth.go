@@ -4,10 +4,13 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
+	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -62,8 +65,54 @@ func (p *Pages) startOAuth(w http.ResponseWriter, r *http.Request) {
 		p.oauthFailed(w, r, provider, next, err)
 		return
 	}
-	w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieOAuth, sealed, contract.PathOAuthCallback+provider.ID()))
+	cookie, ok := oauthCookie(stateOf(location))
+	if !ok {
+		p.oauthFailed(w, r, provider, next, oidclogin.ErrState)
+		return
+	}
+	p.makeRoom(w, r, provider)
+	w.Header().Add("Set-Cookie", p.jar().Keep(cookie, sealed, contract.PathHub, oidclogin.StateLifetime))
 	p.redirect(w, r, location)
+}
+
+// maxUnderWay is how many logins one browser may have under way.
+const maxUnderWay = 5
+
+// oauthCookie is the name of the cookie of one login under way. Each login has its own: a
+// second tab must not overwrite what the first one's login comes back to.
+func oauthCookie(state string) (name string, ok bool) {
+	const enough = 10 // characters of the state's 22
+	if len(state) != len(session.RandomID()) || !session.Strict(state, 1, len(state)) {
+		return "", false
+	}
+	return contract.CookieOAuth + state[:enough], true
+}
+
+func stateOf(location string) string {
+	u, err := url.Parse(location)
+	if err != nil {
+		return ""
+	}
+	return u.Query().Get("state")
+}
+
+// makeRoom removes the browser's logins under way that are over, and the oldest when one more
+// would be too many: all of them travel with each request for the hub's pages.
+func (p *Pages) makeRoom(w http.ResponseWriter, r *http.Request, provider *oidclogin.Provider) {
+	var underWay []string
+	ends := map[string]time.Time{}
+	for name, sealed := range cookies.WithPrefix(cookieHeader(r), p.jar().Name(contract.CookieOAuth)) {
+		name = contract.CookieOAuth + strings.TrimPrefix(name, p.jar().Name(contract.CookieOAuth))
+		end, _ := provider.Ends(sealed) // zero for one that is over
+		ends[name] = end
+		underWay = append(underWay, name)
+	}
+	slices.SortFunc(underWay, func(a, b string) int { return ends[b].Compare(ends[a]) })
+	for i, name := range underWay {
+		if i >= maxUnderWay-1 || ends[name].IsZero() {
+			w.Header().Add("Set-Cookie", p.jar().Delete(name, contract.PathHub))
+		}
+	}
 }
 
 // fromElsewhere reports whether the browser says that another site, or nobody who looks
@@ -79,13 +128,17 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	path := contract.PathOAuthCallback + provider.ID()
-	sealed, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieOAuth))
-	// Whatever comes of it, this login is over: the value is good for one try (O1).
-	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieOAuth, path))
-	if errors.Is(err, cookies.ErrDuplicate) {
-		for _, planted := range []string{"/", "/hub", contract.PathHub, strings.TrimSuffix(contract.PathOAuthCallback, "/"), contract.PathOAuthCallback} {
-			w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieOAuth, planted))
+	sealed := ""
+	if cookie, ok := oauthCookie(r.URL.Query().Get("state")); ok {
+		var err error
+		sealed, err = cookies.One(cookieHeader(r), p.jar().Name(cookie)) // none, or two, belongs to no login
+		// Whatever comes of it, this login is over: the value is good for one try (O1). Those
+		// of other tabs go on.
+		w.Header().Add("Set-Cookie", p.jar().Delete(cookie, contract.PathHub))
+		if errors.Is(err, cookies.ErrDuplicate) {
+			for _, planted := range []string{"/", "/hub", strings.TrimSuffix(contract.PathOAuthCallback, "/"), contract.PathOAuthCallback, contract.PathOAuthCallback + provider.ID()} {
+				w.Header().Add("Set-Cookie", p.jar().Delete(cookie, planted))
+			}
 		}
 	}
 	login, next, err := provider.Finish(r.Context(), r.URL.Query(), sealed)
@@ -99,8 +152,13 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 	})
 }
 
-// oauthFailed says what happened and leads back to the login.
+// oauthFailed says what happened and leads back to the login. A browser that is logged in is
+// led on: its answer was used already, or another tab was faster.
 func (p *Pages) oauthFailed(w http.ResponseWriter, r *http.Request, provider *oidclogin.Provider, next string, err error) {
+	if s, ok := p.current(r); ok && errors.Is(err, oidclogin.ErrState) {
+		p.enter(w, r, s, next)
+		return
+	}
 	status, result, text := http.StatusServiceUnavailable, "unavailable", "oauth.unavailable"
 	switch {
 	case errors.Is(err, oidclogin.ErrState):

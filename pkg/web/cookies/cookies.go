@@ -41,6 +41,21 @@ func All(header, name string) []string {
 	return values
 }
 
+// WithPrefix returns the cookies of a Cookie header whose names begin with prefix, by name. Of
+// two with one name the first counts.
+func WithPrefix(header, prefix string) map[string]string {
+	found := map[string]string{}
+	for pair := range strings.SplitSeq(header, ";") {
+		name := cookieName(pair)
+		if _, seen := found[name]; seen || !strings.HasPrefix(name, prefix) {
+			continue
+		}
+		_, v, _ := strings.Cut(pair, "=")
+		found[name] = strings.Trim(v, " \t")
+	}
+	return found
+}
+
 func cookieName(pair string) string {
 	name, _, _ := strings.Cut(pair, "=")
 	return strings.Trim(name, " \t")

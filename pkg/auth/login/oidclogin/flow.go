@@ -17,9 +17,10 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
+// StateLifetime is how long a login may take at the provider (O1).
+const StateLifetime = 10 * time.Minute
+
 const (
-	// stateLifetime is how long a person may take at the provider (O1).
-	stateLifetime = 10 * time.Minute
 	// maxNext bounds the address to return to, in bytes: it travels in a cookie, of
 	// which browsers keep 4 KB.
 	maxNext = 1500
@@ -78,7 +79,7 @@ func (p *Provider) Begin(ctx context.Context, redirect, next string) (location, 
 	}
 	login := pending{
 		Provider: p.cfg.ID, State: session.RandomID(), Nonce: session.RandomID(), Verifier: oauth2.GenerateVerifier(),
-		Redirect: redirect, Next: next, Expires: p.now().Add(stateLifetime).Unix(),
+		Redirect: redirect, Next: next, Expires: p.now().Add(StateLifetime).Unix(),
 	}
 	plain, err := json.Marshal(login)
 	if err != nil {
@@ -105,6 +106,18 @@ func (p *Provider) Finish(ctx context.Context, answer url.Values, sealed string)
 	login, err = p.redeem(ctx, began, code, answer.Has("iss"))
 	login.Next = began.Next
 	return login, began.Next, err
+}
+
+// Ends returns when the login under way in a sealed value ends at the latest. ok is false for
+// anything else, and for one that is over.
+func (p *Provider) Ends(sealed string) (end time.Time, ok bool) {
+	plain, err := p.boxes.OpenFor(useState, sealed)
+	var began pending
+	if err != nil || json.Unmarshal(plain, &began) != nil {
+		return time.Time{}, false
+	}
+	end = time.Unix(began.Expires, 0)
+	return end, p.now().Before(end)
 }
 
 func (p *Provider) open(sealed string) (pending, error) {
@@ -135,7 +148,7 @@ func (p *Provider) judge(began pending, answer url.Values) (string, error) {
 	if answer.Has("iss") && answer.Get("iss") != p.cfg.Issuer {
 		return "", fmt.Errorf("%w: another provider answers (iss)", ErrState)
 	}
-	if !p.used.take("state "+began.State, time.Unix(began.Expires, 0)) {
+	if !p.states.Take("", began.State, time.Unix(began.Expires, 0), p.now()) {
 		return "", fmt.Errorf("%w: the state was used already", ErrState)
 	}
 	if answer.Has("error") {
@@ -156,13 +169,19 @@ func (p *Provider) judge(began pending, answer url.Values) (string, error) {
 // promises to name itself in the answer and did not is not who answered (RFC 9207 §2.4).
 func (p *Provider) redeem(ctx context.Context, began pending, code string, named bool) (Login, error) {
 	select {
-	case p.slots <- struct{}{}:
-		defer func() { <-p.slots }()
+	case p.queue <- struct{}{}:
+		defer func() { <-p.queue }()
 	default:
 		return Login{}, ErrBusy
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.wholeTimeout)
 	defer cancel()
+	select {
+	case p.slots <- struct{}{}:
+		defer func() { <-p.slots }()
+	case <-ctx.Done():
+		return Login{}, ErrBusy
+	}
 	k, err := p.discover(ctx)
 	if err != nil {
 		return Login{}, err

@@ -151,16 +151,27 @@ func TestDeclinedAndRefused(t *testing.T) {
 	refused(t, p, op, "an error code with a secret", hostileop.Switches{RefuseToken: hostileop.ClientSecret}, access.ErrUnavailable)
 }
 
-// TestR13_SlowProvider: logins that wait for it are bounded, and the next one is told.
+// TestR13_SlowProvider: logins that ask it, and those that wait for their turn, are bounded.
+// The next one is told.
 func TestR13_SlowProvider(t *testing.T) {
 	p, op, _ := newPair(t)
-	for range maxAtOnce {
-		p.slots <- struct{}{}
+	whole := p.wholeTimeout
+	for name, slots := range map[string]chan struct{}{"no turn comes": p.slots, "too many wait": p.queue} {
+		answer, sealed := begin(t, p, op)
+		for range cap(slots) {
+			slots <- struct{}{}
+		}
+		p.wholeTimeout = 10 * time.Millisecond
+		if _, _, err := p.Finish(t.Context(), answer, sealed); !errors.Is(err, ErrBusy) || op.Asked("/token") != 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+		p.wholeTimeout = whole
+		for range cap(slots) {
+			<-slots
+		}
 	}
-	if _, err := login(t, p, op); !errors.Is(err, ErrBusy) || op.Asked("/token") != 0 {
-		t.Errorf("%v", err)
-	}
-	<-p.slots
 	honest(t, p, op)
-	honest(t, p, op) // and the place is given back
+	if len(p.slots)+len(p.queue) != 0 {
+		t.Error("a place is not given back")
+	}
 }

@@ -17,10 +17,10 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
-// keysEvery is how often the provider's keys are fetched at most. Anybody may send
-// tokens with unheard-of key ids to the logout address; that must not turn us into a
-// flood towards the provider.
-const keysEvery = 5 * time.Second
+// keysEvery is how often the provider's keys are fetched at most, whether or not that works.
+// Any client may send tokens with unknown key ids to the logout address; that must not turn
+// authz into a flood towards the provider (O8).
+const keysEvery = 10 * time.Second
 
 // keySet is the provider's keys. It tells a token that is refused from keys that cannot
 // be had: the library's verifier turns both into text.
@@ -57,19 +57,21 @@ type keyCache struct {
 	next http.RoundTripper
 	now  func() time.Time
 
-	mu      sync.Mutex
-	fetched time.Time
-	header  http.Header
-	body    []byte
+	mu     sync.Mutex
+	tried  time.Time // the last time, or zero
+	failed error     // how the last time failed, or nil
+	header http.Header
+	body   []byte
 }
 
 func (c *keyCache) RoundTrip(r *http.Request) (*http.Response, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.now().Sub(c.fetched) >= keysEvery {
-		if err := c.fetch(r); err != nil {
-			return nil, err
-		}
+	if now := c.now(); c.tried.IsZero() || now.Sub(c.tried) >= keysEvery {
+		c.tried, c.failed = now, c.fetch(r)
+	}
+	if c.failed != nil {
+		return nil, c.failed
 	}
 	return &http.Response{
 		StatusCode: http.StatusOK, Status: "200 OK", Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -92,6 +94,6 @@ func (c *keyCache) fetch(r *http.Request) error {
 	if res.StatusCode != http.StatusOK || json.Unmarshal(body, &set) != nil || set.Keys == nil {
 		return fmt.Errorf("the provider answers %d and no keys", res.StatusCode)
 	}
-	c.fetched, c.header, c.body = c.now(), res.Header, body
+	c.header, c.body = res.Header, body
 	return nil
 }

@@ -61,13 +61,12 @@ func (p *Provider) VerifyLogout(ctx context.Context, raw string) (Ended, error) 
 	if err := checkLogout(c, p.now()); err != nil {
 		return Ended{}, fmt.Errorf("%w: it %w", ErrToken, err)
 	}
-	id := "logout " + token.TokenID
-	if !p.used.take(id, p.now().Add(maxLogoutAge+2*skew)) {
+	if !p.logouts.Take("", token.TokenID, p.now().Add(maxLogoutAge+2*skew), p.now()) {
 		return Ended{}, fmt.Errorf("%w: it was used already", ErrToken)
 	}
 	return Ended{
 		Issuer: p.cfg.Issuer, Subject: token.Subject, SID: token.SessionID, Before: token.IssuedAt.Add(skew),
-		Again: func() { p.used.forget(id) },
+		Again: func() { p.logouts.Forget(token.TokenID) },
 	}, nil
 }
 

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/oauth2"
 	"golang.org/x/sync/singleflight"
 
+	"github.com/perijove/perijove/pkg/auth/once"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -26,6 +27,12 @@ const (
 	// maxAtOnce bounds the logins that wait for one provider, so that a slow one ties up a
 	// bounded number of connections, and none of another's (R13).
 	maxAtOnce = 32
+	// maxQueue bounds those that wait for their turn.
+	maxQueue = 500
+	// maxStates bounds the used states, and the ids of logout tokens, that are remembered. One
+	// that is forgotten does little: the provider takes a code once, and a logout message ends
+	// sessions from before it only.
+	maxStates = 100_000
 )
 
 // Provider logs people in with one provider. It is safe for concurrent use. Nothing is
@@ -34,8 +41,10 @@ type Provider struct {
 	cfg   Config
 	boxes *session.Ring
 	now   func() time.Time
-	used  *once // states of logins and ids of logout tokens
-	slots chan struct{}
+	// States of logins and ids of logout tokens that were used. Any client can fill the first.
+	states, logouts *once.Set
+	slots           chan struct{} // logins that ask the provider
+	queue           chan struct{} // logins that do or wait for it
 
 	callTimeout, wholeTimeout time.Duration
 
@@ -70,7 +79,8 @@ type metadata struct {
 // and what is stored, now is the clock.
 func New(cfg Config, boxes *session.Ring, now func() time.Time) *Provider {
 	return &Provider{
-		cfg: cfg, boxes: boxes, now: now, used: newOnce(now), slots: make(chan struct{}, maxAtOnce),
+		cfg: cfg, boxes: boxes, now: now, states: once.New(once.Limits{All: maxStates}), logouts: once.New(once.Limits{All: maxStates}),
+		slots: make(chan struct{}, maxAtOnce), queue: make(chan struct{}, maxQueue),
 		callTimeout: CallTimeout, wholeTimeout: WholeTimeout,
 	}
 }
