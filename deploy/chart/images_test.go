@@ -78,7 +78,7 @@ func testRendersAlike(t *testing.T, helm string) {
 		t.Fatal(problem)
 	}
 	// The README's way: these are made once by hand, and named in secrets.existing….
-	for _, name := range []string{"server-key", "session-keys", "gateway-tls", "spawner-tls"} {
+	for _, name := range []string{"server-key", "servers-ca", "session-keys", "gateway-tls", "spawner-tls"} {
 		if !regexp.MustCompile(`(?m)^  name: perijove-` + name + `$`).MatchString(out) {
 			t.Errorf("templates/secrets.yaml does not make perijove-%s", name)
 		}

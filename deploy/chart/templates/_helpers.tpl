@@ -139,6 +139,18 @@ server may use. Its own is the pod's name with ten characters more (spawn.Secret
 {{- include "perijove.name" (dict "root" . "part" "directory") -}}
 {{- end -}}
 
+{{/* The host of publicURL without brackets or port, in lower case as an Ingress wants it. */}}
+{{- define "perijove.publicHost" -}}
+{{- regexReplaceAll "(:[0-9]+)?/?$" (regexReplaceAll "^https?://" .Values.publicURL "") "" | trimPrefix "[" | trimSuffix "]" | lower -}}
+{{- end -}}
+
+{{/* Annotations, whose values are texts whatever --set made of them. */}}
+{{- define "perijove.annotations" -}}
+{{- range $key, $value := . }}
+{{ $key }}: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
+{{- end }}
+{{- end -}}
+
 {{/* The gateway's container port that serves people. */}}
 {{- define "perijove.gatewayPort" -}}
 {{- ternary "https" "http" (ne .Values.gateway.tls.secretName "") -}}

@@ -1,0 +1,292 @@
+package chart
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/yaml"
+
+	authz "github.com/perijove/perijove/cmd/authz/app"
+	spawner "github.com/perijove/perijove/cmd/spawner/app"
+	xdsserver "github.com/perijove/perijove/cmd/xds-server/app"
+	"github.com/perijove/perijove/pkg/run/config"
+)
+
+// setting is one that the chart and a service both check. Each of its values is given to
+// both, in JSON; what one takes the other must take, and each setting has values of both kinds.
+type setting struct {
+	chart, service, key string
+	// with are further values of the chart, as --set-json has them. Settings without any are
+	// tried many at a time; "alone" is for those that others have a say in.
+	with   string
+	values []string
+}
+
+const alone = "spawner.replicas=2" // which changes nothing
+
+// durations around the bounds of a setting, as texts.
+func durations(texts ...string) []string {
+	return quoted(append(texts, "soon", "5 minutes", "1d", "-5m", "5", "")...)
+}
+
+func quoted(texts ...string) []string {
+	out := make([]string, len(texts))
+	for i, text := range texts {
+		out[i] = strconv.Quote(text)
+	}
+	return out
+}
+
+var settings = []setting{
+	{"auth.sessionLifetime", "authz", "sessionLifetime", alone, durations("1m", "59s", "59.9s", "60000ms", "744h", "744h0m1s", "2h30m", ".5h", "1.h", "1h1h")},
+	{"auth.sessionIdle", "authz", "sessionIdle", alone, durations("5m", "4m59s", "12h", "12h1s", "300s")},
+	{"auth.sessionIdle", "authz", "sessionIdle", `auth.sessionLifetime="2m"`, durations("2m", "1m", "3m")},
+	{"auth.recheck", "authz", "recheck", "", durations("1m", "30s", "1h", "1h1s", "60m")},
+	{"auth.passTTL", "authz", "passTTL", "", durations("0", "0s", "2s", "1999ms", "10m", "601s")},
+	{"auth.revocations.mode", "authz", "revocationMode", "", quoted("strict", "best_effort", "maybe", "Strict", "")},
+	{"publicURL", "authz", "publicURL", "insecure=true,gateway.ingress.enabled=false", urls},
+	{"publicURL", "xds-server", "publicURL", "insecure=true,gateway.ingress.enabled=false", urls},
+	{"extraHosts", "authz", "extraHosts", "", hosts},
+	{"extraHosts", "xds-server", "extraHosts", "", hosts},
+	{"auth.subdomains.domain", "authz", "userDomain", alone, domains},
+	{"auth.subdomains.domain", "xds-server", "userDomain", alone, domains},
+	{"auth.subdomains.domain", "xds-server", "userDomain", `extraHosts=["Hub.a.test:8443"]`, quoted("a.test", "b.a.test")},
+	{"spawner.startTimeout", "spawner", "startTimeout", "", durations("1s", "999ms", "24h")},
+	{"spawner.concurrentSpawnLimit", "spawner", "concurrentSpawnLimit", "", []string{"1", "0", "-1", "1000000"}},
+	{"singleuser.profile.displayName", "spawner", "profile.display_name", "", quoted("x", "")},
+	{"singleuser.profile.slug", "spawner", "profile.slug", "", quoted("a", "a-1", "", "-a", "A", "a_b", strings.Repeat("a", 63), strings.Repeat("a", 64))},
+	{"singleuser.image.name", "spawner", "profile.kubespawner_override.image", "", quoted("x", "a.b/c", "a:5000/c", "A/c", "a b", "x@sha256:0", "", "a//b")},
+	{"singleuser.image.pullPolicy", "spawner", "profile.kubespawner_override.image_pull_policy", "", quoted("Always", "Never", "always")},
+	{"singleuser.cpu.limit", "spawner", "profile.kubespawner_override.cpu_limit", "", []string{"0.1", "0.09", "1024", "1025", "-1", "0"}},
+	{"singleuser.memory.limit", "spawner", "profile.kubespawner_override.mem_limit", "", quoted("256M", "255M", "1G", "1Gi", "1.5T", "lots", "-1G", "")},
+	{"singleuser.storage.capacity", "spawner", "profile.kubespawner_override.storage_capacity", "", quoted("1Gi", "1e9", "1.5G", "100", "0", "-1Gi", "1 Gi", "lots", "1KB")},
+	{"auth.ldap.urls", "authz", "ldap.urls", "", directories},
+	{"auth.ldap.urls", "authz", "ldap.urls", "auth.ldap.startTLS=true", directories},
+	{"auth.ldap.bindDN", "authz", "ldap.bindDN", "", names},
+	{"auth.ldap.bindTemplate", "authz", "ldap.bindTemplate", "", quoted("uid={username},dc=x", "uid=x,dc=x", "uid={username}{username},dc=x", "{username}", "", "{username}@x")},
+	{"auth.ldap.userSearch.base", "authz", "ldap.userSearch.base", "", names},
+	{"auth.ldap.groupSearch.base", "authz", "ldap.groupSearch.base", "", names},
+	{"auth.ldap.userSearch.filter", "authz", "ldap.userSearch.filter", "", quoted("(uid={username})", "(&(uid={username})(!(a=b)))",
+		"(|(uid={username})(mail={username}@x))", "(memberOf:1.2.840.113556.1.4.1941:=cn=x)(uid={username})", "uid={username}", "(uid=x)", "", "(uid={username}",
+		"(uid={username}))", "(&(uid={username}))", "(uid~={username})", "(uid>={username})", "(uid:dn:={username})", "({username})", "(&uid={username})", "(a=\\2a)(uid={username})", "(&(a=\\2a)(uid={username}))", "(&(a=\\zz)(uid={username}))")},
+	{"auth.ldap.groupSearch.filter", "authz", "ldap.groupSearch.filter", `auth.ldap.memberOfAttribute=""`, quoted("(member={dn})", "(memberUid={username})", "(member:1.2.840.113556.1.4.1941:={dn})", "(a=b)", "", "member={dn}")},
+	{"auth.ldap.groupSearch.filter", "authz", "ldap.groupSearch.filter", "", quoted("(member={dn})", "", "(a=b)")},
+	{"auth.ldap.groupSearch.nestedFilter", "authz", "ldap.groupSearch.nestedFilter", "", quoted("", "(member={dn})", "(memberUid={username})", "(&(member={dn})(memberUid={username}))", "(member={dn}")},
+	{"auth.ldap.usernameAttribute", "authz", "ldap.usernameAttribute", "", quoted("uid", "")},
+	{"auth.ldap.displayNameAttribute", "authz", "ldap.displayNameAttribute", "", quoted("cn", "")},
+	{"auth.ldap.groupNameAttribute", "authz", "ldap.groupNameAttribute", "", quoted("cn", "")},
+	{"auth.ldap.allowedGroups", "authz", "ldap.allowedGroups", "", []string{`["x"]`, `["*"]`, `[]`, `[""]`}},
+	{"auth.ldap.adminGroups", "authz", "ldap.adminGroups", "", []string{`["x"]`, `[]`, `["*"]`, `[""]`}},
+	{"auth.oidc[0].id", "authz", "oidc[0].id", "", quoted("a", "a-b", "", "A", "-a", strings.Repeat("a", 32), strings.Repeat("a", 33))},
+	{"auth.oidc[0].issuer", "authz", "oidc[0].issuer", "", quoted("https://a.test", "https://a.test/realms/x", "https://a.test:8443/", "http://localhost:8080/x", "http://127.0.0.1", "http://[::1]:80",
+		"http://a.test", "https://a.test?x", "https://a.test#x", "https://u@a.test", "a.test", "", "https://", "https://a.test:port")},
+	{"auth.oidc[0].clientID", "authz", "oidc[0].clientID", "", quoted("x", "")},
+	{"auth.oidc[0].name", "authz", "oidc[0].name", "", quoted("x", "")},
+	{"auth.oidc[0].scopes", "authz", "oidc[0].scopes", "", []string{`["email"]`, `["a b"]`, `[""]`, `["a\"b"]`, `[]`}},
+	{"auth.oidc[0].claims.username", "authz", "oidc[0].claims.username", "", quoted("email", "")},
+	{"auth.oidc[0].claims.groups", "authz", "oidc[0].claims.groups", alone, quoted("groups", "")},
+	{"auth.oidc[0].claims.groups", "authz", "oidc[0].claims.groups", `auth.oidc[0].allowedGroups=["*"]`, quoted("groups", "")},
+	{"auth.oidc[0].username.domain", "authz", "oidc[0].username.domain", "", quoted("a.test", "", "A.test", "@a.test")},
+	{"auth.oidc[0].username.prefix", "authz", "oidc[0].username.prefix", "", quoted("c-", "", "a/", ".", "%", "a;", "a\\b", "a\nb")},
+	{"auth.oidc[0].allowedGroups", "authz", "oidc[0].allowedGroups", "", []string{`["x"]`, `["*"]`, `[]`, `[""]`}},
+	{"auth.oidc[0].adminGroups", "authz", "oidc[0].adminGroups", "", []string{`["x"]`, `[]`, `["*"]`, `[""]`}},
+}
+
+var (
+	urls = quoted("https://a.test", "https://A.test:8443/", "http://a.test", "https://10.0.0.1", "https://[::1]:80", "https://a.test:0", "https://a.test:65535",
+		"https://a.test:65536", "https://[1:2]", "https://a_b.test", "https://a.test.", "https://u@a.test", "https://a.test/x", "https://a.test?x", "a.test", "ftp://a.test", "https://", "https://a..test", "https://hüb.test")
+	hosts = []string{`["a.test"]`, `["127.0.0.1:8000"]`, `["[::1]:80"]`, `[]`, `["*"]`, `["*.a.test"]`, `["a.test/"]`, `["a b"]`, `["a.test:99999"]`, `["a,b"]`, `[""]`}
+	// The public URL of the values that are changed is https://jupyter.example.org.
+	domains = quoted("users.example.org", "localhost", "", "example.org", "org", "Users.test", "*.test", "https://x.test", "x.test:80", "x.1", "a..b", strings.Repeat("a.", 93)+"abc", strings.Repeat("a.", 94)+"abc")
+	// Names of entries in a directory.
+	names       = quoted("dc=x", "cn=a b,ou=c,dc=x", "cn=a\\,b,dc=x", "cn=a+sn=b,dc=x", "x", "cn=a,b", "=x")
+	directories = []string{`["ldaps://a"]`, `["ldaps://a_b.c:636","ldaps://[::1]"]`, `["ldap://a"]`, `["ldap://a:389/"]`, `["ldaps://a","ldap://b"]`, `["ldaps://a/dc=x"]`, `["ldaps://u@a"]`, `["http://a"]`, `["a"]`, `["ldaps://"]`, `["ldaps://a?x"]`}
+)
+
+// B-24: helm refuses what a service would refuse, and nothing else. Otherwise the release
+// would be "deployed" and the service restart for ever.
+func testAgreement(t *testing.T, helm string) {
+	maps := objects[corev1.ConfigMap](t, helm, production, "ConfigMap")
+	files := map[string]string{
+		"authz":      maps["perijove-gateway"].Data["authz.yaml"],
+		"xds-server": maps["perijove-gateway"].Data["xds-server.yaml"],
+		"spawner":    maps["perijove-spawner"].Data["spawner.yaml"],
+	}
+	chart := chartRefuses(t, helm)
+	for _, s := range settings {
+		t.Run(strings.TrimSpace(s.service+" "+s.chart+" "+s.with), func(t *testing.T) {
+			taken := map[bool]int{}
+			for _, value := range s.values {
+				problem := chart[trial{s.chart, s.with, value}]
+				service, reason := serviceTakes(t, files[s.service], s, value)
+				if (problem == "") != service {
+					t.Errorf("%s: the chart says %q, %s takes it: %v (%s)", value, problem, s.service, service, reason)
+				}
+				taken[service]++
+			}
+			if taken[true] == 0 || taken[false] == 0 && s.key != "oidc[0].claims.groups" {
+				t.Errorf("%d values are taken and %d refused: this compares nothing", taken[true], taken[false])
+			}
+		})
+	}
+}
+
+// trial is one value of a setting, for helm.
+type trial struct{ chart, with, value string }
+
+// chartRefuses tries all values of all settings. Settings that do not touch each other share
+// a run of helm: it names all the values that it refuses.
+func chartRefuses(t *testing.T, helm string) map[trial]string {
+	t.Helper()
+	refused := map[trial]string{}
+	var rounds [][]trial
+	seen := map[trial]bool{}
+	for _, s := range settings {
+		for i, value := range s.values {
+			one := trial{s.chart, s.with, value}
+			if seen[one] {
+				continue
+			}
+			seen[one] = true
+			if s.with != "" {
+				refuse(t, helm, []trial{one}, refused)
+				continue
+			}
+			for len(rounds) <= i {
+				rounds = append(rounds, nil)
+			}
+			rounds[i] = append(rounds[i], one)
+		}
+	}
+	for _, round := range rounds {
+		refuse(t, helm, round, refused)
+	}
+	return refused
+}
+
+// refuse sets trials at once, and again without those that helm refuses: a fault that the
+// schema sees hides those that only the templates see.
+func refuse(t *testing.T, helm string, trials []trial, refused map[trial]string) {
+	t.Helper()
+	for len(trials) > 0 {
+		args := []string{"-f", production}
+		for _, one := range trials {
+			args = append(args, "--set-json", one.chart+"="+one.value)
+			if one.with != "" {
+				args = append(args, "--set-json", one.with)
+			}
+		}
+		_, problem, err := render(helm, args...)
+		if err == nil {
+			return
+		}
+		before := len(trials)
+		trials = slices.DeleteFunc(trials, func(one trial) bool {
+			line := naming(problem, one.chart)
+			if line != "" {
+				refused[one] = line
+			}
+			return line != ""
+		})
+		if len(trials) == before {
+			if len(trials) > 1 { // a value alone may spoil another: a lifetime below what is idle
+				t.Errorf("%v: refused for another reason: %s", trials, problem)
+			}
+			return
+		}
+	}
+}
+
+// naming returns the line of a problem that names a key, as the schema or the templates do.
+func naming(problem, key string) string {
+	pointer := "'/" + regexp.MustCompile(`[.\[\]]+`).ReplaceAllString(key, "/")
+	for line := range strings.Lines(problem) {
+		if strings.Contains(line, pointer+"'") || strings.Contains(line, pointer+"/") || strings.HasPrefix(strings.TrimSpace(line), key+": ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	return ""
+}
+
+// serviceTakes puts the value into a service's configuration and validates it as it does.
+func serviceTakes(t *testing.T, file string, s setting, value string) (bool, string) {
+	t.Helper()
+	var all any
+	if err := yaml.Unmarshal([]byte(file), &all); err != nil {
+		t.Fatal(err)
+	}
+	put(t, all, s.key, value)
+	if name, with, _ := strings.Cut(s.with, "="); strings.HasPrefix(name, "auth.") || name == "extraHosts" {
+		put(t, all, strings.TrimPrefix(name, "auth."), with)
+	}
+	text, err := yaml.Marshal(all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = validate(s.service, text)
+	if err == nil {
+		return true, ""
+	}
+	for line := range strings.Lines(err.Error()) {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, s.key) || strings.HasPrefix(line, "line ") {
+			return false, line
+		}
+	}
+	return true, ""
+}
+
+func validate(service string, text []byte) error {
+	var cfg interface{ Validate() error }
+	switch service {
+	case "authz":
+		c := authz.Defaults()
+		if err := config.Decode(text, &c); err != nil {
+			return err
+		}
+		cfg = c
+	case "xds-server":
+		c := xdsserver.Defaults()
+		if err := config.Decode(text, &c); err != nil {
+			return err
+		}
+		cfg = c
+	case "spawner":
+		c := spawner.Defaults()
+		if err := config.Decode(text, &c); err != nil {
+			return err
+		}
+		cfg = c
+	default:
+		return fmt.Errorf("there is no service %s", service)
+	}
+	return cfg.Validate()
+}
+
+var index = regexp.MustCompile(`^(\w+)\[(\d+)\]$`)
+
+// put sets a key like ldap.urls or oidc[0].id to a JSON value.
+func put(t *testing.T, at any, key, value string) {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(value), &v); err != nil {
+		t.Fatal(err)
+	}
+	parts := strings.Split(key, ".")
+	for i, part := range parts {
+		m := at.(map[string]any)
+		if found := index.FindStringSubmatch(part); found != nil {
+			n, _ := strconv.Atoi(found[2])
+			at = m[found[1]].([]any)[n]
+		} else if i == len(parts)-1 {
+			m[part] = v
+		} else {
+			at = m[part]
+		}
+	}
+}

@@ -1,0 +1,131 @@
+{{/* Each of these returns a JSON list of texts that begin with the key of a value. */}}
+
+{{/* The services' bounds of durations, in seconds: files/bounds.json is made from their code. */}}
+{{- define "perijove.faults.durations" -}}
+{{- $faults := list -}}
+{{- range $key, $bounds := .Files.Get "files/bounds.json" | fromJson -}}
+{{- $value := $.Values -}}
+{{- range splitList "." $key }}{{ $value = index $value . }}{{ end -}}
+{{- $seconds := include "perijove.seconds" $value | float64 -}}
+{{- $off := and $bounds.orZero (eq $seconds 0.0) -}}
+{{- if and (not $off) (or (lt $seconds $bounds.min) (and $bounds.max (gt $seconds $bounds.max))) -}}
+{{- if not (and (eq $key "auth.sessionIdle") (eq $value $.Values.auth.sessionLifetime)) -}}
+{{- $faults = append $faults (printf "%s: must be %s" $key $bounds.text) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if gt (include "perijove.seconds" .Values.auth.sessionIdle | float64) (include "perijove.seconds" .Values.auth.sessionLifetime | float64) -}}
+{{- $faults = append $faults "auth.sessionIdle: must not be longer than auth.sessionLifetime" -}}
+{{- end -}}
+{{- toJson $faults -}}
+{{- end -}}
+
+{{- define "perijove.faults.edge" -}}
+{{- $faults := list -}}
+{{- $gateway := .Values.gateway -}}
+{{- $host := include "perijove.publicHost" . -}}
+{{- $address := regexMatch "^([0-9.]+|.*:.*)$" $host -}}
+{{- if and (hasPrefix "http://" .Values.publicURL) (not (regexMatch "^(localhost|127\\.[0-9.]+|::1)$" $host)) (not .Values.insecure) -}}
+{{- $faults = append $faults "publicURL: passwords and cookies would travel in clear; use https, also where a proxy before the gateway ends TLS, or say insecure: true" -}}
+{{- end -}}
+{{- if and $gateway.ingress.enabled $address -}}
+{{- $faults = append $faults "publicURL: an Ingress needs a host name, not an address" -}}
+{{- end -}}
+{{- with .Values.auth.subdomains.domain -}}
+{{- range prepend $.Values.extraHosts (regexReplaceAll "^https?://|/$" $.Values.publicURL "") -}}
+{{- $label := trimSuffix (print "." $.Values.auth.subdomains.domain) (regexReplaceAll ":[0-9]+$" (lower .) "") -}}
+{{- if and (ne $label (regexReplaceAll ":[0-9]+$" (lower .) "")) (not (contains "." $label)) -}}
+{{- $faults = append $faults (printf "auth.subdomains.domain: contains the platform's own host %s: a user called %q would have the same" . $label) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $gateway.tls.secretName $gateway.tls.redirect (eq (int $gateway.tls.port) (int $gateway.service.port)) -}}
+{{- $faults = append $faults "gateway.tls.port: is gateway.service.port too, which sends to https" -}}
+{{- end -}}
+{{- if and .Values.devProvider.enabled (eq (int $gateway.hostPort) 8001) -}}
+{{- $faults = append $faults "gateway.hostPort: 8001 is the development provider's" -}}
+{{- end -}}
+{{- toJson $faults -}}
+{{- end -}}
+
+{{- define "perijove.faults.amounts" -}}
+{{- $faults := list -}}
+{{- $single := .Values.singleuser -}}
+{{- if gt (include "perijove.number" $single.cpu.limit | float64) 1024.0 -}}
+{{- $faults = append $faults "singleuser.cpu.limit: must be a number of cores" -}}
+{{- end -}}
+{{- range $what, $as := dict "cpu" "perijove.number" "memory" "perijove.bytes" -}}
+{{- $limit := include $as (index $single $what).limit | float64 -}}
+{{- if and $limit (gt (include $as (index $single $what).guarantee | float64) $limit) -}}
+{{- $faults = append $faults (printf "singleuser.%s.limit: is below singleuser.%s.guarantee" $what $what) -}}
+{{- end -}}
+{{- end -}}
+{{- if not (include "perijove.number" $single.storage.capacity | float64) -}}
+{{- $faults = append $faults "singleuser.storage.capacity: must be an amount like 10Gi" -}}
+{{- end -}}
+{{- $parts := dict "gateway.envoy" .Values.gateway.envoy "gateway.xdsServer" .Values.gateway.xdsServer "gateway.authz" .Values.gateway.authz
+  "spawner" .Values.spawner "devDirectory" .Values.devDirectory "devProvider" .Values.devProvider -}}
+{{- range $part, $values := $parts -}}
+{{- range $resource, $limit := $values.resources.limits -}}
+{{- if gt (get ($values.resources.requests | default dict) $resource | include "perijove.number" | float64) (include "perijove.number" $limit | float64) -}}
+{{- $faults = append $faults (printf "%s.resources.limits.%s: is below the request" $part $resource) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $faults -}}
+{{- end -}}
+
+{{- define "perijove.faults.login" -}}
+{{- $faults := list -}}
+{{- if and (include "perijove.hasLDAP" .) (not .Values.devDirectory.enabled) -}}
+{{- with .Values.auth.ldap -}}
+{{- $filters := dict "userSearch.filter" .userSearch.filter "groupSearch.filter" .groupSearch.filter "groupSearch.nestedFilter" .groupSearch.nestedFilter -}}
+{{- range $key, $filter := $filters -}}
+{{- if and $filter (ne (include "perijove.filter" $filter) "¤") -}}
+{{- $faults = append $faults (printf "auth.ldap.%s: is no LDAP filter: %s" $key $filter) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $i, $one := .Values.auth.oidc -}}
+{{- range $j, $other := slice $.Values.auth.oidc 0 $i -}}
+{{- range $key := list "id" "issuer" -}}
+{{- if eq (get $one $key) (get $other $key) -}}
+{{- $faults = append $faults (printf "auth.oidc[%d].%s: is another provider's already" $i $key) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $faults -}}
+{{- end -}}
+
+{{/*
+An LDAP filter (RFC 4515) with each comparison, then each combination of what is left,
+replaced by ¤: "¤" at the end for a filter that is one.
+*/}}
+{{- define "perijove.filter" -}}
+{{- $left := . | replace "{username}" "x" | replace "{dn}" "x" -}}
+{{- range until 32 -}}
+{{- $left = regexReplaceAll "\\(([A-Za-z0-9][A-Za-z0-9;.-]*(:dn)?(:[A-Za-z0-9.-]+)?(:=|[~<>]?=)([^()\\\\¤]|\\\\[0-9A-Fa-f]{2})*|[&|]¤+|!¤)\\)" $left "¤" -}}
+{{- end -}}
+{{- $left -}}
+{{- end -}}
+
+{{- define "perijove.faults.namespaces" -}}
+{{- $faults := list -}}
+{{- $servers := include "perijove.serversNamespace" . -}}
+{{- if eq $servers (include "perijove.accountsNamespace" .) -}}
+{{- $faults = append $faults "auth.accounts.namespace: is where servers live; the gateway would read their secrets" -}}
+{{- end -}}
+{{- if and .Values.singleuser.quota (eq $servers .Release.Namespace) -}}
+{{- $faults = append $faults "singleuser.quota: would count the platform's pods too; it needs a singleuser.namespace of its own" -}}
+{{- end -}}
+{{- if not (or .Values.singleuser.namespace (eq $servers .Release.Namespace)) -}}
+{{- range (lookup "v1" "PersistentVolumeClaim" .Release.Namespace "").items -}}
+{{- if eq (dig "metadata" "labels" "app.kubernetes.io/managed-by" "" .) "perijove-spawner" -}}
+{{- $faults = append $faults (printf "singleuser.namespace: users' home volumes are in %s, and servers would start with empty ones in %s. Set it to %s to leave servers there, or to %s once the volumes are moved (docs/operating.md)" $.Release.Namespace $servers $.Release.Namespace $servers) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- toJson ($faults | uniq) -}}
+{{- end -}}
