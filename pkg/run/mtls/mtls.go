@@ -56,7 +56,8 @@ func Server(files Files, allowed []string) (*tls.Config, error) {
 }
 
 // Client returns a configuration that shows our certificate and accepts only a server
-// certificate signed by files.CA for serverName. It is an error if a file cannot be read.
+// certificate signed by files.CA for serverName. It is an error if a file cannot be read. A
+// copy with another ServerName accepts that name instead; one without a name accepts none.
 func Client(files Files, serverName string) (*tls.Config, error) {
 	source, err := provider(files)
 	if err != nil {
@@ -70,7 +71,7 @@ func Client(files Files, serverName string) (*tls.Config, error) {
 		// name against the CA file as it is now.
 		InsecureSkipVerify: true, //nolint:gosec // replaced by VerifyConnection, not skipped
 		VerifyConnection: func(cs tls.ConnectionState) error {
-			return checkPeer(source, cs, x509.ExtKeyUsageServerAuth, []string{serverName})
+			return checkPeer(source, cs, x509.ExtKeyUsageServerAuth, []string{cs.ServerName})
 		},
 	}, nil
 }
@@ -126,9 +127,9 @@ func checkPeer(source certprovider.Provider, cs tls.ConnectionState, usage x509.
 		return fmt.Errorf("peer certificate: %w", err)
 	}
 	for _, name := range leaf.DNSNames {
-		if slices.Contains(allowed, name) {
+		if name != "" && slices.Contains(allowed, name) {
 			return nil
 		}
 	}
-	return fmt.Errorf("peer %q is not on the list of this port", leaf.DNSNames)
+	return fmt.Errorf("peer %q is none of %q", leaf.DNSNames, allowed)
 }

@@ -83,6 +83,21 @@ func TestX1_OnlyListedNamesOfOurCAConnect(t *testing.T) {
 	}
 }
 
+// K8: one configuration serves for many servers, each by its own name; without a name it
+// accepts none.
+func TestK8_CopyAcceptsItsOwnNameOnly(t *testing.T) {
+	ca := pki.New(t)
+	pod := server(t, ca.Issue("a.pod", time.Hour), "spawner")
+	base := client(t, ca.Issue("spawner", time.Hour), "")
+	for name, want := range map[string]bool{"a.pod": true, "b.pod": false, "pod": false, "": false, "127.0.0.1": false} {
+		named := base.Clone()
+		named.ServerName = name
+		if err := connect(t, pod, named); (err == nil) != want {
+			t.Errorf("as %q: %v", name, err)
+		}
+	}
+}
+
 func TestPortWithoutNamesIsAnError(t *testing.T) {
 	if _, err := mtls.Server(pki.New(t).Issue("hub", time.Hour), nil); err == nil {
 		t.Error("a port that admits nobody was made")
