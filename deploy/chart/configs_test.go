@@ -15,6 +15,7 @@ import (
 	xdsserver "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/test/pki"
 )
 
 // What the chart writes is what the services read: every configuration is loaded as
@@ -50,6 +51,7 @@ func testConfigs(t *testing.T, helm string) {
 		spawn := spawner.Defaults()
 		load("perijove-spawner", "spawner.yaml", &spawn)
 		spawn.ServerKeyFile = keyFile(t)
+		spawn.ServersCA = caFiles(t)
 		if err := spawn.Validate(); err != nil {
 			t.Errorf("%s: spawner.yaml: %v", values, err)
 		}
@@ -72,6 +74,17 @@ func testProviders(t *testing.T, values string, all []oidclogin.Config) {
 			t.Errorf("%s: %s", values, line)
 		}
 	}
+}
+
+func caFiles(t *testing.T) spawner.KeyPair {
+	pair, dir := pki.New(t).Pair(), t.TempDir()
+	files := spawner.KeyPair{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+	for path, data := range map[string][]byte{files.Cert: pair.Chain, files.Key: pair.Key} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
 }
 
 func keyFile(t *testing.T) string {

@@ -66,6 +66,7 @@ type env struct {
 	adjust      func(cfg *xdsapp.Config)
 	adjustAuthz func(cfg *authzapp.Config)
 
+	proofs     bool   // whether servers that the spawner makes prove which pod they are
 	userDomain string // where each person has a host; "" = all share one
 
 	logs    map[string]*logs.Buffer
@@ -89,6 +90,7 @@ func newEnvWith(t *testing.T, change func(*env)) *env {
 	s.client.PrependReactor("create", "*", stamp)
 	writeFile(t, s.path("server.key"), bytes.Repeat([]byte("k"), 32))
 	writeFile(t, s.path("servers-ca.crt"), s.servers.Pair().Chain)
+	writeFile(t, s.path("servers-ca.key"), s.servers.Pair().Key)
 	change(s)
 	s.startXDS()
 	s.startAuthz()
@@ -119,7 +121,7 @@ func stamp(action k8stesting.Action) (bool, runtime.Object, error) {
 		return false, nil, err
 	}
 	if object.GetUID() == "" {
-		object.SetUID(types.UID(rand.Text()))
+		object.SetUID(types.UID(strings.ToLower(rand.Text())))
 	}
 	object.SetCreationTimestamp(metav1.Now())
 	return false, nil, nil

@@ -3,21 +3,25 @@ package dataplane
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const (
@@ -217,4 +221,52 @@ func TestK5_ProvenPodsAnswerTheGatewayOnly(t *testing.T) {
 	if r := alice.visit("/user/alice/lab"); r.code != 200 { // negative control
 		t.Errorf("alice at her own server: %d", r.code)
 	}
+}
+
+// TestSpawnedPodProvesItself goes from the button to the first answer of a server that serves
+// with nothing but what the spawner put into its secret.
+func TestSpawnedPodProvesItself(t *testing.T) {
+	s := newEnvWith(t, func(s *env) { s.proofs = true })
+	s.kubelet("10.99.0.1")
+	alice := s.login("alice")
+	m := xsrfField.FindStringSubmatch(alice.visit(contract.PathSpawn).body)
+	if m == nil {
+		t.Fatal("the spawn page has no form")
+	}
+	alice.send("POST", contract.PathSpawn, url.Values{contract.XSRFName: {m[1]}}, false)
+	up := newUpstreamOver(t, "10.99.0.1", "alice", s.mounted())
+	if last := s.progress(alice, "/hub/api/users/alice/server/progress"); last["ready"] != true {
+		t.Fatalf("the progress ends with %v", last)
+	}
+	alice.visit("/user/alice/lab")
+	if got := s.ask(alice.cookies("/user/alice/")); !all(got, answered()) {
+		t.Errorf("alice at her own server: %v", got)
+	}
+	// The probe, too, came with a certificate: the server answers nobody else.
+	if len(up.requests()) < 5 {
+		t.Errorf("the server answered %d requests", len(up.requests()))
+	}
+}
+
+// mounted waits for the spawned pod's secret and serves as Jupyter does with its files.
+func (s *env) mounted() *tls.Config {
+	s.t.Helper()
+	var files map[string]string
+	wait.Until(s.t, "the pod's secret", func() bool {
+		list, err := s.client.CoreV1().Secrets(namespace).List(s.t.Context(), metav1.ListOptions{LabelSelector: contract.LabelManagedBy + "=" + contract.ManagedBySpawner})
+		if err != nil || len(list.Items) == 0 {
+			return false
+		}
+		files = list.Items[0].StringData
+		return true
+	})
+	pair, err := tls.X509KeyPair([]byte(files["tls.crt"]), []byte(files["tls.key"]))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	clients := x509.NewCertPool()
+	if !clients.AppendCertsFromPEM([]byte(files["ca.crt"])) {
+		s.t.Fatal("ca.crt holds no certificate")
+	}
+	return &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: clients}
 }

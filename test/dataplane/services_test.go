@@ -79,6 +79,8 @@ func (s *env) startSpawner() {
 	cfg.PublicURL, cfg.UserDomain = s.base(), s.userDomain
 	cfg.Namespace = namespace
 	cfg.ServerKeyFile = s.path("server.key")
+	cfg.Proof = s.proofs
+	cfg.ServersCA = spawnerapp.KeyPair{Cert: s.path("servers-ca.crt"), Key: s.path("servers-ca.key")}
 	cfg.JupyterConfigMap = "perijove-jupyter"
 	cfg.RouteStatus = []string{"127.0.0.1:18001"}
 	cfg.StartTimeout = time.Minute

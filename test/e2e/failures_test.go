@@ -58,6 +58,8 @@ func newOwnSpawner(t *testing.T, user string, change func(*spawnerapp.Config)) *
 	cfg := spawnerapp.Defaults()
 	cfg.Listen, cfg.PrivateListen = ports.FreeAddr(t), ports.FreeAddr(t)
 	cfg.TLS, cfg.Namespace, cfg.ServerKeyFile = files, servers, key
+	issuer := secretFiles(t, dir, "perijove-servers-ca")
+	cfg.ServersCA = spawnerapp.KeyPair{Cert: issuer.Cert, Key: issuer.Key}
 	cfg.JupyterConfigMap = "perijove-jupyter"
 	cfg.RouteStatus = []string{"127.0.0.1:1"} // never asked: these servers never answer
 	cfg.Profile = spawn.Profile{DisplayName: "Test", Slug: "test"}

@@ -84,7 +84,14 @@ func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *logs.Buffer
 // start runs a server until the test ends and returns its origin once it answers.
 func start(t *testing.T, id server.ID, env ...string) string {
 	t.Helper()
+	return startFor(t, http.DefaultClient, "http", id, env...)
+}
+
+// startFor is start of a server that answers client by scheme.
+func startFor(t *testing.T, client *http.Client, scheme string, id server.ID, env ...string) string {
+	t.Helper()
 	cmd, out, origin := command(t, id, append([]string{"PERIJOVE_SERVER_SECRET=" + secret}, env...)...)
+	origin = scheme + strings.TrimPrefix(origin, "http")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +109,7 @@ func start(t *testing.T, id server.ID, env ...string) string {
 		}
 	})
 	if !wait.Poll(time.Minute, func() bool {
-		resp, err := http.Get(origin + id.Prefix() + "api")
+		resp, err := client.Get(origin + id.Prefix() + "api")
 		if err != nil {
 			return false
 		}

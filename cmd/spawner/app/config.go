@@ -33,6 +33,11 @@ type Config struct {
 	// ServerKeyFile holds the installation's server key, at least 32 bytes; the
 	// xds-server has the same.
 	ServerKeyFile string `yaml:"serverKeyFile"`
+	// ServersCA signs the certificates by which servers prove to Envoy which pod they are; the
+	// xds-server has its certificate.
+	ServersCA KeyPair `yaml:"serversCA"`
+	// Proof says that new servers prove which pod they are. Running servers stay as they are.
+	Proof bool `yaml:"proof"`
 	// JupyterConfigMap is the ConfigMap in Namespace with jupyter_server_config.py.
 	JupyterConfigMap string `yaml:"jupyterConfigMap"`
 	// RouteStatus lists the xds-servers' status ports as "host:port"; a host name
@@ -46,6 +51,12 @@ type Config struct {
 	// Profile is what servers are made from; spawn.Profile and spawn.Override say what each key
 	// means. testdata/full.yaml has them all.
 	Profile spawn.Profile `yaml:"profile"`
+}
+
+// KeyPair are PEM paths.
+type KeyPair struct {
+	Cert string `yaml:"cert"`
+	Key  string `yaml:"key"`
 }
 
 // minServerKey is the least length of the server key in bytes: as long as the hash.
@@ -68,6 +79,8 @@ func (c Config) Validate() error {
 		"namespace":        c.Namespace,
 		"serverKeyFile":    c.ServerKeyFile,
 		"jupyterConfigMap": c.JupyterConfigMap,
+		"serversCA.cert":   c.ServersCA.Cert,
+		"serversCA.key":    c.ServersCA.Key,
 	})
 	for _, found := range validation.IsDNS1123Label(c.Namespace) {
 		f.Check(c.Namespace == "", "namespace", found)
@@ -93,6 +106,11 @@ func (c Config) Validate() error {
 	if c.ServerKeyFile != "" {
 		if _, err := config.SecretFile(c.ServerKeyFile, minServerKey); err != nil {
 			f.Addf("serverKeyFile", "%v", err)
+		}
+	}
+	if c.ServersCA.Cert != "" && c.ServersCA.Key != "" {
+		if _, err := c.ServersCA.load(); err != nil {
+			f.Addf("serversCA", "%v", err)
 		}
 	}
 	return f.Err()

@@ -6,8 +6,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/test/pki"
 )
 
 // start runs Main on a configuration that must not get far and returns what it says.
@@ -38,7 +40,7 @@ profile:
 	}
 	for _, want := range []string{
 		"lisen", "labels", "listen: is required", `privateListen: "9090" is not host:port`, "tls.cert: is required", "tls.key: is required", "tls.ca: is required",
-		"namespace: is required", "serverKeyFile: is required", "jupyterConfigMap: is required", `routeStatus[0]: "nowhere" is not host:port`,
+		"namespace: is required", "serverKeyFile: is required", "jupyterConfigMap: is required", "serversCA.cert: is required", "serversCA.key: is required", `routeStatus[0]: "nowhere" is not host:port`,
 		"startTimeout: must", "concurrentSpawnLimit: must", "profile.display_name: is required", "profile.slug: must", "profile.kubespawner_override.image: must",
 		"profile.kubespawner_override.cpu_limit: is below", "profile.kubespawner_override.mem_limit: ",
 	} {
@@ -90,8 +92,43 @@ func TestFullExampleIsValid(t *testing.T) {
 	if err := os.WriteFile(cfg.ServerKeyFile, bytes.Repeat([]byte("k"), minServerKey), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	cfg.ServersCA = serversCA(t)
 	if err := cfg.Validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// serversCA is a CA of servers in files.
+func serversCA(t *testing.T) KeyPair {
+	t.Helper()
+	pair, dir := pki.New(t).Pair(), t.TempDir()
+	files := KeyPair{Cert: filepath.Join(dir, "tls.crt"), Key: filepath.Join(dir, "tls.key")}
+	for path, data := range map[string][]byte{files.Cert: pair.Chain, files.Key: pair.Key} {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+// A service's certificate is no CA of servers, and two halves of different CAs are none.
+func TestServersCA(t *testing.T) {
+	good, other := serversCA(t), serversCA(t)
+	service := pki.New(t).Issue("perijove-spawner", time.Hour)
+	for what, c := range map[string]struct {
+		pair KeyPair
+		bad  bool
+	}{
+		"a CA":             {good, false},
+		"no file":          {KeyPair{Cert: "/none", Key: good.Key}, true},
+		"another CA's key": {KeyPair{Cert: good.Cert, Key: other.Key}, true},
+		"a service's":      {KeyPair{Cert: service.Cert, Key: service.Key}, true},
+	} {
+		cfg := Defaults()
+		cfg.ServersCA = c.pair
+		if err := cfg.Validate(); err == nil || strings.Contains(err.Error(), "serversCA: ") != c.bad {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
 	"github.com/perijove/perijove/pkg/run"
-	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web"
@@ -34,7 +33,11 @@ func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 
 // RunWith is Run with a given cluster, for tests without one.
 func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
-	master, err := config.SecretFile(cfg.ServerKeyFile, minServerKey)
+	keys, err := podKeys(cfg)
+	if err != nil {
+		return err
+	}
+	trust, err := podTrust(cfg)
 	if err != nil {
 		return err
 	}
@@ -58,8 +61,8 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	const watching = "cluster"
 	health := telemetry.NewHealth(watching)
 	cluster, err := kube.New(client, time.Now, reg, log, kube.Settings{
-		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL()},
-		Catalog: spawn.Catalog{cfg.Profile}, MasterKey: master,
+		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL(), Proof: cfg.Proof},
+		Catalog: spawn.Catalog{cfg.Profile}, Keys: keys, Trust: trust,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,
 	})
 	if err != nil {

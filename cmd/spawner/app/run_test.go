@@ -55,6 +55,7 @@ func TestService(t *testing.T) {
 	cfg.Listen, cfg.PrivateListen = ports.FreeAddr(t), ports.FreeAddr(t)
 	cfg.TLS = ca.Issue(contract.NameSpawner, time.Hour)
 	cfg.Namespace, cfg.JupyterConfigMap, cfg.ServerKeyFile = "servers", "jupyter", key
+	cfg.ServersCA = serversCA(t)
 	cfg.RouteStatus = []string{"127.0.0.1:1"}
 	cfg.Profile = spawn.Profile{DisplayName: "Lab", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1"}}
 	if err := cfg.Validate(); err != nil {

@@ -94,6 +94,14 @@ c.ServerApp.base_url = required("PERIJOVE_BASE_URL")
 c.ServerApp.allow_remote_access = True
 c.ServerApp.trust_xheaders = True
 
+# With this certificate the server proves to the gateway which pod it is. It answers only
+# clients that show a certificate of the platform, before it reads a request.
+PROOF = os.environ.get("PERIJOVE_PROOF", "")
+if PROOF:
+    c.ServerApp.certfile = os.path.join(PROOF, "tls.crt")
+    c.ServerApp.keyfile = os.path.join(PROOF, "tls.key")
+    c.ServerApp.client_ca = os.path.join(PROOF, "ca.crt")
+
 c.ServerApp.root_dir = os.path.expanduser("~")
 c.ServerApp.default_url = "/lab"
 c.ServerApp.open_browser = False

@@ -97,7 +97,7 @@ func (o Override) validateEnvironment(f *faults) {
 }
 
 func (o Override) validateVolumes(f *faults) {
-	names := map[string]bool{volumeHome: true, volumeJupyter: true}
+	names := map[string]bool{volumeHome: true, volumeJupyter: true, volumeProof: true}
 	for i, v := range o.Volumes {
 		key := fmt.Sprintf("volumes[%d]", i)
 		f.refuse(key+".name", validation.IsDNS1123Label(v.Name))
@@ -105,13 +105,15 @@ func (o Override) validateVolumes(f *faults) {
 		names[v.Name] = true
 		v.validate(f, key)
 	}
-	delete(names, volumeJupyter) // nothing but the platform's own mount shows it
+	delete(names, volumeJupyter) // nothing but the platform's own mount shows it, or the next
+	delete(names, volumeProof)
 	paths := map[string]bool{}
 	for i, m := range o.VolumeMounts {
 		key := fmt.Sprintf("volume_mounts[%d]", i)
 		f.check(names[m.Name], key+".name", "there is no volume %q", m.Name)
 		f.check(path.IsAbs(m.MountPath) && path.Clean(m.MountPath) == m.MountPath && !strings.Contains(m.MountPath, ":"), key+".mountPath", "must be a plain absolute path")
-		f.check(!hides(m.MountPath, homePath) && !hides(m.MountPath, configPath) && !within(m.MountPath, configPath), key+".mountPath", "is the platform's")
+		f.check(!hides(m.MountPath, homePath) && !hides(m.MountPath, configPath) && !within(m.MountPath, configPath) &&
+			!hides(m.MountPath, proofPath) && !within(m.MountPath, proofPath), key+".mountPath", "is the platform's")
 		f.check(!paths[m.MountPath], key+".mountPath", "is mounted twice")
 		f.check(!path.IsAbs(m.SubPath) && !slices.Contains(strings.Split(m.SubPath, "/"), ".."), key+".subPath", "must stay inside the volume")
 		paths[m.MountPath] = true

@@ -40,7 +40,7 @@ func TestS8_NamesAreNotKubeSpawners(t *testing.T) {
 	t.Parallel()
 	id := server.ID{User: "alice", Name: "demo"}
 	pod, claim := Pod(site, Spec{ID: id, Nonce: nonce}), Claim(site, Profile{}, "alice")
-	for _, name := range []string{pod.Name, claim.Name, Secret(pod, nil).Name} {
+	for _, name := range []string{pod.Name, claim.Name, settled(t, podKeys(t), pod).Name} {
 		if strings.HasPrefix(name, "jupyter-") || strings.HasPrefix(name, "claim-") {
 			t.Errorf("%s is a name that KubeSpawner gives", name)
 		}
@@ -52,7 +52,7 @@ func TestS8_NamesAreNotKubeSpawners(t *testing.T) {
 	if got, ok := Identify(pod); !ok || got != id {
 		t.Errorf("a pod of an earlier version is %v, %v", got, ok)
 	}
-	if got := Secret(pod, nil).Name; got != "jupyter-alice--demo-abcdefghij" {
+	if got := settled(t, podKeys(t), pod).Name; got != "jupyter-alice--demo-abcdefghij" {
 		t.Errorf("its secret is %s", got)
 	}
 	pod.Name = "jupyter-bob"

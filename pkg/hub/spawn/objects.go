@@ -21,10 +21,12 @@ const (
 	groupID   = 100 // "users", as in Jupyter's docker-stacks
 	// configPath is JUPYTER_CONFIG_PATH: read before the user's own files.
 	configPath = "/etc/perijove/jupyter"
-	secretKey  = "secret"
+	// proofPath is where the pod finds its certificate, its key, and the CA of those it answers.
+	proofPath = "/etc/perijove/proof"
 
 	volumeHome    = "home"
 	volumeJupyter = "jupyter"
+	volumeProof   = "proof"
 
 	envPrefix     = "PERIJOVE_"
 	envHome       = "HOME"
@@ -121,6 +123,9 @@ func Pod(site Site, s Spec) *corev1.Pod {
 		},
 	}
 	s.Options.Keep(pod)
+	if site.Proof {
+		promiseProof(pod, secretName(pod.Name, s.Nonce))
+	}
 	identify(&pod.ObjectMeta, id)
 	return pod
 }
@@ -211,24 +216,3 @@ func environment(site Site, s Spec) []corev1.EnvVar {
 
 // literal keeps Kubernetes from expanding "$(NAME)" in a user's name or a profile's value.
 func literal(value string) string { return strings.ReplaceAll(value, "$", "$$") }
-
-// Secret returns the secret of a created pod. Its value follows from the pod's nonce
-// and master (contract.ServerSecret); the pod owns it.
-func Secret(pod *corev1.Pod, master []byte) *corev1.Secret {
-	nonce := pod.Annotations[contract.AnnotationNonce]
-	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{
-			Namespace: pod.Namespace,
-			Name:      secretName(pod.Name, nonce),
-			Labels:    map[string]string{contract.LabelManagedBy: contract.ManagedBySpawner},
-			OwnerReferences: []metav1.OwnerReference{{
-				APIVersion: "v1", Kind: "Pod", Name: pod.Name, UID: pod.UID,
-			}},
-		},
-		Immutable: new(true), // the kubelet need not watch it
-		Type:      corev1.SecretTypeOpaque,
-		StringData: map[string]string{
-			secretKey: contract.ServerSecret(master, pod.Namespace, pod.Name, nonce),
-		},
-	}
-}

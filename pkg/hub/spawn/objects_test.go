@@ -2,6 +2,8 @@ package spawn
 
 import (
 	"bytes"
+	"crypto/tls"
+	"encoding/pem"
 	"strings"
 	"testing"
 
@@ -10,10 +12,12 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn/proof"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/podmeta"
 	"github.com/perijove/perijove/test/golden"
+	"github.com/perijove/perijove/test/pki"
 )
 
 var site = Site{Namespace: "servers", JupyterConfigMap: "perijove-jupyter"}
@@ -31,10 +35,12 @@ func TestObjects(t *testing.T) {
 		}
 		var id server.ID
 		id.User, id.Name, _ = strings.Cut(strings.TrimSpace(string(in["id"])), "/")
-		pod := Pod(site, Spec{ID: id, Profile: profile, Nonce: nonce})
+		where := site
+		where.Proof = in["proof"] != nil
+		pod := Pod(where, Spec{ID: id, Profile: profile, Nonce: nonce})
 		pod.UID = "uid-1"
 		checkPod(t, pod, id)
-		secret := Secret(pod, bytes.Repeat([]byte("k"), 32))
+		secret := settled(t, podKeys(t), pod)
 		claim := []byte("none\n")
 		if profile.Override.Persistent() {
 			claim = encode(t, Claim(site, profile, id.User))
@@ -45,6 +51,65 @@ func TestObjects(t *testing.T) {
 			{Name: "want-secret.yaml", Data: encode(t, secret)},
 		}
 	})
+}
+
+// podKeys are those of a test's installation.
+func podKeys(t *testing.T) Keys {
+	t.Helper()
+	pair := pki.New(t).Pair()
+	ca, err := proof.New(pair.Chain, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Keys{Server: bytes.Repeat([]byte("k"), 32), CA: ca, Clients: []byte("(CA of services)")}
+}
+
+// settled is the pod's secret without what differs each time.
+func settled(t *testing.T, k Keys, pod *corev1.Pod) *corev1.Secret {
+	t.Helper()
+	secret, err := k.Secret(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{secretCert, secretCertKey} {
+		if block, _ := pem.Decode([]byte(secret.StringData[key])); block != nil {
+			secret.StringData[key] = "(" + block.Type + ")"
+		}
+	}
+	return secret
+}
+
+// K8: the certificate in a pod's secret is for that pod's UID; a pod without a proof, made
+// before there was one, gets none, and one whose UID makes no name gets no secret.
+func TestK8_SecretHoldsTheProofOfItsPod(t *testing.T) {
+	id, k := server.ID{User: "alice"}, podKeys(t)
+	proven := site
+	proven.Proof = true
+	pod := Pod(proven, Spec{ID: id, Nonce: nonce})
+	pod.UID = "uid-1"
+	secret, err := k.Secret(pod)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pair, err := tls.X509KeyPair([]byte(secret.StringData[secretCert]), []byte(secret.StringData[secretCertKey]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := podmeta.ProofName(pod)
+	if err != nil || want == "" || len(pair.Leaf.DNSNames) != 1 || pair.Leaf.DNSNames[0] != want {
+		t.Errorf("the certificate names %v; Envoy will ask for %q, %v", pair.Leaf.DNSNames, want, err)
+	}
+	plain := Pod(site, Spec{ID: id, Nonce: nonce})
+	if name, err := podmeta.ProofName(plain); name != "" || err != nil {
+		t.Errorf("a pod without a proof promises %q, %v", name, err)
+	}
+	if secret := settled(t, k, plain); len(secret.StringData) != 1 {
+		t.Errorf("its secret has %d entries", len(secret.StringData))
+	}
+	pod.UID = "*"
+	if _, err := k.Secret(pod); err == nil {
+		t.Error("the UID * got a certificate, which would be every pod's")
+	}
 }
 
 // checkPod asserts what must hold for every pod, golden or not.

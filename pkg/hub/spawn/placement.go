@@ -11,6 +11,9 @@ type Site struct {
 	JupyterConfigMap string
 	// HubOrigin is the origin of the hub's pages where servers have other hosts, else "".
 	HubOrigin string
+	// Proof says that new pods promise a proof of which pod they are (package proof). It
+	// changes nothing for pods that run.
+	Proof bool
 }
 
 // Place is where the objects of one server live.

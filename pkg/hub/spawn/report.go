@@ -74,6 +74,9 @@ func fromEvent(pod *corev1.Pod, e *corev1.Event) (Step, bool) {
 	case "Scheduled":
 		return Step{Percent: percentScheduled, Message: MsgScheduled}, true
 	case "FailedMount", "FailedAttachVolume":
+		if lacksSecret(pod, e) {
+			return Step{Percent: percentScheduled, Message: MsgSecret}, true
+		}
 		return Step{Percent: percentScheduled, Message: MsgMountRetry, Detail: detail}, true
 	case "Pulling":
 		return Step{Percent: percentPulling, Message: MsgPulling}, true
@@ -118,7 +121,7 @@ func failed(pod *corev1.Pod, events []*corev1.Event) (Step, bool) {
 		s.Message, s.Data, s.Detail = MsgPod, map[string]string{"Reason": cmp.Or(pod.Status.Reason, "Failed")}, brief(pod.Status.Message)
 		return s, true
 	}
-	if e := stuckMount(status, events); e != nil {
+	if e := stuckMount(pod, events); e != nil {
 		s.Message, s.Detail = MsgMount, brief(e.Message)
 		return s, true
 	}
@@ -158,7 +161,8 @@ func lastExit(status corev1.ContainerStatus) *corev1.ContainerStateTerminated {
 
 // stuckMount finds a volume that could not be attached for some seconds. The first
 // failures are usual: the kubelet's caches may not know a new object yet.
-func stuckMount(status corev1.ContainerStatus, events []*corev1.Event) *corev1.Event {
+func stuckMount(pod *corev1.Pod, events []*corev1.Event) *corev1.Event {
+	status := containerStatus(pod)
 	const patience = 5 * time.Second
 	if status.State.Running != nil || status.State.Terminated != nil {
 		return nil
@@ -167,6 +171,9 @@ func stuckMount(status corev1.ContainerStatus, events []*corev1.Event) *corev1.E
 	for _, e := range ordered(events) {
 		switch e.Reason {
 		case "FailedMount", "FailedAttachVolume":
+			if lacksSecret(pod, e) {
+				continue // on its way: see doc.go
+			}
 			if first == nil {
 				first = e
 			}
@@ -186,6 +193,11 @@ func stuckMount(status corev1.ContainerStatus, events []*corev1.Event) *corev1.E
 func missingSecret(pod *corev1.Pod, message string) bool {
 	name := secretName(pod.Name, pod.Annotations[contract.AnnotationNonce])
 	return strings.Contains(message, `secret "`+name+`" not found`)
+}
+
+// lacksSecret recognises the same complaint in an event about a volume.
+func lacksSecret(pod *corev1.Pod, e *corev1.Event) bool {
+	return e.Reason == "FailedMount" && missingSecret(pod, e.Message)
 }
 
 func imageOf(pod *corev1.Pod) string {

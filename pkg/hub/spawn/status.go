@@ -3,6 +3,7 @@ package spawn
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -130,22 +131,42 @@ func incarnation(pod *corev1.Pod) string {
 	return fmt.Sprintf("restart %d", containerStatus(pod).RestartCount)
 }
 
-// ProbeTarget returns where to ask whether the server answers, and false when there is
-// nothing to ask: no address yet, answered already, ended, going away.
-func ProbeTarget(pod *corev1.Pod) (netip.AddrPort, bool) {
-	if pod.DeletionTimestamp != nil || IsAnswering(pod) ||
-		pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
-		return netip.AddrPort{}, false
-	}
-	addr, err := podmeta.Addr(pod)
-	return addr, err == nil
+// Target is where to ask a pod something.
+type Target struct {
+	Addr netip.AddrPort
+	// ProofName is the name that the pod must prove; "" for a pod that speaks plain HTTP.
+	ProofName string
 }
 
-// WaitsForSecret reports whether the pod's container cannot be made because the secret
-// is missing that should have followed the pod (step 3 in doc.go).
-func WaitsForSecret(pod *corev1.Pod) bool {
+// URL returns the address of a path at the pod.
+func (t Target) URL(path string) string {
+	if t.ProofName != "" {
+		return "https://" + t.Addr.String() + path
+	}
+	return "http://" + t.Addr.String() + path
+}
+
+// ProbeTarget returns where to ask whether the server answers, and false when there is
+// nothing to ask: no address yet, answered already, ended, going away.
+func ProbeTarget(pod *corev1.Pod) (Target, bool) {
+	if pod.DeletionTimestamp != nil || IsAnswering(pod) ||
+		pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+		return Target{}, false
+	}
+	addr, addrErr := podmeta.Addr(pod)
+	name, proofErr := podmeta.ProofName(pod)
+	return Target{Addr: addr, ProofName: name}, addrErr == nil && proofErr == nil
+}
+
+// WaitsForSecret reports whether the pod cannot start because the secret is missing that
+// should have followed it (step 3 in doc.go). The kubelet says so in the container's status,
+// or, of a secret that is a volume, in an event only.
+func WaitsForSecret(pod *corev1.Pod, events []*corev1.Event) bool {
 	w := containerStatus(pod).State.Waiting
-	return pod.DeletionTimestamp == nil && w != nil && missingSecret(pod, w.Message)
+	if pod.DeletionTimestamp != nil || w == nil {
+		return false
+	}
+	return missingSecret(pod, w.Message) || slices.ContainsFunc(events, func(e *corev1.Event) bool { return lacksSecret(pod, e) })
 }
 
 func containerStatus(pod *corev1.Pod) corev1.ContainerStatus {

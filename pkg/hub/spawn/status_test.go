@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/yaml"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/golden"
 )
@@ -28,7 +29,7 @@ func TestJudge(t *testing.T) {
 		now := pod.CreationTimestamp.Add(30 * time.Second)
 		s := StatusOf(pod, events, now, 5*time.Minute)
 		var b strings.Builder
-		fmt.Fprintf(&b, "%s waitsForSecret=%v stale=%v\n", s.Phase, WaitsForSecret(pod), IsStale(pod))
+		fmt.Fprintf(&b, "%s waitsForSecret=%v stale=%v\n", s.Phase, WaitsForSecret(pod, events), IsStale(pod))
 		for _, step := range s.Steps {
 			fmt.Fprintf(&b, "%3d %s", step.Percent, step.Message)
 			if len(step.Data) > 0 {
@@ -89,10 +90,20 @@ func TestProbeTarget(t *testing.T) {
 			p.Status.ContainerStatuses = []corev1.ContainerStatus{{Name: container, RestartCount: 1}}
 		}, true},
 	} {
-		addr, ok := ProbeTarget(make(c.change))
-		if ok != c.want || ok && addr.String() != "10.1.2.3:8888" {
-			t.Errorf("%s: %v, %v", name, addr, ok)
+		target, ok := ProbeTarget(make(c.change))
+		if ok != c.want || ok && target.URL("/x") != "http://10.1.2.3:8888/x" {
+			t.Errorf("%s: %v, %v", name, target, ok)
 		}
+	}
+	// K8: a pod that promised a proof is asked for it.
+	proven := func(uid types.UID) *corev1.Pod {
+		return make(func(p *corev1.Pod) { p.UID, p.Annotations[contract.AnnotationProof] = uid, "true" })
+	}
+	if target, ok := ProbeTarget(proven("uid-1")); !ok || target.URL("/x") != "https://10.1.2.3:8888/x" || target.ProofName != "uid-1.pod.perijove.internal" {
+		t.Errorf("a proven pod: %v, %v", target, ok)
+	}
+	if target, ok := ProbeTarget(proven("*")); ok {
+		t.Errorf("a pod that every pod could be: %v", target)
 	}
 }
 

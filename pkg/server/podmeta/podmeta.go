@@ -37,7 +37,7 @@ func Read(pod *corev1.Pod) (server.Server, error) {
 	if err != nil {
 		return server.Server{}, err
 	}
-	proof, err := readProof(pod)
+	proof, err := ProofName(pod)
 	if err != nil {
 		return server.Server{}, err
 	}
@@ -144,8 +144,9 @@ func validPort(n int64) (uint16, error) {
 
 func readStrip(pod *corev1.Pod) (bool, error) { return readBool(pod, contract.AnnotationStripPrefix) }
 
-// readProof returns the name that the pod must prove, "" for a pod without a proof.
-func readProof(pod *corev1.Pod) (string, error) {
+// ProofName returns the name that the pod must prove (contract.ProofName), "" for a pod that
+// promises no proof.
+func ProofName(pod *corev1.Pod) (string, error) {
 	proves, err := readBool(pod, contract.AnnotationProof)
 	if err != nil || !proves {
 		return "", err

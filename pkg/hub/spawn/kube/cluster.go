@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -24,9 +25,11 @@ import (
 
 // Settings is what a Cluster needs to know. Fields must all be set.
 type Settings struct {
-	Site      spawn.Site
-	Catalog   spawn.Catalog
-	MasterKey []byte // at least 32 bytes; see contract.ServerSecret
+	Site    spawn.Site
+	Catalog spawn.Catalog
+	Keys    spawn.Keys
+	// Trust shows pods the spawner's certificate and trusts those of the CA of servers.
+	Trust *tls.Config
 	// StartTimeout is how long a server may take until it answers.
 	StartTimeout time.Duration
 	// SpawnLimit is how many servers may be starting at the same time, over all replicas.
@@ -69,7 +72,7 @@ func New(client kubernetes.Interface, now func() time.Time, reg prometheus.Regis
 		Settings: s, client: client, now: now, log: log,
 		synced: make(chan struct{}), changes: broadcast.New(), inflight: map[server.ID]bool{},
 	}
-	c.answers = newProber(c.answered, log)
+	c.answers = newProber(s.Trust, c.answered, log)
 	ours := c.factory(resync, func(o *metav1.ListOptions) {
 		o.LabelSelector = labels.SelectorFromSet(labels.Set{contract.LabelManagedBy: contract.ManagedBySpawner}).String()
 	})
@@ -137,7 +140,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if _, err := c.pods.AddEventHandler(c.podHandler(ctx)); err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
-	if _, err := c.events.AddEventHandler(c.eventHandler()); err != nil {
+	if _, err := c.events.AddEventHandler(c.eventHandler(ctx)); err != nil {
 		return fmt.Errorf("watch events: %w", err)
 	}
 	for _, f := range c.factories {

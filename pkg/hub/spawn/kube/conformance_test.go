@@ -23,7 +23,7 @@ func TestConformance(t *testing.T) {
 		clock := clustertest.NewClock()
 		api := &api{t: t, client: newClientAt(clock.Now)}
 		api.client.PrependReactor("delete", "pods", api.hold)
-		s := settings()
+		s := settings(t)
 		s.StartTimeout, s.SpawnLimit = clustertest.StartTimeout, clustertest.SpawnLimit
 		c, _ := bootAt(t, api.client, clock.Now, s)
 		return &clustertest.Env{

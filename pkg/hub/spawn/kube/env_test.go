@@ -16,10 +16,14 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/proof"
+	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/clustertest"
+	"github.com/perijove/perijove/test/pki"
 )
 
 const ns = "servers"
@@ -31,14 +35,36 @@ func ask(id server.ID) spawn.Request {
 	return spawn.Request{ID: id, Owner: access.User{Name: id.User}}
 }
 
-func settings() Settings {
+func settings(t *testing.T) Settings {
+	t.Helper()
+	s, _, _ := withProofs(t)
+	return s
+}
+
+// withProofs returns also the CA of servers, and that of the services, whose certificate the
+// spawner shows.
+func withProofs(t *testing.T) (s Settings, servers, services *pki.CA) {
+	t.Helper()
+	servers, services = pki.New(t), pki.New(t)
+	pair := servers.Pair()
+	ca, err := proof.New(pair.Chain, pair.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := services.Issue(contract.NameSpawner, time.Hour)
+	files.CA = servers.Issue("any", time.Hour).CA
+	trust, err := mtls.Client(files, "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	return Settings{
 		Site:         clustertest.Site(),
 		Catalog:      clustertest.Catalog(),
-		MasterKey:    bytes.Repeat([]byte("k"), 32),
+		Keys:         spawn.Keys{Server: bytes.Repeat([]byte("k"), 32), CA: ca, Clients: services.Pair().Chain},
+		Trust:        trust,
 		StartTimeout: time.Minute,
 		SpawnLimit:   64,
-	}
+	}, servers, services
 }
 
 // newClient is a cluster that gives each object a UID, as a real one does.

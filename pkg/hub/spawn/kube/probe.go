@@ -2,8 +2,10 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"sync"
 	"time"
@@ -24,7 +26,10 @@ const (
 
 // prober asks starting servers whether they answer, a goroutine for each.
 type prober struct {
-	client   *http.Client
+	// trust shows the spawner's certificate and trusts the CA of servers.
+	trust *tls.Config
+	// dial reaches a pod's address.
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	answered func(context.Context, *corev1.Pod) bool
 	log      *slog.Logger
 
@@ -34,44 +39,52 @@ type prober struct {
 }
 
 type probe struct {
-	url    string
+	target spawn.Target
 	run    string // which run of the container is asked
 	cancel context.CancelFunc
 }
 
-func newProber(answered func(context.Context, *corev1.Pod) bool, log *slog.Logger) *prober {
-	return &prober{
-		answered: answered, log: log, running: map[types.UID]*probe{},
-		client: &http.Client{
-			Timeout: probeTimeout,
-			// A pod is anybody's program: it must not send us elsewhere (to the metadata
-			// service of a cloud, to another pod).
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-			Transport: &http.Transport{
-				DisableKeepAlives:      true, // one 200 is all that is wanted
-				MaxResponseHeaderBytes: 16 << 10,
-			},
-		},
+func newProber(trust *tls.Config, answered func(context.Context, *corev1.Pod) bool, log *slog.Logger) *prober {
+	return &prober{trust: trust, dial: (&net.Dialer{}).DialContext, answered: answered, log: log, running: map[types.UID]*probe{}}
+}
+
+// client asks one server. With a proofName it accepts a certificate of that name only.
+func (p *prober) client(proofName string) *http.Client {
+	transport := &http.Transport{
+		DialContext:            p.dial,
+		DisableKeepAlives:      true, // one 200 is all that is wanted
+		MaxResponseHeaderBytes: 16 << 10,
+	}
+	if proofName != "" {
+		transport.TLSClientConfig = p.trust.Clone()
+		transport.TLSClientConfig.ServerName = proofName
+	}
+	return &http.Client{
+		Timeout: probeTimeout,
+		// A pod runs its user's program: it must not send the spawner elsewhere (to the
+		// metadata service of a cloud, to another pod).
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		Transport:     transport,
 	}
 }
 
-// start probes url until it answers 200 or stop is called. A second call for the same
-// run of the same pod does nothing.
-func (p *prober) start(ctx context.Context, pod *corev1.Pod, url string) {
+// start asks target for path until it answers 200 or stop is called. A second call for the
+// same run of the same pod does nothing.
+func (p *prober) start(ctx context.Context, pod *corev1.Pod, target spawn.Target, path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	run := spawn.Condition(pod, true).Message
 	if have, ok := p.running[pod.UID]; ok {
-		if have.url == url && have.run == run {
+		if have.target == target && have.run == run {
 			return
 		}
 		have.cancel()
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	mine := &probe{url: url, run: run, cancel: cancel}
+	mine := &probe{target: target, run: run, cancel: cancel}
 	p.running[pod.UID] = mine
 	p.all.Go(func() {
-		p.probe(ctx, pod, url)
+		p.probe(ctx, pod, p.client(target.ProofName), target.URL(path))
 		cancel()
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -92,11 +105,11 @@ func (p *prober) stop(uid types.UID) {
 
 func (p *prober) wait() { p.all.Wait() }
 
-func (p *prober) probe(ctx context.Context, pod *corev1.Pod, url string) {
+func (p *prober) probe(ctx context.Context, pod *corev1.Pod, client *http.Client, url string) {
 	again := time.NewTicker(probeEvery)
 	defer again.Stop()
 	for {
-		if p.ask(ctx, url) && p.answered(ctx, pod) {
+		if p.ask(ctx, client, url) && p.answered(ctx, pod) {
 			return
 		}
 		select {
@@ -108,13 +121,13 @@ func (p *prober) probe(ctx context.Context, pod *corev1.Pod, url string) {
 }
 
 // ask reports whether url answers 200.
-func (p *prober) ask(ctx context.Context, url string) bool {
+func (p *prober) ask(ctx context.Context, client *http.Client, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		p.log.ErrorContext(ctx, "probe URL is wrong", "error", err)
 		return false
 	}
-	resp, err := p.client.Do(req)
+	resp, err := client.Do(req)
 	if err != nil {
 		return false // not listening yet: the usual case
 	}

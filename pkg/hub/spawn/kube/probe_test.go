@@ -2,12 +2,16 @@ package kube
 
 import (
 	"context"
+	"crypto/tls"
+	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	corev1 "k8s.io/api/core/v1"
@@ -15,6 +19,8 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/podmeta"
+	"github.com/perijove/perijove/test/pki"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -23,6 +29,17 @@ type jupyter struct {
 	status atomic.Int64
 	asked  atomic.Int64
 	path   atomic.Value
+}
+
+// lead takes whoever dials the pod's address to a test server: pods' own addresses do not
+// exist here.
+func lead(t *testing.T, srv *httptest.Server) func(context.Context, string, string) (net.Conn, error) {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if addr != "10.9.8.7:8888" {
+			t.Errorf("asked %s", addr)
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, srv.Listener.Addr().String())
+	}
 }
 
 // TestAnsweringIsNoticed probes the pod from the moment it has an address, accepts
@@ -38,14 +55,8 @@ func TestAnsweringIsNoticed(t *testing.T) {
 	}))
 	defer srv.Close()
 	client := newClient()
-	c, _ := boot(t, client, settings())
-	// The pod's address leads to the test server: pods' own addresses do not exist here.
-	c.answers.client.Transport = &http.Transport{DialContext: func(ctx context.Context, _, addr string) (net.Conn, error) {
-		if addr != "10.9.8.7:8888" {
-			t.Errorf("asked %s", addr)
-		}
-		return (&net.Dialer{}).DialContext(ctx, "tcp", strings.TrimPrefix(srv.URL, "http://"))
-	}}
+	c, _ := boot(t, client, settings(t))
+	c.answers.dial = lead(t, srv)
 	id := server.ID{User: "张三", Name: "demo"}
 	if err := c.Start(t.Context(), ask(id)); err != nil {
 		t.Fatal(err)
@@ -87,4 +98,83 @@ func TestAnsweringIsNoticed(t *testing.T) {
 	})
 	j.status.Store(http.StatusOK)
 	wait.Until(t, "answering after the restart", answering)
+}
+
+// TestK8_ProbeBelievesThePodItself: only the pod that was started counts as answering. Another
+// program on its address, with another pod's certificate, with none, or with one of a CA of
+// its own, does not; and the pod sees the spawner's certificate.
+func TestK8_ProbeBelievesThePodItself(t *testing.T) {
+	s, servers, services := withProofs(t)
+	s.Site.Proof = true
+	client := newClient()
+	c, _ := boot(t, client, s)
+	stranger := pki.New(t)
+	var asked atomic.Int64
+	answering := func() bool { return spawn.IsAnswering(onlyPod(t, client)) }
+	serve := func(conf *tls.Config) *httptest.Server {
+		srv := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { asked.Add(1) }))
+		srv.Config.ErrorLog = log.New(io.Discard, "", 0)
+		if srv.TLS = conf; conf == nil {
+			srv.Start()
+		} else {
+			srv.StartTLS()
+		}
+		t.Cleanup(srv.Close)
+		return srv
+	}
+	as := func(ca *pki.CA, name string) *tls.Config {
+		files := ca.Issue(name, time.Hour)
+		pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &tls.Config{Certificates: []tls.Certificate{pair}, ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: services.Pool()}
+	}
+	var mu sync.Mutex
+	var at *httptest.Server
+	dials := 0
+	c.answers.dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		dials++
+		return lead(t, at)(ctx, network, addr)
+	}
+	put := func(conf *tls.Config) {
+		mu.Lock()
+		defer mu.Unlock()
+		at, dials = serve(conf), 0
+	}
+	dialled := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return dials
+	}
+	put(nil)
+	if err := c.Start(t.Context(), ask(alice)); err != nil {
+		t.Fatal(err)
+	}
+	setStatus(t, client, func(s *corev1.PodStatus) { s.Phase, s.PodIP, s.HostIP = corev1.PodRunning, "10.9.8.7", "192.168.0.1" })
+	name, err := podmeta.ProofName(onlyPod(t, client))
+	if err != nil || name == "" {
+		t.Fatalf("the pod must prove %q, %v", name, err)
+	}
+	other, err := contract.ProofName("other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for what, conf := range map[string]*tls.Config{
+		"plain HTTP":               nil,
+		"another pod's proof":      as(servers, other),
+		"the name by another CA":   as(stranger, name),
+		"a service's certificate":  as(services, contract.NameGateway),
+		"the name by the services": as(services, name),
+	} {
+		put(conf)
+		wait.Until(t, "it is asked again", func() bool { return dialled() > 2 })
+		if answering() || asked.Load() > 0 {
+			t.Fatalf("%s was taken for the pod", what)
+		}
+	}
+	put(as(servers, name)) // negative control
+	wait.Until(t, "the pod itself is noticed", answering)
 }

@@ -146,8 +146,11 @@ func (c *Cluster) createPod(ctx context.Context, spec spawn.Spec) (*corev1.Pod, 
 // ensureSecret creates the secret of a pod unless it exists. Its name holds the pod's
 // nonce and it cannot be changed, so one that exists is the right one.
 func (c *Cluster) ensureSecret(ctx context.Context, pod *corev1.Pod) error {
-	_, err := c.client.CoreV1().Secrets(pod.Namespace).Create(ctx,
-		spawn.Secret(pod, c.MasterKey), metav1.CreateOptions{})
+	want, err := c.Keys.Secret(pod)
+	if err != nil {
+		return fmt.Errorf("make secret: %w", err)
+	}
+	_, err = c.client.CoreV1().Secrets(pod.Namespace).Create(ctx, want, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create secret: %w", err)
 	}

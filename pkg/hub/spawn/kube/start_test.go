@@ -22,8 +22,8 @@ import (
 // TestD7_ManyStartsMakeOneServer: a hundred requests, two replicas, one server (D7).
 func TestD7_ManyStartsMakeOneServer(t *testing.T) {
 	client := newClient()
-	a, _ := boot(t, client, settings())
-	b, _ := boot(t, client, settings())
+	a, _ := boot(t, client, settings(t))
+	b, _ := boot(t, client, settings(t))
 	failed := make(chan error, 100)
 	for i := range 100 {
 		go func() { failed <- []*Cluster{a, b}[i%2].Start(t.Context(), ask(alice)) }()
@@ -38,7 +38,7 @@ func TestD7_ManyStartsMakeOneServer(t *testing.T) {
 
 func TestD7_SpawnLimit(t *testing.T) {
 	client := newClient()
-	cfg := settings()
+	cfg := settings(t)
 	cfg.SpawnLimit = 3
 	c, _ := boot(t, client, cfg)
 	results := make(chan error, 20)
@@ -70,7 +70,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	foreignClaim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: spawn.HomeName("alice")}}
 	for name, object := range map[string]runtime.Object{"pod": foreignPod, "volume": foreignClaim} {
 		client := newClient(object)
-		c, _ := boot(t, client, settings())
+		c, _ := boot(t, client, settings(t))
 		var p *spawn.Problem
 		if err := c.Start(t.Context(), ask(alice)); !errors.As(err, &p) || p.Message != spawn.MsgConflict {
 			t.Errorf("foreign %s: start says %v", name, err)
@@ -89,13 +89,13 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 // TestS8_HomesOfEarlierVersions: a home with the old name is the user's home still; KubeSpawner's
 // claim of that name is not, and is left alone.
 func TestS8_HomesOfEarlierVersions(t *testing.T) {
-	older := spawn.Claim(settings().Site, settings().Catalog[0], "alice")
+	older := spawn.Claim(settings(t).Site, settings(t).Catalog[0], "alice")
 	older.Name = "claim-alice"
 	theirs := older.DeepCopy()
 	theirs.Labels = map[string]string{"component": "singleuser-storage"}
 	for home, claim := range map[string]*corev1.PersistentVolumeClaim{"claim-alice": older, "home-alice": theirs} {
 		client := newClient(claim)
-		c, _ := boot(t, client, settings())
+		c, _ := boot(t, client, settings(t))
 		for range 2 {
 			if err := c.Start(t.Context(), ask(alice)); err != nil {
 				t.Fatal(err)
@@ -112,7 +112,7 @@ func TestS8_HomesOfEarlierVersions(t *testing.T) {
 
 // TestStorageNone: homes that do not last need no volume.
 func TestStorageNone(t *testing.T) {
-	client, s := newClient(), settings()
+	client, s := newClient(), settings(t)
 	s.Catalog[0].Override.StorageType = "none"
 	c, _ := boot(t, client, s)
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
@@ -128,7 +128,7 @@ func TestStorageNone(t *testing.T) {
 // that was started meanwhile; volumes are never deleted.
 func TestStopNamesThePodByUID(t *testing.T) {
 	client := newClient()
-	c, _ := boot(t, client, settings())
+	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func TestStopNamesThePodByUID(t *testing.T) {
 // TestTryAgain replaces a pod that failed; the volume stays the same one.
 func TestTryAgain(t *testing.T) {
 	client := newClient()
-	c, _ := boot(t, client, settings())
+	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestTryAgain(t *testing.T) {
 // on; if it takes too long it says so.
 func TestStartWaitsForTheOldPod(t *testing.T) {
 	client := newClient()
-	c, _ := boot(t, client, settings())
+	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
 		t.Fatal(err)
 	}
@@ -223,7 +223,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		client := newClient()
 		client.PrependReactor("create", "pods", func(clienttest.Action) (bool, runtime.Object, error) { return true, nil, refusal })
-		c, _ := boot(t, client, settings())
+		c, _ := boot(t, client, settings(t))
 		err := c.Start(t.Context(), ask(alice))
 		var p *spawn.Problem
 		if !errors.As(err, &p) || p.Message != want {
@@ -240,9 +240,9 @@ func TestRefusals(t *testing.T) {
 // TestGetSeesWhatAnotherReplicaMade: the cache does not know the pod, the API does.
 func TestGetSeesWhatAnotherReplicaMade(t *testing.T) {
 	client := newClient()
-	c, stop := boot(t, client, settings())
+	c, stop := boot(t, client, settings(t))
 	stop() // its cache no longer follows
-	other, _ := boot(t, client, settings())
+	other, _ := boot(t, client, settings(t))
 	if err := other.Start(t.Context(), ask(alice)); err != nil {
 		t.Fatal(err)
 	}

@@ -3,7 +3,6 @@ package kube
 import (
 	"context"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -50,17 +49,20 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 	}
 }
 
-// eventHandler tells those who watch a server what Kubernetes says of its pod. An event that
-// comes before its pod is told with the pod.
-func (c *Cluster) eventHandler() cache.ResourceEventHandler {
+// eventHandler tells those who watch a server what Kubernetes says of its pod, and hears
+// from the kubelet which pod lacks its secret. An event that comes before its pod is told
+// with the pod.
+func (c *Cluster) eventHandler(ctx context.Context) cache.ResourceEventHandler {
 	seen := func(o any) {
 		about := o.(*corev1.Event).InvolvedObject
 		object, ok, err := c.pods.GetIndexer().GetByKey(about.Namespace + "/" + about.Name)
 		if err != nil || !ok {
 			return
 		}
-		if id, ok := spawn.Identify(object.(*corev1.Pod)); ok {
+		pod := object.(*corev1.Pod)
+		if id, ok := spawn.Identify(pod); ok {
 			c.changes.Notify(id)
+			c.repairSecret(ctx, pod)
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{AddFunc: seen, UpdateFunc: func(_, o any) { seen(o) }}
@@ -68,9 +70,7 @@ func (c *Cluster) eventHandler() cache.ResourceEventHandler {
 
 // follow does what a pod needs next. It must not block: informers call it.
 func (c *Cluster) follow(ctx context.Context, id server.ID, pod *corev1.Pod) {
-	if spawn.WaitsForSecret(pod) {
-		go c.repairSecret(ctx, pod)
-	}
+	c.repairSecret(ctx, pod)
 	if spawn.IsStale(pod) {
 		c.answers.stop(pod.UID) // or its True could be overtaken by our False
 		go c.mark(ctx, pod, false)
@@ -81,15 +81,20 @@ func (c *Cluster) follow(ctx context.Context, id server.ID, pod *corev1.Pod) {
 		c.answers.stop(pod.UID)
 		return
 	}
-	c.answers.start(ctx, pod, fmt.Sprintf("http://%s%sapi", target, id.Prefix()))
+	c.answers.start(ctx, pod, target, id.Prefix()+"api")
 }
 
-// repairSecret creates the secret of a pod whose creator was killed before it could
-// (step 3 in package spawn).
+// repairSecret creates, in the background, the secret of a pod whose creator was killed
+// before it could (step 3 in package spawn).
 func (c *Cluster) repairSecret(ctx context.Context, pod *corev1.Pod) {
-	if err := c.ensureSecret(ctx, pod); err != nil && ctx.Err() == nil {
-		c.log.WarnContext(ctx, "server's secret not created", "pod", pod.Name, "error", err)
+	if !spawn.WaitsForSecret(pod, c.eventsOf(pod)) {
+		return
 	}
+	go func() {
+		if err := c.ensureSecret(ctx, pod); err != nil && ctx.Err() == nil {
+			c.log.WarnContext(ctx, "server's secret not created", "pod", pod.Name, "error", err)
+		}
+	}()
 }
 
 // answered is called by the prober when the pod's server has answered. It returns
