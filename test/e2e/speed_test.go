@@ -93,6 +93,7 @@ func barePod(t *testing.T, like *corev1.Pod, name string) time.Duration {
 	t.Helper()
 	spec := like.Spec.DeepCopy()
 	spec.NodeName, spec.ReadinessGates = "", nil
+	withoutProof(spec)
 	for i := range spec.Containers {
 		for j := range spec.Containers[i].Env {
 			if e := &spec.Containers[i].Env[j]; e.ValueFrom != nil {
@@ -139,6 +140,17 @@ func barePod(t *testing.T, like *corev1.Pod, name string) time.Duration {
 	}
 	_ = resp.Body.Close()
 	return time.Since(start)
+}
+
+// withoutProof takes a pod's certificate away: the bare pod has no secret of its own.
+func withoutProof(spec *corev1.PodSpec) {
+	const volume, variable = "proof", "PERIJOVE_PROOF"
+	spec.Volumes = slices.DeleteFunc(spec.Volumes, func(v corev1.Volume) bool { return v.Name == volume })
+	for i := range spec.Containers {
+		c := &spec.Containers[i]
+		c.VolumeMounts = slices.DeleteFunc(c.VolumeMounts, func(m corev1.VolumeMount) bool { return m.Name == volume })
+		c.Env = slices.DeleteFunc(c.Env, func(e corev1.EnvVar) bool { return e.Name == variable })
+	}
 }
 
 func median(d []time.Duration) time.Duration {
