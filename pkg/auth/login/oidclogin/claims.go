@@ -3,7 +3,9 @@ package oidclogin
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -25,24 +27,77 @@ const (
 // claims is what an ID token or the user info says, as JSON decodes it.
 type claims map[string]any
 
+// text returns a claim of the protocol itself (sub, nonce, …), which must be text.
 func (c claims) text(name string) string {
 	s, _ := c[name].(string)
 	return s
 }
 
-// groups returns the list in the claim name. known is false when the provider did not
+// find returns the claim that the configuration names. Dots lead into objects when no claim
+// has that very name: Keycloak has realm_access.roles, others names such as
+// https://example.org/groups.
+func (c claims) find(path string) any {
+	if v, ok := c[path]; ok || !strings.Contains(path, ".") {
+		return v
+	}
+	var at any = map[string]any(c)
+	for step := range strings.SplitSeq(path, ".") {
+		object, ok := at.(map[string]any)
+		if !ok {
+			return nil
+		}
+		at = object[step]
+	}
+	return at
+}
+
+// name returns a configured claim as text: providers write staff numbers as numbers.
+func (c claims) name(path string) string {
+	s, _ := word(c.find(path))
+	return s
+}
+
+// word is a text or a whole number as text. A number that JSON's readers round is none: two
+// people's could become one.
+func word(v any) (string, bool) {
+	const exact = 1 << 53
+	switch v := v.(type) {
+	case string:
+		return v, true
+	case float64:
+		if v != math.Trunc(v) || math.Abs(v) >= exact {
+			return "", false
+		}
+		return strconv.FormatFloat(v, 'f', 0, 64), true
+	}
+	return "", false
+}
+
+// verified reports whether the e-mail address is. Cognito and JumpCloud write the boolean as
+// text; anything but "true" is no.
+func (c claims) verified() bool {
+	v := c["email_verified"]
+	return v == true || v == "true"
+}
+
+// groups returns the list in the claim path. known is false when the provider did not
 // say: no claim, another type, too many, or only a pointer to where the list could be
-// had (Microsoft's "overage": _claim_names). Nobody follows that pointer.
-func (c claims) groups(name string) (list []string, known bool) {
-	if elsewhere, ok := c["_claim_names"].(map[string]any); ok && elsewhere[name] != nil {
+// had (Microsoft's "overage": _claim_names). authz does not follow that pointer. A single
+// group may come without a list around it.
+func (c claims) groups(path string) (list []string, known bool) {
+	if elsewhere, ok := c["_claim_names"].(map[string]any); ok && elsewhere[path] != nil {
 		return nil, false
 	}
-	values, ok := c[name].([]any)
-	if !ok || len(values) > maxGroups {
+	found := c.find(path)
+	values, ok := found.([]any)
+	if !ok {
+		values = []any{found}
+	}
+	if len(values) > maxGroups {
 		return nil, false
 	}
 	for _, v := range values {
-		g, ok := v.(string)
+		g, ok := word(v)
 		if !ok || len(g) > maxGroup || !utf8.ValidString(g) {
 			return nil, false
 		}
@@ -55,7 +110,7 @@ func (c claims) groups(name string) (list []string, known bool) {
 // incomplete reports whether the ID token's claims leave open what the configuration
 // needs, so that the user info is worth asking.
 func (c Config) incomplete(id claims) bool {
-	if id.text(c.Claims.Username) == "" {
+	if id.name(c.Claims.Username) == "" {
 		return true
 	}
 	if _, ok := id["email_verified"]; c.Claims.Username == emailClaim && !ok {
@@ -83,7 +138,10 @@ func (c Config) complete(id, info claims) claims {
 		all[emailClaim], all["email_verified"] = info[emailClaim], info["email_verified"]
 	}
 	if _, known := id.groups(c.Claims.Groups); !known && c.Claims.Groups != "" {
-		all[c.Claims.Groups], all["_claim_names"] = info[c.Claims.Groups], info["_claim_names"]
+		all[c.Claims.Groups], all["_claim_names"] = info.find(c.Claims.Groups), info["_claim_names"]
+	}
+	if id.name(c.Claims.Username) == "" && c.Claims.Username != emailClaim {
+		all[c.Claims.Username] = info.find(c.Claims.Username)
 	}
 	return all
 }
@@ -97,6 +155,7 @@ func (c Config) person(all claims) (access.User, error) {
 		return access.User{}, fmt.Errorf("%w: %w", access.ErrNotAllowed, err)
 	}
 	groups, known := all.groups(c.Claims.Groups)
+	groups = c.spelt(groups)
 	admin := overlap(groups, c.AdminGroups)
 	switch {
 	case admin, c.everyone():
@@ -106,10 +165,23 @@ func (c Config) person(all claims) (access.User, error) {
 		return access.User{}, fmt.Errorf("%w: none of the groups is allowed", access.ErrNotAllowed)
 	}
 	user := access.User{Name: name, Groups: groups, Admin: admin}
-	if display := all.text(c.Claims.DisplayName); len(display) <= maxDisplayName {
+	if display := all.name(c.Claims.DisplayName); len(display) <= maxDisplayName {
 		user.DisplayName = strings.ToValidUTF8(display, "")
 	}
 	return user, nil
+}
+
+// spelt returns the groups as they are kept.
+func (c Config) spelt(groups []string) []string {
+	if !c.Claims.GroupPaths {
+		return groups
+	}
+	out := make([]string, 0, len(groups))
+	for _, g := range groups {
+		out = append(out, strings.TrimPrefix(g, "/"))
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // username applies the rule to the claim. RFC 8265 maps the spellings of one name onto
@@ -117,12 +189,15 @@ func (c Config) person(all claims) (access.User, error) {
 // different names that end up equal are still two logins, and the second is refused
 // when the name is claimed (O9, O11).
 func (c Config) username(all claims) (string, error) {
-	name := all.text(c.Claims.Username)
+	name := all.name(c.Claims.Username)
+	if c.Claims.Username == emailClaim {
+		name = all.text(emailClaim)
+	}
 	if name == "" || len(name) > server.MaxName {
 		return "", fmt.Errorf("the claim %q is no text of 1 to %d bytes", c.Claims.Username, server.MaxName)
 	}
 	if c.Claims.Username == emailClaim {
-		if verified, ok := all["email_verified"].(bool); !ok || !verified {
+		if !all.verified() {
 			return "", errors.New("the e-mail address is not verified")
 		}
 		if !plainAddress(name) {

@@ -66,7 +66,7 @@ func TestO11_UserNames(t *testing.T) {
 			t.Errorf("%q is an administrator", c.claim)
 		}
 	}
-	for _, odd := range []any{nil, 7.0, true, []any{"alice"}, map[string]any{"a": "b"}} {
+	for _, odd := range []any{nil, 7.5, 1e300, float64(1 << 53), true, []any{"alice"}, map[string]any{"a": "b"}} {
 		if user, err := everyone.person(claims{"preferred_username": odd}); err == nil {
 			t.Errorf("%v becomes %q", odd, user.Name)
 		}
@@ -80,7 +80,10 @@ func TestO10_EMailNeedsToBeVerified(t *testing.T) {
 		`{"email":"a@corp.example","email_verified":true}`:       true,
 		`{"email":"a@corp.example","email_verified":false}`:      false,
 		`{"email":"a@corp.example"}`:                             false,
-		`{"email":"a@corp.example","email_verified":"true"}`:     false,
+		`{"email":"a@corp.example","email_verified":"true"}`:     true, // Cognito, JumpCloud
+		`{"email":"a@corp.example","email_verified":"false"}`:    false,
+		`{"email":"a@corp.example","email_verified":"TRUE"}`:     false,
+		`{"email":"a@corp.example","email_verified":"1"}`:        false,
 		`{"email":"a@corp.example","email_verified":1}`:          false,
 		`{"email":"a@corp.example","email_verified":null}`:       false,
 		`{"email":"a@corp.example","email_verified":[true]}`:     false,
@@ -118,6 +121,45 @@ func TestO10_OneSource(t *testing.T) {
 	}
 }
 
+// TestClaimsAsProvidersWriteThem: staff numbers as numbers, lists inside of objects, names with
+// dots in them, groups as paths.
+func TestClaimsAsProvidersWriteThem(t *testing.T) {
+	cfg := func(username, groups string, paths bool) Config {
+		c := strict()
+		c.Claims.Username, c.Claims.Groups, c.Claims.GroupPaths = username, groups, paths
+		return c
+	}
+	for name, c := range map[string]struct {
+		cfg    Config
+		claims string
+		want   string // "" is refused
+	}{
+		"number":                {cfg("staff", "groups", false), `{"staff":12345678,"groups":["students"]}`, "12345678"},
+		"rounded number":        {cfg("staff", "groups", false), `{"staff":12345678901234567890,"groups":["students"]}`, ""},
+		"realm roles":           {cfg("u", "realm_access.roles", false), `{"u":"alice","realm_access":{"roles":["x","students"]}}`, "alice"},
+		"client roles":          {cfg("u", "resource_access.hub.roles", false), `{"u":"alice","resource_access":{"hub":{"roles":["students"]}}}`, "alice"},
+		"another client's":      {cfg("u", "resource_access.hub.roles", false), `{"u":"alice","resource_access":{"other":{"roles":["students"]}}}`, ""},
+		"a dead end":            {cfg("u", "realm_access.roles", false), `{"u":"alice","realm_access":"roles"}`, ""},
+		"a name with dots":      {cfg("u", "https://example.org/groups", false), `{"u":"alice","https://example.org/groups":["students"]}`, "alice"},
+		"the very name first":   {cfg("u", "a.b", false), `{"u":"alice","a.b":["others"],"a":{"b":["students"]}}`, ""},
+		"nested name":           {cfg("person.login", "groups", false), `{"person":{"login":"alice"},"groups":["students"]}`, "alice"},
+		"group path":            {cfg("u", "groups", true), `{"u":"alice","groups":["/students"]}`, "alice"},
+		"group path as it is":   {cfg("u", "groups", false), `{"u":"alice","groups":["/students"]}`, ""},
+		"the path of another's": {cfg("u", "groups", true), `{"u":"alice","groups":["/others/students"]}`, ""},
+	} {
+		user, err := c.cfg.person(decode(t, c.claims))
+		if got := user.Name; got != c.want || (err == nil) != (c.want != "") {
+			t.Errorf("%s: %q, %v; want %q", name, got, err, c.want)
+		}
+	}
+	// What the user info alone says is found inside of objects too.
+	c := cfg("person.login", "realm_access.roles", false)
+	id, info := claims{"sub": "s"}, decode(t, `{"sub":"s","person":{"login":"alice"},"realm_access":{"roles":["students"]}}`)
+	if user, err := c.person(c.complete(id, info)); !c.incomplete(id) || err != nil || user.Name != "alice" {
+		t.Errorf("from the user info: %q %v", user.Name, err)
+	}
+}
+
 func TestO12_Groups(t *testing.T) {
 	many := make([]any, 5000)
 	for i := range many {
@@ -137,10 +179,12 @@ func TestO12_Groups(t *testing.T) {
 		{"empty", decode(t, `{"groups":[]}`), false, false},
 		{"absent", decode(t, `{}`), false, false},
 		{"null", decode(t, `{"groups":null}`), false, false},
-		{"a string", decode(t, `{"groups":"students"}`), false, false},
+		{"one without a list", decode(t, `{"groups":"students"}`), true, false},
+		{"another without a list", decode(t, `{"groups":"others"}`), false, false},
+		{"an object", decode(t, `{"groups":{"students":true}}`), false, false},
 		{"a string of several", decode(t, `{"groups":"admins,students"}`), false, false},
 		{"an object", decode(t, `{"groups":{"students":true}}`), false, false},
-		{"mixed", decode(t, `{"groups":["students",1]}`), false, false},
+		{"mixed", decode(t, `{"groups":["students",true]}`), false, false},
 		{"nested", decode(t, `{"groups":[["students"]]}`), false, false},
 		{"another case", decode(t, `{"groups":["Students"]}`), false, false},
 		{"5000", withMany, false, false},

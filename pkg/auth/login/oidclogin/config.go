@@ -49,11 +49,15 @@ type Config struct {
 	AdminGroups []string `yaml:"adminGroups"`
 }
 
-// Claims are names of claims.
+// Claims are names of claims. Dots lead into objects (realm_access.roles) when no claim has that
+// very name.
 type Claims struct {
 	Username    string `yaml:"username"`    // preferred_username, email, …
 	DisplayName string `yaml:"displayName"` // for people; may be empty
 	Groups      string `yaml:"groups"`      // a list of strings; may be empty when everyone is allowed
+	// GroupPaths cuts the slash that Keycloak puts before a group's path: /research is
+	// research then.
+	GroupPaths bool `yaml:"groupPaths"`
 }
 
 // Username is the rule from claim to user name.
