@@ -102,3 +102,28 @@ func TestL12_OneSourceManyUsers(t *testing.T) {
 		t.Errorf("the directory was asked %d times", n)
 	}
 }
+
+// TestWindowsNames: people of a Windows domain type it before their name. The directory and the
+// count of guesses get the name alone.
+func TestWindowsNames(t *testing.T) {
+	e := newEnv(t)
+	b := e.browser(t)
+	if res := b.post(`EXAMPLE\alice`, "alice-password", "", nil); res.StatusCode != http.StatusSeeOther {
+		t.Errorf("%d", res.StatusCode)
+	}
+	if s, ok := b.session(); !ok || s.User.Name != "alice" || b.asked[0] != "alice" {
+		t.Errorf("%+v, asked %q", s.User, b.asked)
+	}
+	if res := e.browser(t).post(`EXAMPLE\`, "x", "", nil); res.StatusCode != http.StatusBadRequest || len(e.asked) != 1 {
+		t.Errorf("a domain without a name: %d", res.StatusCode)
+	}
+	mallory, checked := newEnv(t), 0
+	for i := range 20 {
+		if res := mallory.browser(t).post(fmt.Sprintf(`D%d\alice`, i), "guess", "", from("192.0.2.1")); res.StatusCode == http.StatusForbidden {
+			checked++
+		}
+	}
+	if checked == 0 || checked > 6 {
+		t.Errorf("%d guesses for one account under 20 domains", checked)
+	}
+}

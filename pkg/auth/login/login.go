@@ -65,7 +65,7 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		p.message(w, r, http.StatusBadRequest, "error.bad_request", "error.bad_request_text", access.User{})
 		return
 	}
-	username, password, next := r.PostForm.Get("username"), r.PostForm.Get("password"), r.PostForm.Get("next")
+	username, password, next := withoutDomain(r.PostForm.Get("username")), r.PostForm.Get("password"), r.PostForm.Get("next")
 	if !p.admitForm(w, r, username, next) {
 		return
 	}
@@ -82,6 +82,11 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 	p.remember(w, attempt)
 	p.begin(w, r, Proof{User: user, Method: p.Method, Next: next, Link: account.Link{Issuer: account.LDAP, Subject: user.Name}})
 }
+
+// withoutDomain returns the name in what people of a Windows domain type: EXAMPLE\alice. No
+// user name has a backslash. It is cut here, before guesses are counted: each made-up domain
+// would get a new count.
+func withoutDomain(typed string) string { return typed[strings.LastIndex(typed, `\`)+1:] }
 
 // admitForm reports whether the post comes from our own form in this browser: by what the
 // browser says about its origin, and by the token bound to the pre-session cookie. A

@@ -42,7 +42,8 @@ type Config struct {
 	// CAFile holds the certificates (PEM) that the directory's must be signed by; empty
 	// means the system's.
 	CAFile string `yaml:"caFile"`
-	// BindDN and BindPasswordFile are the service account that searches. It needs to
+	// BindDN and BindPasswordFile are the service account that searches: its DN, or for Active
+	// Directory name@domain or DOMAIN\name. It needs to
 	// read people, groups and the attributes that recheck.go lists. Both may be empty
 	// when BindTemplate is set; then nobody can be looked up without the password, so
 	// who is disabled or leaves a group stays in until the session ends.
@@ -64,8 +65,8 @@ type Config struct {
 	MemberOfAttribute string `yaml:"memberOfAttribute"`
 	// GroupNameAttribute holds a group's name.
 	GroupNameAttribute string `yaml:"groupNameAttribute"`
-	// AllowedGroups may use the platform; ["*"] is everyone in the directory. There is
-	// no default: nobody gets in because a key was misspelt.
+	// AllowedGroups may use the platform, by name or DN; ["*"] is everyone in the directory.
+	// There is no default: no user gets in because a key was misspelt.
 	AllowedGroups []string `yaml:"allowedGroups"`
 	// AdminGroups are administrators, and thereby allowed.
 	AdminGroups []string `yaml:"adminGroups"`
@@ -137,7 +138,7 @@ func (c Config) validateBind(key func(string) string, f *config.Faults) {
 			return
 		}
 	}
-	f.Check(c.BindDN != "" && validDN(c.BindDN), key("bindDN"), "must be the DN of the account that searches (or set bindTemplate)")
+	f.Check(validBindName(c.BindDN), key("bindDN"), "must be the account that searches: its DN, or for Active Directory name@domain or DOMAIN\\name (or set bindTemplate)")
 	if c.BindPasswordFile == "" {
 		f.Addf(key("bindPasswordFile"), "is required with bindDN")
 	} else if _, err := config.SecretFile(c.BindPasswordFile, 1); err != nil {
@@ -162,6 +163,21 @@ func (c Config) checkURL(raw string) error {
 		return fmt.Errorf("must be scheme://host:port and nothing else")
 	}
 	return nil
+}
+
+// validBindName takes what the directory takes in a bind: a DN, and what Active Directory
+// takes instead (RFC 4513 §5.1.3 leaves names that are no DNs to the directory).
+func validBindName(name string) bool {
+	if validDN(name) {
+		return true
+	}
+	for _, separator := range []string{"@", `\`} {
+		before, after, ok := strings.Cut(name, separator)
+		if ok && before != "" && after != "" && !strings.ContainsAny(name, "=\x00") && strings.Count(name, separator) == 1 {
+			return true
+		}
+	}
+	return false
 }
 
 func validDN(dn string) bool {

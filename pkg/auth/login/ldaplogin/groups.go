@@ -21,8 +21,8 @@ const (
 
 var errManyGroups = errors.New("too many groups for one person, or nested too deeply")
 
-// groups returns the names of the groups that entry's person is in, sorted.
-func (l *Login) groups(c Conn, entry *ldap.Entry, username string) ([]string, error) {
+// groups returns the groups that entry's user is in.
+func (l *Login) groups(c Conn, entry *ldap.Entry, username string) (found, error) {
 	known, err := l.memberOf(entry)
 	if err != nil {
 		return nil, err
@@ -34,15 +34,7 @@ func (l *Login) groups(c Conn, entry *ldap.Entry, username string) ([]string, er
 		}
 		merge(known, direct)
 	}
-	if err := l.nested(c, known); err != nil {
-		return nil, err
-	}
-	var names []string
-	for _, g := range known {
-		names = append(names, g.names...)
-	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return known, l.nested(c, known)
 }
 
 // group is one group of the directory; names is empty when its DN does not say them.
@@ -54,12 +46,46 @@ type group struct {
 // found holds groups by their DN in the one spelling by which two are compared.
 type found map[string]group
 
-func (f found) add(dn string, names []string) {
-	key := dn
-	if parsed, err := ldap.ParseDN(dn); err == nil {
-		key = strings.ToLower(parsed.String())
+func (f found) add(dn string, names []string) { f[dnKey(dn)] = group{dn, names} }
+
+// dnKey is the one spelling by which two DNs are compared.
+func dnKey(dn string) string {
+	parsed, err := ldap.ParseDN(dn)
+	if err != nil {
+		return dn
 	}
-	f[key] = group{dn, names}
+	return strings.ToLower(parsed.String())
+}
+
+// names returns the groups' names as the directory writes them, sorted.
+func (f found) names() []string {
+	var names []string
+	for _, g := range f {
+		names = append(names, g.names...)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// any reports whether one of the groups is wanted, by its name or by its DN. Directories
+// compare both without regard to case and blanks (caseIgnoreMatch, RFC 4517 §4.2.11), so
+// what an administrator copies from one may be spelt otherwise.
+func (f found) any(wanted []string) bool {
+	return slices.ContainsFunc(wanted, func(want string) bool {
+		if _, ok := f[dnKey(want)]; ok && strings.Contains(want, "=") {
+			return true
+		}
+		for _, g := range f {
+			if slices.ContainsFunc(g.names, func(name string) bool { return sameName(name, want) }) {
+				return true
+			}
+		}
+		return false
+	})
+}
+
+func sameName(a, b string) bool {
+	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
 
 // merge adds what is new in more and returns its DNs, sorted.

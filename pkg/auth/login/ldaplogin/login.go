@@ -26,8 +26,8 @@ const (
 	maxPassword = 1024
 )
 
-// errStanding: the directory's entry says that this account may not log in.
-var errStanding = errors.New("the account is disabled")
+// errDisabled: the directory's entry says that this account may not log in.
+var errDisabled = errors.New("the account is disabled")
 
 // Login checks people against one directory. It is safe for concurrent use.
 type Login struct {
@@ -64,7 +64,7 @@ func (l *Login) Check(ctx context.Context, username, password string) (access.Us
 	user, err := l.anywhere(ctx, func(ctx context.Context, s *replica) (access.User, error) {
 		return check(ctx, s, username, password)
 	})
-	if errors.Is(err, errStanding) {
+	if errors.Is(err, errDisabled) {
 		// Disabled looks like a wrong password, or guessing would tell which names
 		// exist; the reason is for the log.
 		return access.User{}, fmt.Errorf("%w: %w", access.ErrCredentials, err)
@@ -88,14 +88,14 @@ func (l *Login) Recheck(ctx context.Context, name string, since time.Time) (acce
 				return err
 			}
 			if changed := passwordChanged(entry); !since.IsZero() && changed.After(since) {
-				return fmt.Errorf("%w: the password was changed at %s", errStanding, changed.Format(time.RFC3339))
+				return fmt.Errorf("%w: the password was changed at %s", errDisabled, changed.Format(time.RFC3339))
 			}
 			user, err = l.judge(c, entry)
 			return err
 		})
 		return user, err
 	})
-	if errors.Is(err, errStanding) {
+	if errors.Is(err, errDisabled) {
 		return access.User{}, fmt.Errorf("%w: %w", access.ErrNotAllowed, err)
 	}
 	return user, err
@@ -141,7 +141,7 @@ func (l *Login) anywhere(ctx context.Context, ask func(context.Context, *replica
 
 // decided reports whether err is an answer about the person.
 func decided(err error) bool {
-	return errors.Is(err, access.ErrCredentials) || errors.Is(err, access.ErrNotAllowed) || errors.Is(err, errStanding)
+	return errors.Is(err, access.ErrCredentials) || errors.Is(err, access.ErrNotAllowed) || errors.Is(err, errDisabled)
 }
 
 // searchAndBind searches as the service account and tries the password as the person.
@@ -149,8 +149,9 @@ func decided(err error) bool {
 // name exists (L3); all that the entry says is looked at afterwards.
 func (l *Login) searchAndBind(ctx context.Context, s *replica, username, password string) (user access.User, err error) {
 	var found *ldap.Entry
+	var missing error
 	err = s.asService(ctx, func(c Conn) (err error) {
-		found, err = l.find(c, username)
+		found, missing, err = l.find(c, username)
 		return err
 	})
 	if err != nil {
@@ -161,8 +162,8 @@ func (l *Login) searchAndBind(ctx context.Context, s *replica, username, passwor
 		dn = found.DN
 	}
 	err = s.asNobody(ctx, func(c Conn) error { return bindPerson(c, dn, password) })
-	if err == nil && found == nil {
-		err = access.ErrCredentials
+	if found == nil && (err == nil || errors.Is(err, access.ErrCredentials)) {
+		err = notFound(missing)
 	}
 	if err != nil {
 		return access.User{}, err
@@ -194,12 +195,12 @@ func (l *Login) bindAndRead(ctx context.Context, s *replica, username, password 
 		if err := bindPerson(c, l.templateDN(username), password); err != nil {
 			return err
 		}
-		entry, err := l.find(c, username)
+		entry, missing, err := l.find(c, username)
 		if err != nil {
 			return err
 		}
 		if entry == nil {
-			return access.ErrCredentials
+			return notFound(missing)
 		}
 		user, err = l.judge(c, entry)
 		return err
@@ -219,8 +220,8 @@ func (l *Login) nobody(username string) string {
 	return "cn=" + ldap.EscapeDN(username) + ",cn=nobody," + l.cfg.UserSearch.Base
 }
 
-// find returns the one entry for what was typed, or nil.
-func (l *Login) find(c Conn, username string) (*ldap.Entry, error) {
+// find returns the one entry for what was typed. If there is none, missing says why.
+func (l *Login) find(c Conn, username string) (entry *ldap.Entry, missing, err error) {
 	base, scope := l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree
 	if l.cfg.BindTemplate != "" {
 		base, scope = l.templateDN(username), ldap.ScopeBaseObject
@@ -232,12 +233,12 @@ func (l *Login) find(c Conn, username string) (*ldap.Entry, error) {
 // pass the configured filter, whatever it compares with {username}.
 func (l *Login) byName(c Conn, name string) (*ldap.Entry, error) {
 	filter := "(&(" + l.cfg.UsernameAttribute + "=" + ldap.EscapeFilter(name) + ")" + strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, "*") + ")"
-	entry, err := l.one(c, l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree, filter)
+	entry, missing, err := l.one(c, l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree, filter)
 	if err != nil {
 		return nil, err
 	}
 	if entry == nil {
-		return nil, fmt.Errorf("%w: no single entry has this name", access.ErrNotAllowed)
+		return nil, fmt.Errorf("%w: the canonical name: %w", access.ErrNotAllowed, missing)
 	}
 	if got, err := l.canonical(entry); err != nil || got != name {
 		return nil, errors.Join(fmt.Errorf("%w: the entry has another name now", access.ErrNotAllowed), err)
@@ -245,23 +246,42 @@ func (l *Login) byName(c Conn, name string) (*ldap.Entry, error) {
 	return entry, nil
 }
 
-// one returns the only entry that is found, or nil: none, or more than one, which would
-// let one password open several people's servers.
-func (l *Login) one(c Conn, base string, scope int, filter string) (*ldap.Entry, error) {
-	attributes := append(standingAttributes(), l.cfg.UsernameAttribute, l.cfg.DisplayNameAttribute)
+// notFound is the answer to a name without its one entry. Two entries are the administrator's
+// to mend, so the log says so; an unknown name looks like a wrong password there too (L3).
+func notFound(missing error) error {
+	if errors.Is(missing, errManyEntries) {
+		return fmt.Errorf("%w: %w", access.ErrCredentials, missing)
+	}
+	return access.ErrCredentials
+}
+
+// Why there is not one entry for a name.
+var (
+	errNoEntry     = errors.New("no entry has this name")
+	errManyEntries = errors.New("two or more entries have this name")
+)
+
+// one returns the only entry that is found. If there is none, or more than one, which would
+// let one password open several users' servers, entry is nil and missing says which.
+func (l *Login) one(c Conn, base string, scope int, filter string) (entry *ldap.Entry, missing, err error) {
+	attributes := append(stateAttributes(), l.cfg.UsernameAttribute, l.cfg.DisplayNameAttribute)
 	if l.cfg.MemberOfAttribute != "" {
 		attributes = append(attributes, l.cfg.MemberOfAttribute)
 	}
 	res, err := c.Search(ldap.NewSearchRequest(base, scope, ldap.NeverDerefAliases, 2, int(timeout.Seconds()), false, filter, attributes, nil))
 	switch {
-	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
-		return nil, nil
+	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
+		return nil, errManyEntries, nil
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultNoSuchObject, ldap.LDAPResultInvalidDNSyntax):
+		return nil, errNoEntry, nil
 	case err != nil:
-		return nil, fmt.Errorf("search for the user: %w", err)
-	case len(res.Entries) != 1 || res.Entries[0].DN == "":
-		return nil, nil
+		return nil, nil, fmt.Errorf("search for the user: %w", err)
+	case len(res.Entries) > 1:
+		return nil, errManyEntries, nil
+	case len(res.Entries) == 0 || res.Entries[0].DN == "":
+		return nil, errNoEntry, nil
 	}
-	return res.Entries[0], nil
+	return res.Entries[0], nil, nil
 }
 
 // canonical returns the name as the directory writes it, never as it was typed
@@ -279,8 +299,8 @@ func (l *Login) canonical(entry *ldap.Entry) (string, error) {
 
 // judge decides by what entry and the person's groups say now.
 func (l *Login) judge(c Conn, entry *ldap.Entry) (access.User, error) {
-	if reason := standing(entry, l.now()); reason != "" {
-		return access.User{}, fmt.Errorf("%w: %s", errStanding, reason)
+	if reason := disabled(entry, l.now()); reason != "" {
+		return access.User{}, fmt.Errorf("%w: %s", errDisabled, reason)
 	}
 	name, err := l.canonical(entry)
 	if err != nil {
@@ -290,16 +310,12 @@ func (l *Login) judge(c Conn, entry *ldap.Entry) (access.User, error) {
 	if err != nil {
 		return access.User{}, err
 	}
-	admin := overlap(groups, l.cfg.AdminGroups)
-	if !admin && !slices.Contains(l.cfg.AllowedGroups, Everyone) && !overlap(groups, l.cfg.AllowedGroups) {
+	admin := groups.any(l.cfg.AdminGroups)
+	if !admin && !slices.Contains(l.cfg.AllowedGroups, Everyone) && !groups.any(l.cfg.AllowedGroups) {
 		return access.User{}, fmt.Errorf("%w: none of the groups is allowed", access.ErrNotAllowed)
 	}
 	display := strings.ToValidUTF8(entry.GetEqualFoldAttributeValue(l.cfg.DisplayNameAttribute), "")
-	return access.User{Name: name, DisplayName: display, Groups: groups, Admin: admin}, nil
-}
-
-func overlap(have, want []string) bool {
-	return slices.ContainsFunc(have, func(g string) bool { return slices.Contains(want, g) })
+	return access.User{Name: name, DisplayName: display, Groups: groups.names(), Admin: admin}, nil
 }
 
 // bindPerson tries the password, and asks what the directory thinks about its age
@@ -314,7 +330,7 @@ func bindPerson(c Conn, dn, password string) error {
 		return fmt.Errorf("bind as the user: %w", err)
 	}
 	if reason := because(result); reason != "" {
-		return fmt.Errorf("%w%s", errStanding, reason)
+		return fmt.Errorf("%w%s", errDisabled, reason)
 	}
 	return nil
 }

@@ -126,9 +126,9 @@ func testDepth(t *testing.T, server *slapd.Server, cfg Config) {
 	}
 }
 
-// TestL10_Standing disables people of a real directory in every way that it knows, and
+// TestL10_Disabled disables people of a real directory in every way that it knows, and
 // looks at the login and at the re-check of somebody who is logged in.
-func TestL10_Standing(t *testing.T) {
+func TestL10_Disabled(t *testing.T) {
 	server := slapd.Start(t)
 	cfg := directoryConfig(server)
 	cfg.AllowedGroups = []string{Everyone}

@@ -47,9 +47,9 @@ func rules() []rule {
 	}
 }
 
-// standingAttributes are what standing and passwordChanged read; operational ones are
+// stateAttributes are what disabled and passwordChanged read; operational ones are
 // only sent when they are named.
-func standingAttributes() []string {
+func stateAttributes() []string {
 	names := []string{"pwdChangedTime", "krbLastPwdChange"}
 	for _, r := range rules() {
 		names = append(names, r.attribute)
@@ -57,10 +57,10 @@ func standingAttributes() []string {
 	return names
 }
 
-// standing returns why the person of entry must not log in at now, or "". Temporary
+// disabled returns why the person of entry must not log in at now, or "". Temporary
 // locks after wrong guesses are left to the directory, which refuses the bind: if they
 // ended sessions, anyone could throw anyone out by guessing.
-func standing(entry *ldap.Entry, now time.Time) string {
+func disabled(entry *ldap.Entry, now time.Time) string {
 	for _, r := range rules() {
 		for _, v := range entry.GetEqualFoldAttributeValues(r.attribute) {
 			if reason := r.reason(v, now); reason != "" {

@@ -58,11 +58,11 @@ func TestL10_Attributes(t *testing.T) {
 	} {
 		e := entry("uid=a", map[string][]string{"uid": {"a"}, c.attribute: {c.value}})
 		want := c.reason
-		if got := standing(e, noon); (got == "") != (want == "") || !strings.HasSuffix(got, want) {
+		if got := disabled(e, noon); (got == "") != (want == "") || !strings.HasSuffix(got, want) {
 			t.Errorf("%s=%s: %q, want %q", c.attribute, c.value, got, want)
 		}
 	}
-	if got := standing(entry("uid=a", map[string][]string{"nsAccountLock": {"false", "true"}}), noon); got == "" {
+	if got := disabled(entry("uid=a", map[string][]string{"nsAccountLock": {"false", "true"}}), noon); got == "" {
 		t.Error("the second value is not looked at")
 	}
 }
@@ -121,7 +121,7 @@ func FuzzStanding(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, attribute, value string) {
 		e := entry("uid=a", map[string][]string{attribute: {value}})
-		reason := standing(e, noon)
+		reason := disabled(e, noon)
 		passwordChanged(e)
 		if strings.EqualFold(attribute, "nsAccountLock") && !strings.EqualFold(value, "false") && reason == "" {
 			t.Errorf("nsAccountLock=%q lets in", value)
