@@ -8,8 +8,10 @@ export CGO_ENABLED := 0
 export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
 
 TOOL := tool -modfile=$(CURDIR)/tools/go.mod
-# Every module of the tree but the tools' own, which has no code.
-MODULES := . $(filter-out tools,$(patsubst %/go.mod,%,$(shell git ls-files '*/go.mod')))
+# Every module of the tree.
+MODULES := . $(patsubst %/go.mod,%,$(shell git ls-files '*/go.mod'))
+# How long each fuzz target searches.
+FUZZTIME ?= 5s
 # Tests behind a build tag are vetted like all others.
 TAGS := -tags cluster,onenode
 # Suites that need neither a cluster nor Envoy. Those that start other programs and wait for them have no
@@ -35,7 +37,7 @@ images: ## build the container images (and push them when REGISTRY is set)
 	@go run ./deploy/up images
 
 .PHONY: ci
-ci: check test ## all that .ci/run runs: what fails fast comes first, no suite runs twice
+ci: check fuzz test ## all that .ci/run runs: what fails fast comes first, no suite runs twice
 
 .PHONY: test unit dataplane e2e
 test: unit dataplane e2e ## all tests: quick ones, then real Envoy, then a real cluster and browser
@@ -80,6 +82,19 @@ vuln: ## known vulnerabilities in what the services call
 	else \
 		echo "govulncheck skipped: its database, https://vuln.go.dev, cannot be reached from here"; \
 	fi
+
+.PHONY: fuzz mutate outdated
+fuzz: ## let every fuzz target search for FUZZTIME (5s); what it finds stays in testdata/fuzz
+	go -C tools run ./fuzz -time $(FUZZTIME)
+mutate: ## change the code that judges; fail when no test notices (10 min)
+	go -C tools run ./mutate
+outdated: ## direct dependencies of every module that are not current
+	@for module in $(filter-out tools,$(MODULES)); do \
+		direct=$$(go -C $$module list -m -f '{{if not (or .Main .Indirect .Replace)}}{{.Path}}{{end}}' all); \
+		go -C $$module list -m -u -f "{{with .Update}}$$module: {{\$$.Path}} {{\$$.Version}} -> {{.Version}}{{end}}" $$direct | grep . || true; \
+	done; \
+	tools=$$(go -C tools list -f '{{.Module.Path}}' tool | sort -u); \
+	go -C tools list -m -u -f '{{with .Update}}tools: {{$$.Path}} {{$$.Version}} -> {{.Version}}{{end}}' $$tools | grep . || true
 
 .PHONY: golden generated
 generated: golden ## golden files are as committed, new ones included
