@@ -69,12 +69,12 @@ func removeStale(path string) error {
 // nil (Unix sockets, private ports). It returns nil after a stop by ctx.
 func ServeHTTP(ctx context.Context, name string, l net.Listener, tlsConf *tls.Config, h http.Handler, log *slog.Logger) error {
 	srv := &http.Server{
-		Handler:           h,
+		Handler:           timedBodies(h),
 		TLSConfig:         tlsConf,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       5 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          slog.NewLogLogger(quietProbes{log.Handler()}, slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
 	go func() {

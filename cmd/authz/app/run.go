@@ -70,7 +70,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		return fmt.Errorf("private port: %w", err)
 	}
 	g.Go(func() error {
-		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg), log)
+		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(ready, reg, log), log)
 	})
 	users.run(ctx, g, ready)
 	followKeys(ctx, g, cfg, sessions, passes, log)

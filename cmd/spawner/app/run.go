@@ -82,7 +82,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Done: ctx.Done()}).Handler()
 	group.Go(func() error { return cluster.Run(ctx) })
 	group.Go(func() error {
-		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg), log)
+		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg, log), log)
 	})
 	group.Go(func() error {
 		// Nothing is answered from an empty cache: every server would seem stopped.

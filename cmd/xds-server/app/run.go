@@ -96,7 +96,7 @@ func servePrivate(ctx context.Context, g *errgroup.Group, cfg Config, health *te
 		return fmt.Errorf("private port: %w", err)
 	}
 	g.Go(func() error {
-		return run.ServeHTTP(ctx, "private", l, nil, telemetry.PrivateHandler(health, reg), log)
+		return run.ServeHTTP(ctx, "private", l, nil, telemetry.PrivateHandler(health, reg, log), log)
 	})
 	return nil
 }

@@ -34,7 +34,8 @@ func HTTP(log *slog.Logger, reg prometheus.Registerer, service string, next http
 			w.Header().Set(contract.HeaderRequestID, id)
 		}
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if p != nil && p != http.ErrAbortHandler {
 				log.ErrorContext(r.Context(), "handler panicked", "panic", p, "stack", string(debug.Stack()))
 				if rec.code == 0 {
 					http.Error(rec, "internal error, request id "+id, http.StatusInternalServerError)
@@ -44,6 +45,9 @@ func HTTP(log *slog.Logger, reg prometheus.Registerer, service string, next http
 			duration.WithLabelValues(method(r.Method), r.Pattern, strconv.Itoa(rec.status())).Observe(took.Seconds())
 			log.InfoContext(r.Context(), "request", "method", method(r.Method), "path", UserText(r.URL.EscapedPath()),
 				"code", rec.status(), "bytes", rec.bytes, "seconds", took.Seconds())
+			if p == http.ErrAbortHandler {
+				panic(p) // net/http ends the connection: half an answer must not look whole
+			}
 		}()
 		next.ServeHTTP(rec, r)
 	})

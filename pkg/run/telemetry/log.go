@@ -21,12 +21,25 @@ func RequestID(ctx context.Context) string {
 }
 
 // NewLogger returns a logger that writes JSON lines to w and adds request_id from
-// the context.
+// the context. Its level, and that of loggers made from it, can be changed (PrivateHandler).
 func NewLogger(w io.Writer, level slog.Level) *slog.Logger {
-	return slog.New(requestHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level})})
+	v := &slog.LevelVar{}
+	v.Set(level)
+	return slog.New(requestHandler{slog.NewJSONHandler(w, &slog.HandlerOptions{Level: v}), v})
 }
 
-type requestHandler struct{ slog.Handler }
+// level returns the level of a logger of NewLogger's; of any other a level that nothing reads.
+func level(log *slog.Logger) *slog.LevelVar {
+	if h, ok := log.Handler().(requestHandler); ok {
+		return h.level
+	}
+	return &slog.LevelVar{}
+}
+
+type requestHandler struct {
+	slog.Handler
+	level *slog.LevelVar
+}
 
 func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 	if id := RequestID(ctx); id != "" {
@@ -36,11 +49,11 @@ func (h requestHandler) Handle(ctx context.Context, r slog.Record) error {
 }
 
 func (h requestHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	return requestHandler{h.Handler.WithAttrs(attrs)}
+	return requestHandler{h.Handler.WithAttrs(attrs), h.level}
 }
 
 func (h requestHandler) WithGroup(name string) slog.Handler {
-	return requestHandler{h.Handler.WithGroup(name)}
+	return requestHandler{h.Handler.WithGroup(name), h.level}
 }
 
 // maxUserText bounds text from clients in a log line: unbounded user names of failed logins

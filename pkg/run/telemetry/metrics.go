@@ -1,6 +1,7 @@
 package telemetry
 
 import (
+	"log/slog"
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -22,9 +23,11 @@ func NewRegistry() *prometheus.Registry {
 
 // PrivateHandler serves /healthz (200: the process runs), /readyz (200: it can do its work; 503
 // names each failing check) and /metrics. It belongs on a port that neither users nor their
-// pods reach.
-func PrivateHandler(h *Health, reg *prometheus.Registry) http.Handler {
+// pods reach. To clients in the same pod it serves /loglevel, the level of log, and
+// /debug/pprof/.
+func PrivateHandler(h *Health, reg *prometheus.Registry, log *slog.Logger) http.Handler {
 	mux := http.NewServeMux()
+	handleDebug(mux, log)
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		_, _ = w.Write([]byte("ok\n"))
 	})

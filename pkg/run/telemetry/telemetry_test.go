@@ -44,7 +44,7 @@ func TestOneAccessEventPerRequestWithItsID(t *testing.T) {
 	if strings.Contains(out.String(), "planted-secret") {
 		t.Error("a secret reached the log")
 	}
-	metrics := get(telemetry.PrivateHandler(telemetry.NewHealth(), reg), "/metrics", "").Body.String()
+	metrics := get(telemetry.PrivateHandler(telemetry.NewHealth(), reg, slog.New(slog.DiscardHandler)), "/metrics", "").Body.String()
 	if !strings.Contains(metrics, `handler="GET /hub/{page}"`) || strings.Contains(metrics, "home") {
 		t.Error("the metric is not by pattern")
 	}
@@ -64,7 +64,7 @@ func TestPanicIs500AndOneErrorLine(t *testing.T) {
 
 func TestReadyNamesWhatIsMissing(t *testing.T) {
 	h := telemetry.NewHealth("pods", "xds")
-	private := telemetry.PrivateHandler(h, telemetry.NewRegistry())
+	private := telemetry.PrivateHandler(h, telemetry.NewRegistry(), slog.New(slog.DiscardHandler))
 	if w := get(private, "/readyz", ""); w.Code != 503 || !strings.Contains(w.Body.String(), "pods") {
 		t.Errorf("before anything: %d %q", w.Code, w.Body.String())
 	}
