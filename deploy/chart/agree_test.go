@@ -66,6 +66,16 @@ var settings = []setting{
 	{"singleuser.cpu.limit", "spawner", "profile.kubespawner_override.cpu_limit", "", []string{"0.1", "0.09", "1024", "1025", "-1", "0"}},
 	{"singleuser.memory.limit", "spawner", "profile.kubespawner_override.mem_limit", "", quoted("256M", "255M", "1G", "1Gi", "1.5T", "lots", "-1G", "")},
 	{"singleuser.storage.capacity", "spawner", "profile.kubespawner_override.storage_capacity", "", quoted("1Gi", "1e9", "1.5G", "100", "0", "-1Gi", "1 Gi", "lots", "1KB")},
+	{"singleuser.storage.type", "spawner", "profile.kubespawner_override.storage_type", "", quoted("dynamic", "none", "static")},
+	{"singleuser.extraEnv", "spawner", "profile.kubespawner_override.environment", "", []string{`{"A":"x"}`, `{"HOME":"x"}`, `{"PERIJOVE_USER":"x"}`, `{"JUPYTER_CONFIG_PATH":"x"}`, `{"1a":"x"}`, `{"a b":"x"}`, `{}`}},
+	{"singleuser.nodeSelector", "spawner", "profile.kubespawner_override.node_selector", "", []string{`{"a.b/c":"x"}`, `{"a":""}`, `{"a":"b c"}`, `{"a/b/c":"x"}`}},
+	{"singleuser.extraTolerations", "spawner", "profile.kubespawner_override.tolerations", "", []string{`[{"key":"a","value":"b","effect":"NoSchedule"}]`, `[{"operator":"Exists"}]`, `[{"key":"a","effect":"NoExecute","tolerationSeconds":5}]`,
+		`[{"operator":"Exists","value":"a"}]`, `[{"operator":"Equal"}]`, `[{"key":"a","effect":"Never"}]`, `[{"key":"a","operator":"Near"}]`, `[{"key":"a","tolerationSeconds":5}]`, `[{"value":"a"}]`}},
+	{"singleuser.storage.extraVolumes", "spawner", "profile.kubespawner_override.volumes", "", []string{`[{"name":"a","emptyDir":{"medium":"Memory","sizeLimit":"1Gi"}}]`, `[{"name":"a","configMap":{"name":"b"}}]`, `[{"name":"a","persistentVolumeClaim":{"claimName":"b"}}]`,
+		`[{"name":"a","secret":{"secretName":"b"}}]`, `[{"name":"a","hostPath":{"path":"/"}}]`, `[{"name":"a"}]`, `[{"name":"home","emptyDir":{}}]`, `[{"name":"A","emptyDir":{}}]`, `[{"name":"a","persistentVolumeClaim":{"claimName":"home-bob"}}]`, `[{"name":"a","emptyDir":{"medium":"Disk"}}]`}},
+	{"singleuser.storage.extraVolumeMounts", "spawner", "profile.kubespawner_override.volume_mounts", `singleuser.storage.extraVolumes=[{"name":"a","emptyDir":{}}]`, []string{`[{"name":"a","mountPath":"/data"}]`, `[{"name":"a","mountPath":"data"}]`, `[{"name":"b","mountPath":"/data"}]`,
+		`[{"name":"a","mountPath":"/data/"}]`, `[{"name":"a","mountPath":"/home/jovyan"}]`, `[{"name":"a","mountPath":"/home/jovyan/data"}]`, `[{"name":"a","mountPath":"/etc/perijove/jupyter/x"}]`, `[{"name":"a","mountPath":"/"}]`, `[{"name":"a","mountPath":"/d","subPath":"../x"}]`, `[{"name":"a","mountPath":"/d"},{"name":"a","mountPath":"/d"}]`}},
+	{"imagePullSecrets", "spawner", "profile.kubespawner_override.image_pull_secrets", "", []string{`["a"]`, `["A"]`, `[]`}},
 	{"auth.ldap.urls", "authz", "ldap.urls", "", directories},
 	{"auth.ldap.urls", "authz", "ldap.urls", "auth.ldap.startTLS=true", directories},
 	{"auth.ldap.bindDN", "authz", "ldap.bindDN", "", names},
@@ -224,6 +234,8 @@ func serviceTakes(t *testing.T, file string, s setting, value string) (bool, str
 	put(t, all, s.key, value)
 	if name, with, _ := strings.Cut(s.with, "="); strings.HasPrefix(name, "auth.") || name == "extraHosts" {
 		put(t, all, strings.TrimPrefix(name, "auth."), with)
+	} else if name == "singleuser.storage.extraVolumes" {
+		put(t, all, "profile.kubespawner_override.volumes", with)
 	}
 	text, err := yaml.Marshal(all)
 	if err != nil {

@@ -64,6 +64,7 @@ func TestChart(t *testing.T) {
 	t.Run("insecure", func(t *testing.T) { testInsecure(t, helm) })
 	t.Run("amounts", func(t *testing.T) { testAmounts(t, helm) })
 	t.Run("images", func(t *testing.T) { testImages(t, helm) })
+	t.Run("pull secrets", func(t *testing.T) { testPullSecrets(t, helm) })
 	t.Run("renders alike", func(t *testing.T) { testRendersAlike(t, helm) })
 	t.Run("configs", func(t *testing.T) { testConfigs(t, helm) })
 }

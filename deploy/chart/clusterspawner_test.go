@@ -138,7 +138,7 @@ func TestClusterSpawnerIsBound(t *testing.T) {
 		// The pod's name is the spawner's to choose: a prefix alone would not bind it.
 		"a Secret whose name begins with the pod's": func(p *corev1.Pod) {
 			p.Name = "perijove"
-			volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "perijove-session-keys"}})(p)
+			volume(corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "perijove-server-key"}})(p) // ten characters more
 		},
 		"a pull secret":            func(p *corev1.Pod) { p.Spec.ImagePullSecrets = []corev1.LocalObjectReference{{Name: "other"}} },
 		"a service account":        func(p *corev1.Pod) { p.Spec.ServiceAccountName = "perijove-gateway" },

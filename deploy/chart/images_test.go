@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	spawner "github.com/perijove/perijove/cmd/spawner/app"
+	spawning "github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 const production = "testdata/production.values.yaml"
@@ -47,6 +49,23 @@ func testImages(t *testing.T, helm string) {
 	}
 	if _, problem, err := render(helm, "-f", onenode, "--set-string", "singleuser.image.name=x:1,singleuser.image.tag=2"); err == nil || !strings.Contains(problem, "/singleuser/image") {
 		t.Errorf("an image with two tags: %v", problem)
+	}
+}
+
+// B-19: what is for all images reaches all pods, users' servers included.
+func testPullSecrets(t *testing.T, helm string) {
+	for name, d := range objects[appsv1.Deployment](t, helm, onenode, "Deployment", "--set", "imagePullSecrets={registry}") {
+		if have := d.Spec.Template.Spec.ImagePullSecrets; len(have) != 1 || have[0].Name != "registry" {
+			t.Errorf("%s pulls with %v", name, have)
+		}
+	}
+	for set, want := range map[string]int{"imagePullSecrets={registry}": 1, "imagePullSecrets=null": 0} {
+		spawn := spawner.Defaults()
+		decode(t, objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", "--set", set)["perijove-spawner"].Data["spawner.yaml"], &spawn)
+		pod := spawning.Pod(spawning.Site{}, spawning.Spec{ID: server.ID{User: "x"}, Profile: spawn.Profile})
+		if have := pod.Spec.ImagePullSecrets; len(have) != want || want == 1 && have[0].Name != "registry" {
+			t.Errorf("%s: servers pull with %v", set, have)
+		}
 	}
 }
 

@@ -26,20 +26,11 @@ passed the schema.
 {{- end -}}
 {{- end -}}
 
-{{/* Bytes of memory. As JupyterHub has it, K, M, G and T alone are powers of 1024. */}}
+{{/* Bytes of memory. As JupyterHub has it, K, M, G, T, P and E alone are powers of 1024. */}}
 {{- define "perijove.bytes" -}}
-{{- if and (kindIs "string" .) (regexMatch "[KMGT]$" (toString .)) -}}
+{{- if and (kindIs "string" .) (regexMatch "[KMGTPE]$" (toString .)) -}}
 {{- include "perijove.number" (print . "i") -}}
 {{- else -}}
 {{- include "perijove.number" . -}}
-{{- end -}}
-{{- end -}}
-
-{{/* Memory as the spawner reads it: as it was written where JupyterHub knows the form, else bytes. */}}
-{{- define "perijove.memory" -}}
-{{- if and (kindIs "string" .) (regexMatch "^[0-9]+(\\.[0-9]+)?([KMGT]i?)?$" (toString .)) -}}
-{{- . -}}
-{{- else -}}
-{{- with include "perijove.number" . | float64 }}{{ printf "%.0f" . }}{{ end -}}
 {{- end -}}
 {{- end -}}

@@ -32,7 +32,7 @@
 {{- $faults = append $faults "publicURL: an Ingress needs a host name, not an address" -}}
 {{- end -}}
 {{- with .Values.auth.subdomains.domain -}}
-{{- range prepend $.Values.extraHosts (regexReplaceAll "^https?://|/$" $.Values.publicURL "") -}}
+{{- range prepend ($.Values.extraHosts | default list) (regexReplaceAll "^https?://|/$" $.Values.publicURL "") -}}
 {{- $label := trimSuffix (print "." $.Values.auth.subdomains.domain) (regexReplaceAll ":[0-9]+$" (lower .) "") -}}
 {{- if and (ne $label (regexReplaceAll ":[0-9]+$" (lower .) "")) (not (contains "." $label)) -}}
 {{- $faults = append $faults (printf "auth.subdomains.domain: contains the platform's own host %s: a user called %q would have the same" . $label) -}}
@@ -71,6 +71,26 @@
 {{- $faults = append $faults (printf "%s.resources.limits.%s: is below the request" $part $resource) -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- toJson $faults -}}
+{{- end -}}
+
+{{/* Mounts that the spawner refuses: of no volume, twice at a path, over the platform's own folders. */}}
+{{- define "perijove.faults.mounts" -}}
+{{- $faults := list -}}
+{{- $names := list "home" -}}
+{{- range $i, $volume := .Values.singleuser.storage.extraVolumes -}}
+{{- if has $volume.name $names }}{{ $faults = append $faults (printf "singleuser.storage.extraVolumes: %q is there twice" $volume.name) }}{{ end -}}
+{{- $names = append $names $volume.name -}}
+{{- end -}}
+{{- $paths := list -}}
+{{- range .Values.singleuser.storage.extraVolumeMounts -}}
+{{- $at := print (trimSuffix "/" .mountPath) "/" -}}
+{{- if not (has .name $names) }}{{ $faults = append $faults (printf "singleuser.storage.extraVolumeMounts: there is no volume %q" .name) }}{{ end -}}
+{{- if or (ne (clean .mountPath) .mountPath) (has ".." (splitList "/" (.subPath | default ""))) }}{{ $faults = append $faults (printf "singleuser.storage.extraVolumeMounts: %s must be a plain path, and a subPath stay inside the volume" .mountPath) }}{{ end -}}
+{{- if has .mountPath $paths }}{{ $faults = append $faults (printf "singleuser.storage.extraVolumeMounts: %s is mounted twice" .mountPath) }}{{ end -}}
+{{- if or (hasPrefix $at "/home/jovyan/") (hasPrefix $at "/etc/perijove/jupyter/") (hasPrefix "/etc/perijove/jupyter/" $at) }}{{ $faults = append $faults (printf "singleuser.storage.extraVolumeMounts: %s is the platform's" .mountPath) }}{{ end -}}
+{{- $paths = append $paths .mountPath -}}
 {{- end -}}
 {{- toJson $faults -}}
 {{- end -}}

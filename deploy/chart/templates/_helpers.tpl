@@ -84,7 +84,7 @@ topologySpreadConstraints:
 
 {{/* Every namespace whose labelled pods are published, as a JSON list. */}}
 {{- define "perijove.publishedNamespaces" -}}
-{{- prepend .Values.extraNamespaces (include "perijove.serversNamespace" .) | uniq | toJson -}}
+{{- prepend (.Values.extraNamespaces | default list) (include "perijove.serversNamespace" .) | uniq | toJson -}}
 {{- end -}}
 
 {{/* A peer of a NetworkPolicy: one component of this release, from whatever namespace the policy is in. */}}
@@ -97,27 +97,21 @@ topologySpreadConstraints:
 {{- end -}}
 
 {{/*
-For the spawner's admission policy: CEL that says whether a Secret's name is one that a
-server may use. Its own is the pod's name with ten characters more (spawn.SecretName).
+For the spawner's admission policy: CEL that says whether a Secret is the pod's own, by its
+name: the pod's with ten characters more (pkg/hub/spawn/names.go). The spawner chooses the
+names of pods, so the prefix is a part of it, and the platform's Secrets are named: they may
+be beside the pod, and "server-key" has ten characters too.
 */}}
 {{- define "perijove.ownSecret" -}}
-{{- $named := list -}}
-{{- range .root.Values.singleuser.storage.extraVolumes -}}
-{{- with .secret }}{{ $named = append $named .secretName }}{{ end -}}
+{{- $platform := list -}}
+{{- range list "server-key" "servers-ca" "session-keys" "internal-ca" "gateway-tls" "spawner-tls" "revocations" "directory" "provider" -}}
+{{- $platform = append $platform (include "perijove.name" (dict "root" $.root "part" .)) -}}
 {{- end -}}
-{{- range .root.Values.singleuser.extraEnv -}}
-{{- if kindIs "map" . }}{{ with .valueFrom.secretKeyRef }}{{ $named = append $named .name }}{{ end }}{{ end -}}
+{{- with .root.Values -}}
+{{- $platform = concat $platform (values .secrets) (list .gateway.tls.secretName .auth.ldap.bindPasswordSecret.name) (.imagePullSecrets | default list) -}}
+{{- range .auth.oidc }}{{ $platform = append $platform .clientSecret.name }}{{ end -}}
 {{- end -}}
-({{ .name }} in {{ $named | uniq | sortAlpha | toJson }} || {{ .name }}.startsWith(object.metadata.name + '-') && {{ .name }}.size() == object.metadata.name.size() + 11)
-{{- end -}}
-
-{{/* The kinds of volumes that a server may have, as a JSON list. */}}
-{{- define "perijove.serverVolumes" -}}
-{{- $kinds := list "persistentVolumeClaim" "configMap" "secret" "emptyDir" -}}
-{{- range .Values.singleuser.storage.extraVolumes -}}
-{{- $kinds = concat $kinds (keys (omit . "name")) -}}
-{{- end -}}
-{{- without ($kinds | uniq | sortAlpha) "hostPath" | toJson -}}
+(object.metadata.name.matches('^(server|jupyter)-') && {{ .name }}.startsWith(object.metadata.name + '-') && {{ .name }}.size() == object.metadata.name.size() + 11 && !({{ .name }} in {{ without ($platform | uniq | sortAlpha) "" | toJson }}))
 {{- end -}}
 
 {{- define "perijove.secret.serverKey" -}}
@@ -144,11 +138,13 @@ server may use. Its own is the pod's name with ten characters more (spawn.Secret
 {{- regexReplaceAll "(:[0-9]+)?/?$" (regexReplaceAll "^https?://" .Values.publicURL "") "" | trimPrefix "[" | trimSuffix "]" | lower -}}
 {{- end -}}
 
-{{/* Annotations, whose values are texts whatever --set made of them. */}}
-{{- define "perijove.annotations" -}}
-{{- range $key, $value := . }}
-{{ $key }}: {{ kindIs "string" $value | ternary $value (toJson $value) | quote }}
-{{- end }}
+{{/* A map of texts (annotations, environment), whatever --set made of them: true is "true". */}}
+{{- define "perijove.texts" -}}
+{{- $texts := dict -}}
+{{- range $key, $value := . -}}
+{{- $_ := set $texts $key (kindIs "string" $value | ternary $value (toJson $value)) -}}
+{{- end -}}
+{{- toYaml $texts -}}
 {{- end -}}
 
 {{/* The gateway's container port that serves people. */}}
