@@ -49,16 +49,7 @@ func (s *env) newPlane(left map[int]bool, moved map[int]string) *plane {
 	site := sites.Site{Scheme: "http", Hosts: []string{publicHost}}
 	p.store = ads.NewStore(func(ads.Nack) { p.nacks.Add(1) }, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
 	settings := listener.Settings{Address: "127.0.0.1", Port: 8000, Site: site, Authz: "unix:/nowhere", Login: "unix:/nowhere", Hub: "127.0.0.1:1"}
-	var clusters []ads.Resource
-	for _, c := range listener.Clusters(settings) {
-		clusters = append(clusters, ads.Resource{Name: c.GetName(), Message: c})
-	}
-	listener := []ads.Resource{{Name: contract.ListenerName, Message: listener.Listener(settings)}}
-	for typeURL, list := range map[string][]ads.Resource{resourcev3.ClusterType: clusters, resourcev3.ListenerType: listener} {
-		if err := p.store.Update(typeURL, list); err != nil {
-			s.t.Fatal(err)
-		}
-	}
+	s.publishEdge(p.store, settings)
 	p.pub = publish.New(p.store, func(_, pod, _, reason string) { s.t.Errorf("%s: %s", pod, reason) },
 		scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))})
 	for i := range manyUsers {

@@ -26,7 +26,10 @@ type envoy struct {
 	pending *discoveryv3.DeltaDiscoveryResponse
 	cancel  func()
 	nonce   int
-	has     map[string]string // name → version
+	has     map[string]string // name → version that it has ACKed
+	// Envoy applies half of a refused response of scopes: it lists the good ones and does not
+	// route by them, and a scope that it lists already is no news to it.
+	listed, routes map[string]string
 	// hates are versions that this Envoy refuses.
 	hates map[string]bool
 }
@@ -89,12 +92,27 @@ func (e *envoy) answer() bool {
 			req.ErrorDetail = &statusv3.Status{Message: "no"}
 		}
 	}
-	if req.ErrorDetail == nil {
-		for _, r := range resp.GetResources() {
-			e.has[r.GetName()] = r.GetVersion()
+	if e.listed == nil {
+		e.listed, e.routes = map[string]string{}, map[string]string{}
+	}
+	for _, r := range resp.GetResources() {
+		name, version := r.GetName(), r.GetVersion()
+		switch {
+		case e.hates[name+version]:
+			continue
+		case req.ErrorDetail == nil && e.listed[name] != version:
+			e.routes[name] = version
 		}
-		for _, name := range resp.GetRemovedResources() {
+		e.listed[name] = version
+		if req.ErrorDetail == nil {
+			e.has[name] = version
+		}
+	}
+	for _, name := range resp.GetRemovedResources() {
+		if req.ErrorDetail == nil {
 			delete(e.has, name)
+			delete(e.listed, name)
+			delete(e.routes, name)
 		}
 	}
 	e.request(req)
@@ -125,6 +143,7 @@ func FuzzEveryOrderConverges(f *testing.F) {
 		for _, e := range envoys {
 			e.connect()
 		}
+		reconnected := false
 		for i, op := range ops {
 			name := fmt.Sprintf("user%d", op&7)
 			e := envoys[(op>>3)&1]
@@ -137,6 +156,7 @@ func FuzzEveryOrderConverges(f *testing.F) {
 				v := update(t, store, scope(name, 1000+i))
 				envoys[1].hates[name+v[name]] = true
 			case 4:
+				reconnected = true
 				e.connect()
 			case 5:
 				update(t, store, scope(name, int(op)), Resource{Name: "user0"}, scope("user9", i))
@@ -156,6 +176,11 @@ func FuzzEveryOrderConverges(f *testing.F) {
 				got := envoys[n].has[name]
 				if got != version && !envoys[n].hates[name+version] {
 					t.Errorf("Envoy %d has %s at %q, the server %q", n, name, got, version)
+				}
+			}
+			for name, version := range want {
+				if !reconnected && envoys[n].routes[name] != version && !envoys[n].hates[name+version] {
+					t.Errorf("Envoy %d routes %s by %q, the server has %q", n, name, envoys[n].routes[name], version)
 				}
 			}
 			for name := range envoys[n].has {
@@ -220,6 +245,25 @@ func TestReconnectGetsOnlyTheDifference(t *testing.T) {
 	}
 }
 
+// An Envoy whose stream breaks while bad scopes are looked for is a case of its own: it says
+// that it has what it ACKed.
+func TestAckedCountsOnlyScopesThatAreRoutedBy(t *testing.T) {
+	store := NewStore(func(Nack) {}, typeURL)
+	versions := update(t, store, scope("good", 1), scope("login", 1), scope("other", 1))
+	e := &envoy{store: store, has: map[string]string{}, hates: map[string]bool{"login" + versions["login"]: true}}
+	e.connect()
+	for more := true; more; more = e.answer() {
+		for _, name := range []string{"good", "other"} {
+			if _, acked := store.Acked(typeURL, name); acked == 1 && e.routes[name] != versions[name] {
+				t.Errorf("%s counts as ACKed before Envoy routes by it", name)
+			}
+		}
+	}
+	if _, acked := store.Acked(typeURL, "good"); acked != 1 || e.routes["good"] == "" {
+		t.Error("the good scope is not routed by in the end")
+	}
+}
+
 func TestRefusedResourceIsReportedAndHarmsNoOther(t *testing.T) {
 	var nacks []Nack
 	store := NewStore(func(n Nack) { nacks = append(nacks, n) }, typeURL)
@@ -236,6 +280,11 @@ func TestRefusedResourceIsReportedAndHarmsNoOther(t *testing.T) {
 	}
 	if len(e.has) != 49 || len(nacks) != 1 || nacks[0].Name != "user31" {
 		t.Errorf("after %d answers %d of 49 good resources arrived, refused: %v", steps, len(e.has), nacks)
+	}
+	for name, version := range versions {
+		if name != "user31" && e.routes[name] != version {
+			t.Errorf("%s arrived in a refused response and is not routed by", name)
+		}
 	}
 	if envoys, acked := store.Acked(typeURL, "user31"); envoys != 1 || acked != 0 {
 		t.Errorf("the refused resource counts as ACKed (%d of %d)", acked, envoys)

@@ -10,6 +10,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	deltav3 "github.com/envoyproxy/go-control-plane/pkg/server/delta/v3"
 )
 
@@ -34,7 +35,11 @@ type typeState struct {
 	// dirty are names whose current state it may lack.
 	dirty map[string]struct{}
 	// refused are the versions that it NACKed: not sent again until they change.
-	refused map[string]string
+	refused map[string]refusal
+	// half are names of refused responses. Envoy may have applied half of such a response: it
+	// lists the scopes and does not route by them, and takes the same scopes sent again for
+	// known. They are withdrawn and sent anew once the bad ones are found.
+	half map[string]struct{}
 	// inflight is the response that it has not answered yet.
 	inflight *flight
 	// groups, after a NACK of several, are parts of it that go one by one, the last
@@ -43,6 +48,9 @@ type typeState struct {
 	// watch is open while the server waits for something to send.
 	watch *watch
 }
+
+// refusal is a version that an Envoy refused, and why.
+type refusal struct{ version, reason string }
 
 type flight struct {
 	nonce    string
@@ -68,7 +76,11 @@ func (st *stream) touch(typeURL string, names []string) {
 
 func (st *stream) has(typeURL, name, version string) bool {
 	t, ok := st.types[typeURL]
-	return ok && t.known[name] == version
+	if !ok {
+		return false
+	}
+	_, half := t.half[name]
+	return !half && t.known[name] == version
 }
 
 // CreateWatch refuses state-of-the-world: it would resend everyone for each change.
@@ -87,7 +99,7 @@ func (st *stream) CreateDeltaWatch(req *cachev3.DeltaRequest, _ cachev3.Subscrip
 	}
 	t, ok := st.types[typeURL]
 	if !ok {
-		t = &typeState{known: map[string]string{}, refused: map[string]string{}}
+		t = &typeState{known: map[string]string{}, refused: map[string]refusal{}, half: map[string]struct{}{}}
 		maps.Copy(t.known, req.GetInitialResourceVersions())
 		t.dirty = st.store.stale(typeURL, t.known)
 		st.types[typeURL] = t
@@ -107,6 +119,7 @@ func (t *typeState) forget(names []string) {
 	for _, name := range names {
 		delete(t.known, name)
 		delete(t.refused, name)
+		delete(t.half, name)
 		if t.inflight != nil {
 			delete(t.inflight.versions, name)
 		}
@@ -130,10 +143,14 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 	}
 	resp := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL}
 	versions := map[string]string{}
+	if len(t.groups) == 0 && len(t.half) > 0 {
+		st.withdraw(typeURL, t)
+		return
+	}
 	for _, name := range t.due() {
 		e, exists := st.store.types[typeURL][name]
 		switch {
-		case exists && t.refused[name] == e.version:
+		case exists && t.refused[name].version == e.version:
 			delete(t.dirty, name) // a change will touch it again
 		case exists && t.known[name] == e.version:
 			delete(t.dirty, name)
@@ -160,10 +177,35 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 		// A map keeps the room of the first full push, and walking it costs that room.
 		t.dirty = map[string]struct{}{}
 	}
+	t.send(resp, versions)
+}
+
+// send answers the open watch. versions are the names in the response, "" for removals.
+func (t *typeState) send(resp *discoveryv3.DeltaDiscoveryResponse, versions map[string]string) {
 	t.inflight = &flight{versions: versions}
 	w := t.watch
 	t.watch = nil
 	w.out <- &deltaResponse{request: w.request, response: resp}
+}
+
+// withdraw removes from Envoy what it may have applied by half. The names stay dirty, so the
+// response after this one brings them anew. Caller holds store.mu.
+func (st *stream) withdraw(typeURL string, t *typeState) {
+	versions := map[string]string{}
+	for _, name := range slices.Sorted(maps.Keys(t.half)) {
+		if t.refused[name].version == st.store.types[typeURL][name].version && t.refused[name].version != "" {
+			continue // Envoy goes on with the version before
+		}
+		versions[name] = ""
+		t.dirty[name] = struct{}{}
+		delete(t.known, name)
+	}
+	t.half = map[string]struct{}{}
+	if len(versions) == 0 {
+		st.respond(typeURL, t, false)
+		return
+	}
+	t.send(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL, RemovedResources: slices.Sorted(maps.Keys(versions))}, versions)
 }
 
 // due takes the next group to send, or everything.
@@ -244,6 +286,11 @@ func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []N
 		t.dirty[name] = struct{}{}
 	}
 	if len(sent) > 1 {
+		for _, name := range sent {
+			if req.GetTypeUrl() == resourcev3.ScopedRouteType && versions[name] != "" {
+				t.half[name] = struct{}{}
+			}
+		}
 		suspects, others := split(sent, req.GetErrorDetail().GetMessage())
 		t.groups = append(t.groups, others, suspects)
 		return nil
@@ -255,7 +302,7 @@ func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []N
 			delete(t.known, name) // a refused removal cannot be repeated usefully
 			continue
 		}
-		t.refused[name] = versions[name]
+		t.refused[name] = refusal{versions[name], req.GetErrorDetail().GetMessage()}
 		out = append(out, Nack{
 			Node: st.node, TypeURL: req.GetTypeUrl(), Name: name, Version: versions[name],
 			Reason: req.GetErrorDetail().GetMessage(),
