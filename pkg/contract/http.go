@@ -34,6 +34,9 @@ const (
 	// taken into account. Set by the routes to the login service.
 	HeaderClientAddress = "x-perijove-client-address"
 
+	// HeaderProtocol is the protocol of an upgrade as Envoy sees it. Envoy sets it, judges by it
+	// and takes it out again.
+	HeaderProtocol = "x-perijove-protocol"
 	// HeaderRequestID is made by Envoy and passed on by every service.
 	HeaderRequestID = "x-request-id"
 )
@@ -53,7 +56,7 @@ const (
 // MetadataOurs marks, in ext_authz's dynamic metadata, an answer that authz wrote.
 const MetadataOurs = "perijove"
 
-// Cookies. All begin with "perijove-": pkg/gateway/listener/cookies.lua keeps these from servers, and
+// Cookies. All begin with "perijove-": pkg/gateway/listener/confine.lua keeps these from servers, and
 // servers from setting them.
 const (
 	// CookieSession holds the sealed session, path PathHub: no pod ever receives it.
@@ -81,6 +84,10 @@ const (
 	XSRFHeader = "X-XSRFToken"
 )
 
+// QueryToken is the query parameter of a server's address in which a script may bring its API
+// token, as with JupyterHub. authz takes it out before the server sees it.
+const QueryToken = "token"
+
 // Paths of the platform's own pages.
 const (
 	PathHub          = "/hub/"
@@ -92,7 +99,9 @@ const (
 	PathUserRedirect = "/hub/user-redirect/"
 	PathAPI          = "/hub/api"
 	PathStatic       = "/hub/static/"
-	PathUser         = "/user/"
+	// PathHealth is answered by Envoy, for any Host: 200 without a word.
+	PathHealth = "/hub/health"
+	PathUser   = "/user/"
 	// SegmentLogout is a server's page that leads to PathLogout (ExtLogout).
 	SegmentLogout = "logout"
 )

@@ -83,7 +83,7 @@ func (s Sender) request(method, path string, headers ...string) Case {
 func (s Sender) websocket(path string) Case {
 	origin := "http://" + s.Host
 	c := s.Get(path, "Origin: "+origin, "Sec-WebSocket-Version: 13")
-	c.H1 = strings.TrimSuffix(c.H1, "\r\n") + "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+	c.H1 = strings.TrimSuffix(c.H1, "\r\n") + upgradeH1 + "\r\n"
 	c.H2[0].Value = "CONNECT"
 	c.H2 = append([]Field{c.H2[0], {":protocol", "websocket"}}, c.H2[1:]...)
 	return c
@@ -102,6 +102,35 @@ func (c Case) against(twin Case) Case {
 }
 
 func (c Case) onlyH1() Case { c.H2 = nil; return c }
+
+// Protocols are the protocols that an attack is sent by.
+func Protocols() []string { return []string{"HTTP/1.0", "HTTP/1.1", "HTTP/2"} }
+
+// Over returns the case as the protocol says it; ok is false if it cannot. HTTP/1.0 has the
+// same words in its request line but the version.
+func (c Case) Over(protocol string) (_ Case, ok bool) {
+	switch protocol {
+	case "HTTP/2":
+		return c, c.H2 != nil
+	case "HTTP/1.0":
+		line, rest, _ := strings.Cut(c.H1, "\r\n")
+		target, whole := strings.CutSuffix(line, " HTTP/1.1")
+		c.H1 = target + " HTTP/1.0\r\n" + rest
+		return c, whole
+	default:
+		return c, c.H1 != ""
+	}
+}
+
+// WithoutUpgrade is the same request for a page: what HTTP/1.0, which knows no upgrade, can
+// say of it.
+func (c Case) WithoutUpgrade() Case {
+	c.H1 = strings.ReplaceAll(c.H1, upgradeH1, "")
+	return c
+}
+
+const upgradeH1 = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+
 func (c Case) onlyH2() Case { c.H1 = ""; return c }
 
 // Marked adds a header to the request, by which the victim's log tells whose it is.

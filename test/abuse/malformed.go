@@ -31,7 +31,7 @@ func malformedH1(alice Sender) (all []Case) {
 	}
 	plain := alice.Get(malformedPath).onlyH1()
 	for name, line := range map[string]string{
-		"HTTP/1.2": "GET /user/alice/x HTTP/1.2", "HTTP/0.9": "GET /user/alice/x",
+		"HTTP/0.9":  "GET /user/alice/x",
 		"no method": "/user/alice/x HTTP/1.1", "lower case": "get /user/alice/x HTTP/1.1",
 	} {
 		c := plain
@@ -43,7 +43,7 @@ func malformedH1(alice Sender) (all []Case) {
 	} {
 		all = append(all, alice.Get(malformedPath, header).onlyH1().named("H7", name, Mended).against(alice.Get(malformedPath, "X-A: b").onlyH1()))
 	}
-	for name, line := range map[string]string{"two spaces": "GET  /user/alice/x HTTP/1.1", "tabs": "GET\t/user/alice/x\tHTTP/1.1"} { // RFC 9112 §3
+	for name, line := range map[string]string{"HTTP/1.2": "GET /user/alice/x HTTP/1.2" /* is 1.1 to a server of 1.1: RFC 9110 §2.5 */, "two spaces": "GET  /user/alice/x HTTP/1.1", "tabs": "GET\t/user/alice/x\tHTTP/1.1"} { // RFC 9112 §3
 		c := plain
 		c.H1 = strings.Replace(plain.H1, "GET /user/alice/x HTTP/1.1", line, 1)
 		all = append(all, c.named("H7", "request line: "+name, Mended).against(plain))
@@ -114,6 +114,16 @@ func malformedH2(alice Sender) (all []Case) {
 	return all
 }
 
+// Methods are requests to alice's server by methods that nothing here needs, TRACE first, which
+// shows a page what the browser hides from it.
+func Methods(alice Sender) (all []Case) {
+	for _, method := range []string{"TRACE", "TRACK", "DEBUG", "FOO", "get", "Post", "PROPFINDX", "PRI"} {
+		c := alice.request(method, malformedPath)
+		all = append(all, c.named("H10", "method "+method, Denied).against(alice.Get(malformedPath)))
+	}
+	return all
+}
+
 func valueOf(fields []Field, name string) string {
 	for _, f := range fields {
 		if f.Name == name {
@@ -135,6 +145,10 @@ func Headers(private []string) (lines, names []string) {
 		"X-Forwarded-Port: 1", "X-Original-URL: /user/bob/", "X-Rewrite-URL: /user/bob/", "X-Original-Uri: /user/bob/", "X-HTTP-Method-Override: DELETE",
 		"X-Envoy-Original-Path: /public", "X-Envoy-Internal: true", "X-Envoy-Upstream-Rq-Timeout-Ms: 1", "X-Envoy-Retry-On: 5xx", "X-Envoy-Max-Retries: 9",
 		"X-Envoy-Force-Trace: 1", "X-Envoy-Hedge-On-Per-Try-Timeout: true", "X-Envoy-Decorator-Operation: x", "X-Envoy-Ip-Tags: x", "X-Envoy-Original-Host: evil.test",
+		"X-Forwarded-Server: evil.test", "X-Forwarded-Scheme: https", "X-Forwarded-Ssl: on", "X-Scheme: https", "X-Real-Ip: 192.0.2.1", "X-Client-Ip: 192.0.2.1",
+		"True-Client-Ip: 192.0.2.1", "X-Forwarded-User: root", "X-Forwarded-Email: root@evil.test", "X-Forwarded-Groups: admins",
+		"X-Forwarded-Preferred-Username: root", "X-Forwarded-Access-Token: x", "Remote-User: root", "X-Remote-User: root", "X-Webauth-User: root",
+		"X-Auth-Request-User: root", "X-Auth-Request-Email: root@evil.test",
 	} {
 		name, _, _ := strings.Cut(line, ":")
 		lines, names = append(lines, line), append(names, name)

@@ -4,7 +4,7 @@ package abuse
 type reading int
 
 const (
-	nowhere reading = iota // two readers could differ: refused for everybody
+	nowhere reading = iota // two readers could differ: refused for every user
 	alices                 // to alice's server, for alice
 	own                    // to the attacker's own server, or to nothing
 )
@@ -13,28 +13,46 @@ var paths = []struct {
 	id, path string
 	reading  reading
 }{
-	{"P1", "/user/bob/../alice/x", alices},
-	{"P1", "/user/bob/%2e%2e/alice/x", alices},
-	{"P1", "/user/bob/.%2e/alice/x", alices},
-	{"P1", "//user//alice//x", alices},
-	{"P1", "/user//alice/x", alices},
-	{"P1", "/user/./alice/x", alices},
-	{"P1", "/./user/alice/x", alices},
-	{"P1", "/hub/../user/alice/x", alices},
-	{"P1", `/user/bob/..\alice/x`, alices},
+	{"P1", "/user/bob/../alice/x", nowhere},
+	{"P1", "/user/bob/%2e%2e/alice/x", nowhere},
+	{"P1", "/user/bob/.%2e/alice/x", nowhere},
+	{"P1", "//user//alice//x", nowhere},
+	{"P1", "/user//alice/x", nowhere},
+	{"P1", "/user/./alice/x", nowhere},
+	{"P1", "/./user/alice/x", nowhere},
+	{"P1", "/hub/../user/alice/x", nowhere},
+	{"P1", `/user/bob/..\alice/x`, nowhere},
+	{"P1", `/user\alice/x`, nowhere},
+	{"P1", "/user/alice/../alice/x", nowhere},
+	{"P1", "/user/bob/..", nowhere},
+	{"P1", "/user/bob/.?x", nowhere},
+	{"P1", "/hub//home", nowhere},
+	{"P1", "//hub/home", nowhere},
+	{"P1", "/hub/./home", nowhere},
+	{"P1", "/hub/%2e%2e/user/alice/x", nowhere},
+	{"P1", "/%75ser/alice/x", own},
 	{"P1", "/user/%61lice/x", own},
 	{"P2", "/user/bob/..%2falice/x", nowhere},
 	{"P2", "/user/bob/..%2Falice/x", nowhere},
 	{"P2", "/user/bob/%2e%2e%2falice", nowhere},
 	{"P2", "/user/bob%2f..%2falice/x", nowhere},
+	{"P2", "/user/bob%2falice/x", nowhere},
+	{"P2", "/user%2falice/x", nowhere},
+	{"P2", "/user/bob/a%2F..%2F..%2Falice", nowhere},
+	{"P2", "/user/bob/a%2f%2e", nowhere},
+	{"P2", "/hub/..%2fuser/alice/x", nowhere},
+	{"P2", "/hub%2fhome", nowhere},
+	{"P2", "/hub/api%2fuser", nowhere},
+	{"P2", "/user/bob/alice%2Fx", own},
 	{"P3", "/user/bob/..%5calice/x", nowhere},
 	{"P3", "/user/bob/%5c..%5calice", nowhere},
 	{"P3", "/user/bob/%252e%252e/alice/x", own},
 	{"P3", "/user/bob/..%c0%afalice", own},
 	{"P3", "/user/bob/.../alice", own},
-	{"P4", "/user/bob/..;/alice/x", own},
-	{"P4", "/user/bob/..;x=y/alice/x", own},
-	{"P4", "/user/bob;/../alice/x", alices},
+	{"P4", "/user/bob/..;/alice/x", nowhere},
+	{"P4", "/user/bob/..;x=y/alice/x", nowhere},
+	{"P4", "/user/bob/.%2e%3bx/alice/x", nowhere},
+	{"P4", "/user/bob;/../alice/x", nowhere},
 	{"P5", "/user/bob/x#/../alice/x", nowhere},
 	{"P5", "/user/bob%00/../alice/x", nowhere},
 	{"P6", "/user/bob/x?/../../alice", own},

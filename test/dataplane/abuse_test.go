@@ -35,15 +35,11 @@ func newAbuseEnv(t *testing.T) *abuseEnv {
 	return a
 }
 
-// says tells whether the protocol can say the request.
-func says(protocol string, c abuse.Case) bool {
-	return protocol == "HTTP/1.1" && c.H1 != "" || protocol == "HTTP/2" && c.H2 != nil
-}
-
 // send is one request over one protocol; ok is false if the protocol cannot say it.
 func send(t *testing.T, protocol string, c abuse.Case) (answer abuse.Answer, ok bool) {
 	t.Helper()
-	if !says(protocol, c) {
+	c, ok = c.Over(protocol)
+	if !ok {
 		return answer, false
 	}
 	var err error
@@ -58,11 +54,11 @@ func send(t *testing.T, protocol string, c abuse.Case) (answer abuse.Answer, ok 
 	return answer, true
 }
 
-// attack runs a catalogue over both protocols. No attack may reach alice's server; each
+// attack runs a catalogue over every protocol. No attack may reach alice's server; each
 // honest twin must reach a server.
 func (a *abuseEnv) attack(t *testing.T, catalogue []abuse.Case) {
 	t.Helper()
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+	for _, protocol := range abuse.Protocols() {
 		before := len(a.alices.requests())
 		if n := sendAll(t, protocol, catalogue); n < 5 {
 			t.Errorf("only %d cases over %s", n, protocol)
@@ -77,11 +73,15 @@ func (a *abuseEnv) attack(t *testing.T, catalogue []abuse.Case) {
 			}
 		}
 		for _, c := range catalogue {
-			if !says(protocol, c) {
+			if _, ok := c.Over(protocol); !ok {
 				continue
 			}
+			twin := *c.Twin
+			if protocol == "HTTP/1.0" {
+				twin = twin.WithoutUpgrade()
+			}
 			before := len(a.alices.requests()) + len(a.bobs.requests())
-			if twin, ok := send(t, protocol, *c.Twin); ok && (twin.Code/100 != 2 && twin.Code != 101 || len(a.alices.requests())+len(a.bobs.requests()) == before) {
+			if twin, ok := send(t, protocol, twin); ok && (twin.Code/100 != 2 && twin.Code != 101 || len(a.alices.requests())+len(a.bobs.requests()) == before) {
 				t.Errorf("the twin of %s %s over %s gets %d and reaches nobody: the case shows nothing", c.ID, c.Name, protocol, twin.Code)
 			}
 		}
@@ -95,7 +95,7 @@ func sendAll(t *testing.T, protocol string, catalogue []abuse.Case) (n int) {
 	var group sync.WaitGroup
 	slots := make(chan struct{}, 16)
 	for i, c := range catalogue {
-		if !says(protocol, c) {
+		if _, ok := c.Over(protocol); !ok {
 			continue
 		}
 		n++
@@ -128,6 +128,23 @@ func TestH7_MalformedRequestsAreRefused(t *testing.T) {
 	a.attack(t, abuse.Malformed(a.alice))
 }
 
+// H10: no method that is not listed reaches a server.
+func TestH10_MethodsAreListed(t *testing.T) {
+	a := newAbuseEnv(t)
+	a.attack(t, abuse.Methods(a.alice))
+	for _, protocol := range abuse.Protocols() {
+		answer, _ := send(t, protocol, abuse.Methods(a.alice)[0])
+		if answer.Code != 405 || !strings.Contains(answer.Header.Get("Allow"), "PROPFIND") || !strings.Contains(answer.Body, "request_id") {
+			t.Errorf("TRACE over %s: %d, Allow %q, %s", protocol, answer.Code, answer.Header.Get("Allow"), answer.Body)
+		}
+	}
+	for _, method := range []string{"GET", "HEAD", "OPTIONS", "PROPFIND", "REPORT", "SEARCH"} { // negative control
+		if r := a.raw(method, "/user/alice/files/", "Cookie: "+a.alice.Cookie, "Sec-Fetch-Site: same-origin", "Origin: "+origin); r.code != 200 {
+			t.Errorf("%s: %d, want 200", method, r.code)
+		}
+	}
+}
+
 // H8, S10, S11, D8: only a websocket of somebody who may passes, and CONNECT leads nowhere.
 func TestH8_OtherTunnelsAreRefused(t *testing.T) {
 	a := newAbuseEnv(t)
@@ -143,7 +160,7 @@ func TestH4_ClientHeadersAreNotObeyed(t *testing.T) {
 		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
 		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderGroups,
 	})
-	for _, protocol := range []string{"HTTP/1.1", "HTTP/2"} {
+	for _, protocol := range abuse.Protocols() {
 		plain, _ := send(t, protocol, a.alice.Get("/user/alice/h4"))
 		spoofed, _ := send(t, protocol, a.alice.Get("/user/alice/h4", lines...))
 		var want, got seen

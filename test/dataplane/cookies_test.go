@@ -74,13 +74,10 @@ func TestS5_ServersSetTheirOwnCookiesOnly(t *testing.T) {
 		{"/user/alice/web/", []string{"x=y; Path=/user/alice/", "x=y; Path=/user/alice/web/a"}, []string{"x=y; Path=/user/alice/web/", "x=y; Path=/user/alice/web/a"}},
 		{"/user/alice/", []string{"; Path=/hub/", "=perijove-session=evil; Path=/hub/"}, []string{"Path=/hub/; Path=/user/alice/"}},
 	} {
-		query := url.Values{"Set-Cookie": c.set, "Service-Worker-Allowed": {"/"}}
+		query := url.Values{"Set-Cookie": c.set}
 		r := s.raw("GET", c.base+"s5?"+query.Encode(), cookie)
 		if got := r.header.Values("Set-Cookie"); r.code != 200 || !slices.Equal(got, c.want) {
 			t.Errorf("%s: %d, %q arrive as %q, want %q", c.base, r.code, c.set, got, c.want)
-		}
-		if got := r.header.Values("Service-Worker-Allowed"); len(got) != 0 {
-			t.Errorf("S6: a service worker may reach %q", got)
 		}
 	}
 	// What authz adds for the browser stays: the fresh pass of a request that asked it.

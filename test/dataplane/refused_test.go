@@ -32,7 +32,9 @@ type refusals struct {
 func (r *refusals) add(n ads.Nack) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.names = append(r.names, n.Name)
+	if n.TypeURL == resourcev3.ScopedRouteType {
+		r.names = append(r.names, n.Name)
+	}
 }
 
 func (r *refusals) all() string {

@@ -1,10 +1,12 @@
 package dataplane
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const page = "Accept: text/html,application/xhtml+xml"
@@ -57,5 +59,58 @@ func TestP9_OtherHostsAreNotAnswered(t *testing.T) {
 		if r := s.raw("GET", "/user/nobody/lab", "Host: "+host, page); want == 404 && r.code != 404 {
 			t.Errorf("Host %s below /user/: %d, want 404", host, r.code)
 		}
+	}
+}
+
+// A load balancer asks with any name, and learns that Envoy is here and nothing else.
+func TestHealthAnswersAnyHost(t *testing.T) {
+	s := newEnv(t)
+	s.addPod("p", server.ID{User: "health"}, newUpstream(t, "10.99.0.1", "health").addr)
+	s.routed("/user/health/api", true) // a user of that name shares the scope
+	for _, request := range []string{
+		"GET /hub/health HTTP/1.1\r\nHost: 10.1.2.3:8000\r\n", "GET /hub/health HTTP/1.1\r\nHost: " + publicHost + "\r\n", "HEAD /hub/health HTTP/1.1\r\nHost: evil.test\r\n",
+		"GET /hub/health HTTP/1.0\r\n", "GET /hub/health?x HTTP/1.0\r\nHost: x\r\n", "OPTIONS /hub/health HTTP/1.0\r\n",
+	} {
+		if r := s.rawBytes(request + "\r\n"); r.code != 200 || r.body != "" {
+			t.Errorf("%q: %d %q, want 200 without a word", request, r.code, r.body)
+		}
+	}
+	for _, path := range []string{"/", "/hub/healthx", "/hub/health/x", "/health", "/hub/"} { // negative control
+		if r := s.raw("GET", path, "Host: 10.1.2.3:8000"); r.code != 404 {
+			t.Errorf("%s by an address: %d, want 404", path, r.code)
+		}
+	}
+	if r := s.raw("GET", "/hub/health", "Host: 10.1.2.3"); r.get("Set-Cookie") != "" || r.get("Location") != "" {
+		t.Errorf("the answer says more: %v", r.header)
+	}
+}
+
+// S14, S6: a browser reads nothing into what Envoy answers by itself.
+func TestOwnRepliesAreHarmless(t *testing.T) {
+	a := newAbuseEnv(t)
+	a.addPod("gone", server.ID{User: "carol"}, "10.99.0.77:8888") // nothing listens there
+	carol := a.login("carol")
+	wait.Until(t, "carol's route", func() bool { return carol.visit("/user/carol/lab").code == 503 })
+	answers := map[string]reply{
+		"404 page": a.raw("GET", "/nowhere", page), "404": a.raw("GET", "/nowhere"), "424": a.raw("GET", "/user/dave/api"), "302": a.raw("GET", "/user/dave/lab", page),
+		"503 page": a.raw("GET", "/user/carol/lab", page, "Cookie: "+carol.cookies("/user/carol/")), "503": carol.fetch("GET", "/user/carol/api"),
+		"403": a.raw("GET", "/user/alice/api", "Cookie: "+a.bob.Cookie+"; "+a.alice.Cookie), "400": a.raw("GET", "/user/alice/../x"), "405": a.raw("TRACE", "/user/alice/x"),
+		"400 of the codec": a.rawBytes("GET /user/alice/x#y HTTP/1.1\r\nHost: " + publicHost + "\r\n\r\n"), "200": a.raw("GET", "/hub/health"),
+		"431": a.raw("GET", "/user/alice/x", "X-Large: "+strings.Repeat("x", 70_000)),
+	}
+	for name, r := range answers {
+		if !strings.HasPrefix(name, fmt.Sprint(r.code)) && name != "403" {
+			t.Errorf("%s: answered %d", name, r.code)
+		}
+		if r.get("X-Content-Type-Options") != "nosniff" || !strings.Contains(r.get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %v", name, r.header)
+		}
+		if len(r.header.Values("Content-Security-Policy")) != 1 {
+			t.Errorf("%s: several policies: %v", name, r.header)
+		}
+		if r.code >= 400 && r.body == "" {
+			t.Errorf("%s: no word", name)
+		}
+		t.Logf("%s: %d %s", name, r.code, r.body)
 	}
 }

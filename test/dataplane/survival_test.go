@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -153,4 +155,50 @@ func TestK8_ReusedAddressServesNobodyElse(t *testing.T) {
 	if n := len(second.requests()); n != 0 {
 		t.Errorf("mallory's server accepted %d of alice's requests", n)
 	}
+}
+
+// A class opens its notebooks: 200 websockets at once, while authz is asked about other
+// requests as fast as it can answer. None is refused.
+func TestManyWebsocketsAtOnce(t *testing.T) {
+	const many = 200
+	s, _, alice := withAlice(t)
+	session := "Cookie: " + alice.cookies("/hub/") // without a pass: authz judges each
+	stop, asked := make(chan struct{}), atomic.Int64{}
+	var load, sockets sync.WaitGroup
+	for range 8 {
+		load.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if r := s.raw("GET", "/user/alice/load", session); r.code != 200 {
+					t.Errorf("a request beside them: %d", r.code)
+					return
+				}
+				asked.Add(1)
+			}
+		})
+	}
+	wait.Until(t, "authz is busy", func() bool { return asked.Load() > 100 })
+	var open atomic.Int64
+	for range many {
+		sockets.Go(func() {
+			conn, code, err := alice.dial("/user/alice/ws", origin)
+			if err != nil {
+				t.Errorf("refused: %d, %v", code, err)
+				return
+			}
+			open.Add(1)
+			_ = conn.CloseNow()
+		})
+	}
+	sockets.Wait()
+	close(stop)
+	load.Wait()
+	if open.Load() != many {
+		t.Errorf("%d of %d were opened", open.Load(), many)
+	}
+	t.Logf("%d requests beside them", asked.Load())
 }

@@ -16,7 +16,7 @@ const (
 	ExtAuthzFilter = "authz"
 	JWTFilter      = "envoy.filters.http.jwt_authn"
 	RBACFilter     = "rule"
-	CookiesFilter  = "envoy.filters.http.lua"
+	ConfineFilter  = "envoy.filters.http.lua"
 )
 
 // Pack writes a message with deterministic bytes: a map in random order would look like a
@@ -32,6 +32,13 @@ func Pack(m proto.Message) *anypb.Any {
 // Exact matches a header whose whole value is value.
 func Exact(value string) *routev3.HeaderMatcher_StringMatch {
 	return &routev3.HeaderMatcher_StringMatch{StringMatch: ExactString(value)}
+}
+
+// Regex matches a header whose whole value the expression (RE2) matches.
+func Regex(expression string) *routev3.HeaderMatcher_StringMatch {
+	return &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+		MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: expression}},
+	}}
 }
 
 // ExactString matches value and nothing else.

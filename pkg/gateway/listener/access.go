@@ -43,61 +43,80 @@ const (
 )
 
 // checks are the filters that every request must pass, upgrades too, in the order of
-// judgement. Envoy skips authz for a request with a pass that it can verify; authz judges
-// every other request. The route's rule (RBAC) comes last: it admits a pass for the route's
+// judgement. Envoy refuses requests by their form. It skips authz for a request with a pass
+// that it can verify; authz judges every other request. The route's rule (RBAC) comes last: it admits a pass for the route's
 // owner, and requests in which authz has named the user. So a request that slipped past
 // authz, for example because a delegating filter could not make its delegate, ends there.
 func checks(s Settings) []*hcmv3.HttpFilter {
+	first := httpFilter(envoyapi.JWTFilter, judgeFirst(s))
 	if !s.PassChecked {
-		return []*hcmv3.HttpFilter{httpFilter(envoyapi.ExtAuthzFilter, extAuthz()), filterCookies()}
+		return []*hcmv3.HttpFilter{first, httpFilter(envoyapi.ExtAuthzFilter, extAuthz()), confine()}
 	}
 	return []*hcmv3.HttpFilter{
-		httpFilter(envoyapi.JWTFilter, verifyPass(s)),
+		first,
 		httpFilter(envoyapi.ExtAuthzFilter, unlessPassed(extAuthz())),
 		httpFilter(envoyapi.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
-		filterCookies(),
+		confine(),
 	}
 }
 
-// verifyPass verifies the pass of requests that only read and copies its claims into
-// headers. authz judges the rest: requests that change something or open a websocket, by
-// their origin (S9, S10), requests with an Authorization header, and the page behind
-// JupyterLab's logout, which authz answers.
-func verifyPass(s Settings) *jwtv3.JwtAuthentication {
-	const provider = "pass"
-	return &jwtv3.JwtAuthentication{
-		Providers: map[string]*jwtv3.JwtProvider{provider: {
-			Issuer: contract.PassIssuer,
-			JwksSourceSpecifier: &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: &jwtv3.RemoteJwks{
-				HttpUri: &corev3.HttpUri{
-					Uri:              "http://" + contract.NameGateway + contract.PathPassKeys,
-					HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: string(contract.UpstreamLogin)},
-					Timeout:          durationpb.New(time.Second),
-				},
-				CacheDuration: durationpb.New(passKeysEvery),
-				// Without authz there are no keys; the listener must open all the same.
-				AsyncFetch: &jwtv3.JwksAsyncFetch{FastListener: true, FailedRefetchDuration: durationpb.New(time.Second)},
-			}},
-			FromCookies:      []string{cookies.Jar{Secure: s.Site.Secure(), PerUser: s.Site.PerUser()}.Name(contract.CookiePass)},
-			ClockSkewSeconds: passClockSkew,
-			JwtCacheConfig:   &jwtv3.JwtCacheConfig{JwtCacheSize: passCache, JwtMaxTokenSize: passMaxBytes},
-			ClaimToHeaders: []*jwtv3.JwtClaimToHeader{
-				{HeaderName: contract.HeaderUser, ClaimName: contract.ClaimUser},
-				{HeaderName: contract.HeaderDisplayName, ClaimName: contract.ClaimDisplayName},
-				{HeaderName: contract.HeaderPassOwner, ClaimName: contract.ClaimOwner},
+// pass is the name of the provider of passes in jwt_authn.
+const pass = "pass"
+
+// judgeFirst refuses requests by their form and verifies passes.
+func judgeFirst(s Settings) *jwtv3.JwtAuthentication {
+	config := &jwtv3.JwtAuthentication{
+		Providers: map[string]*jwtv3.JwtProvider{refused: refusedProvider()},
+		Rules:     formRules(),
+		// No request is to bring a token: the refusal has no WWW-Authenticate.
+		StripFailureResponse: true,
+	}
+	if s.PassChecked {
+		config.Providers[pass] = passProvider(s)
+		config.Rules = append(config.Rules, passRule(s))
+	}
+	config.Rules = append(config.Rules, ownFormRules()...)
+	return config
+}
+
+// passProvider says how Envoy verifies a pass, and into which headers it copies its claims.
+func passProvider(s Settings) *jwtv3.JwtProvider {
+	return &jwtv3.JwtProvider{
+		Issuer: contract.PassIssuer,
+		JwksSourceSpecifier: &jwtv3.JwtProvider_RemoteJwks{RemoteJwks: &jwtv3.RemoteJwks{
+			HttpUri: &corev3.HttpUri{
+				Uri:              "http://" + contract.NameGateway + contract.PathPassKeys,
+				HttpUpstreamType: &corev3.HttpUri_Cluster{Cluster: string(contract.UpstreamLogin)},
+				Timeout:          durationpb.New(time.Second),
 			},
+			CacheDuration: durationpb.New(passKeysEvery),
+			// Without authz there are no keys; the listener must open all the same.
+			AsyncFetch: &jwtv3.JwksAsyncFetch{FastListener: true, FailedRefetchDuration: durationpb.New(time.Second)},
 		}},
-		Rules: []*jwtv3.RequirementRule{{
-			Match: &routev3.RouteMatch{
-				PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: contract.PathUser},
-				Headers:       onlyReads(s),
-			},
-			// In this order: the second requirement alone would not use the cache.
-			RequirementType: &jwtv3.RequirementRule_Requires{Requires: anyRequirement(
-				&jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: provider}},
-				&jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_AllowMissingOrFailed{AllowMissingOrFailed: &emptypb.Empty{}}},
-			)},
-		}},
+		FromCookies:      []string{cookies.Jar{Secure: s.Site.Secure(), PerUser: s.Site.PerUser()}.Name(contract.CookiePass)},
+		ClockSkewSeconds: passClockSkew,
+		JwtCacheConfig:   &jwtv3.JwtCacheConfig{JwtCacheSize: passCache, JwtMaxTokenSize: passMaxBytes},
+		ClaimToHeaders: []*jwtv3.JwtClaimToHeader{
+			{HeaderName: contract.HeaderUser, ClaimName: contract.ClaimUser},
+			{HeaderName: contract.HeaderDisplayName, ClaimName: contract.ClaimDisplayName},
+			{HeaderName: contract.HeaderPassOwner, ClaimName: contract.ClaimOwner},
+		},
+	}
+}
+
+// passRule has Envoy verify the pass of requests that only read. authz judges the rest:
+// requests that change something or open a websocket, by their origin (S9, S10), requests
+// with an Authorization header, and the page behind JupyterLab's logout, which authz answers.
+func passRule(s Settings) *jwtv3.RequirementRule {
+	match := prefix(contract.PathUser)
+	match.Headers = onlyReads(s)
+	return &jwtv3.RequirementRule{
+		Match: match,
+		// In this order: the second requirement alone would not use the cache.
+		RequirementType: &jwtv3.RequirementRule_Requires{Requires: anyRequirement(
+			&jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_ProviderName{ProviderName: pass}},
+			&jwtv3.JwtRequirement{RequiresType: &jwtv3.JwtRequirement_AllowMissingOrFailed{AllowMissingOrFailed: &emptypb.Empty{}}},
+		)},
 	}
 }
 
@@ -109,21 +128,24 @@ func onlyReads(s Settings) []*routev3.HeaderMatcher {
 		// authz counts an opened page as activity of the user; the files of the page come by
 		// the pass.
 		{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: envoyapi.Exact("navigate")},
-		{Name: ":path", InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-			MatchPattern: &matcherv3.StringMatcher_Contains{Contains: "/" + contract.SegmentLogout}, // authz answers it (contract.ExtLogout)
-		}}},
+		without(":path", "/"+contract.SegmentLogout), // authz answers it (contract.ExtLogout)
+		without(":path", contract.QueryToken+"="),    // authz takes the token out of the path before a server sees it
 	}
 	if s.Site.PerUser() {
 		// authz judges requests of other users' pages (S8). Those pages are of the same site,
 		// so the browser sends the pass with them.
 		all = append(all, &routev3.HeaderMatcher{
-			Name: "sec-fetch-site", TreatMissingHeaderAsEmpty: true,
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "(same-origin|none)?"}},
-			}},
+			Name: "sec-fetch-site", TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: envoyapi.Regex("(same-origin|none)?"),
 		})
 	}
 	return all
+}
+
+// without matches a request whose header does not contain text.
+func without(header, text string) *routev3.HeaderMatcher {
+	return &routev3.HeaderMatcher{Name: header, InvertMatch: true, HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{
+		StringMatch: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Contains{Contains: text}},
+	}}
 }
 
 func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {

@@ -14,13 +14,19 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 )
 
-// forwarded are client headers that change what some applications believe about
-// the request's host or path (CVE-2026-55430 and relatives).
+// forwarded are headers that applications believe when a proxy sends them, so a client's copy
+// must not reach one: about the request's host, path and scheme (CVE-2026-55430 and
+// relatives), the client's address, the user. Envoy itself writes x-forwarded-for and
+// x-forwarded-proto.
 func forwarded() []string {
 	return []string{
 		"forwarded", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-uri", "x-forwarded-method",
 		"x-forwarded-port", "x-original-url", "x-rewrite-url", "x-original-uri", "x-http-method-override",
 		"x-envoy-original-path",
+		"x-forwarded-server", "x-forwarded-scheme", "x-forwarded-ssl", "x-scheme", // Tornado believes the last before x-forwarded-proto
+		"x-real-ip", "x-client-ip", "true-client-ip", // Tornado believes the first before x-forwarded-for
+		"x-forwarded-user", "x-forwarded-email", "x-forwarded-groups", "x-forwarded-preferred-username", "x-forwarded-access-token",
+		"remote-user", "x-remote-user", "x-webauth-user", "x-auth-request-user", "x-auth-request-email",
 	}
 }
 
@@ -47,15 +53,17 @@ func earlyMutations() *corev3.TypedExtensionConfig {
 	}
 }
 
-//go:embed cookies.lua
-var cookiesLua string
+//go:embed confine.lua
+var confineLua string
 
-// filterCookies keeps our cookies from servers, after authz has read them, and servers
-// from setting cookies that are not theirs. Lua, because no filter of Envoy's rewrites a
-// Set-Cookie; cutting the Cookie header with Envoy's own filters (header_to_metadata with
-// a regular expression, header_mutation) takes half as many instructions again.
-func filterCookies() *hcmv3.HttpFilter {
-	return httpFilter(envoyapi.CookiesFilter, &luav3.Lua{DefaultSourceCode: &corev3.DataSource{
-		Specifier: &corev3.DataSource_InlineString{InlineString: cookiesLua},
+// confine keeps our cookies from servers, after authz has read them, and keeps servers'
+// answers from acting on more than the server: by a cookie, a service worker or a header about
+// the whole origin. Lua, because no filter of Envoy's rewrites a Set-Cookie. Envoy's own
+// filters take more instructions for the rest too: cutting the Cookie header with
+// header_to_metadata and header_mutation half as many again, removing the response headers
+// with header_mutation twice as many.
+func confine() *hcmv3.HttpFilter {
+	return httpFilter(envoyapi.ConfineFilter, &luav3.Lua{DefaultSourceCode: &corev3.DataSource{
+		Specifier: &corev3.DataSource_InlineString{InlineString: confineLua},
 	}})
 }

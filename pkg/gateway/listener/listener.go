@@ -45,7 +45,7 @@ const (
 	headersTimeout     = 10 * time.Second
 	connectionIdle     = time.Hour
 	streamIdle         = 5 * time.Minute
-	authzTimeout       = 250 * time.Millisecond
+	authzTimeout       = 2 * time.Second // authz under load is slow before it is dead (R13)
 	connectTimeout     = 2 * time.Second
 	bufferLimit        = 256 << 10
 	h2MaxStreams       = 100
@@ -77,10 +77,9 @@ func Listener(s Settings) *listenerv3.Listener {
 func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
 		StatPrefix: contract.ListenerName,
-		// One form of a path for the scope, the route and the pod.
-		NormalizePath:                 wrapperspb.Bool(true),
-		MergeSlashes:                  true,
-		PathWithEscapedSlashesAction:  hcmv3.HttpConnectionManager_REJECT_REQUEST,
+		// Servers get paths byte for byte; formRules refuse the ones with two readings.
+		NormalizePath:                 wrapperspb.Bool(false),
+		PathWithEscapedSlashesAction:  hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 		UseRemoteAddress:              wrapperspb.Bool(true),
 		XffNumTrustedHops:             s.TrustedHops,
 		InternalAddressConfig:         noInternalClients(),
@@ -93,6 +92,7 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 			IdleTimeout:                  durationpb.New(connectionIdle),
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
 		},
+		HttpProtocolOptions: http1(),
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 			AllowConnect:                true, // websockets over HTTP/2 (RFC 8441); a route must still allow the upgrade
 			MaxConcurrentStreams:        wrapperspb.UInt32(h2MaxStreams),
@@ -105,6 +105,15 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 		LocalReplyConfig: localReplies(s.Site),
 		AccessLog:        accessLog(),
 	}
+}
+
+// noHost is the host of a request that has none (RFC 2606 §2).
+const noHost = "no-host.invalid"
+
+// http1 accepts HTTP/1.0, which ab, nginx's proxy_pass and health checks speak by default. A
+// request without a Host gets a name that is never ours.
+func http1() *corev3.Http1ProtocolOptions {
+	return &corev3.Http1ProtocolOptions{AcceptHttp_10: true, DefaultHostForHttp_10: noHost}
 }
 
 // noInternalClients makes no client "internal": Envoy obeys the x-envoy-* headers of an

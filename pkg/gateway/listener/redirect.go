@@ -32,8 +32,8 @@ func Listeners(s Settings) []*listenerv3.Listener {
 func redirectListener(s Settings) *listenerv3.Listener {
 	manager := &hcmv3.HttpConnectionManager{
 		StatPrefix:                   contract.RedirectListenerName,
-		NormalizePath:                wrapperspb.Bool(true),
-		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_REJECT_REQUEST,
+		NormalizePath:                wrapperspb.Bool(false), // https judges the path
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
 		UseRemoteAddress:             wrapperspb.Bool(true),
 		XffNumTrustedHops:            s.TrustedHops,
 		InternalAddressConfig:        noInternalClients(),
@@ -43,9 +43,10 @@ func redirectListener(s Settings) *listenerv3.Listener {
 			IdleTimeout:                  durationpb.New(headersTimeout),
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_REJECT_REQUEST,
 		},
-		StripPortMode:  &hcmv3.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
-		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: redirects(s.Site)},
-		HttpFilters:    []*hcmv3.HttpFilter{httpFilter("envoy.filters.http.router", &routerv3.Router{})},
+		HttpProtocolOptions: http1(),
+		StripPortMode:       &hcmv3.HttpConnectionManager_StripAnyHostPort{StripAnyHostPort: true},
+		RouteSpecifier:      &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: redirects(s.Site)},
+		HttpFilters:         []*hcmv3.HttpFilter{httpFilter("envoy.filters.http.router", &routerv3.Router{})},
 	}
 	return &listenerv3.Listener{
 		Name: contract.RedirectListenerName,

@@ -12,7 +12,6 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -39,6 +38,26 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 	noRoute := flag("NR")
 	belowUser := headerMatches(":path", "^"+contract.PathUser+".*")
 	mappers := []*hcmv3.ResponseMapper{
+		{Filter: all(flag("UAEX"), status(accesslogv3.ComparisonFilter_LE, 499))}, // authz wrote the body
+		{
+			Filter:             all(refusedByForm(), headerIs(notAMethod())),
+			StatusCode:         wrapperspb.UInt32(405),
+			BodyFormatOverride: jsonBody("This method is not allowed here."),
+			HeadersToAdd:       []*corev3.HeaderValueOption{envoyapi.Overwrite("allow", strings.Join(methods(), ", "))},
+		},
+		{Filter: refusedByForm(), StatusCode: wrapperspb.UInt32(400), BodyFormatOverride: malformed()},
+		{
+			// A load balancer's check, with any Host: Envoy is here. It says nothing else, and no
+			// route and so no wildcard host is needed.
+			Filter:     all(noRoute, headerMatches(":path", "^"+contract.PathHealth+`(\?.*)?$`)),
+			StatusCode: wrapperspb.UInt32(200),
+			Body:       inline(""),
+		},
+		{
+			Filter:             all(noRoute, headerIs(&routev3.HeaderMatcher{Name: ":authority", HeaderMatchSpecifier: envoyapi.Exact(noHost)})),
+			StatusCode:         wrapperspb.UInt32(400),
+			BodyFormatOverride: malformed(),
+		},
 		{
 			Filter:       all(noRoute, belowUser, ours, page, headerMatches(":method", "GET|HEAD")),
 			StatusCode:   wrapperspb.UInt32(302),
@@ -58,7 +77,11 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 		},
 		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.html")},
 		{Filter: noRoute, BodyFormatOverride: jsonBody("Nothing is here.")},
-		{Filter: all(flag("UAEX"), status(accesslogv3.ComparisonFilter_LE, 499))}, // authz wrote the body
+		{
+			Filter:             all(status(accesslogv3.ComparisonFilter_EQ, 403), headerIs(overHTTP10())),
+			StatusCode:         wrapperspb.UInt32(400),
+			BodyFormatOverride: malformed(),
+		},
 		{
 			Filter:             status(accesslogv3.ComparisonFilter_EQ, 403), // RBAC refuses a pass
 			BodyFormatOverride: jsonBody("This is somebody else's server and you may not enter it."),
@@ -69,11 +92,38 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 			BodyFormatOverride: jsonBody("The server does not answer right now. Try again in a moment."),
 			HeadersToAdd:       retryAfter(),
 		},
+		{Filter: status(accesslogv3.ComparisonFilter_EQ, 400), BodyFormatOverride: malformed()},
+		{Filter: status(accesslogv3.ComparisonFilter_GE, 400), BodyFormatOverride: jsonBody("This request cannot be answered.")},
 	}
 	if site.PerUser() {
 		mappers = slices.Insert(mappers, 0, strayed(site, noRoute, page))
 	}
+	for _, m := range mappers {
+		if m.BodyFormatOverride != nil || m.Body != nil {
+			m.HeadersToAdd = append(m.HeadersToAdd, harmless()...)
+		}
+	}
 	return &hcmv3.LocalReplyConfig{Mappers: mappers}
+}
+
+// harmless keeps a browser from reading more into Envoy's answers than they are: no guessed
+// type, no script, no content of others. Servers may frame them: a part of a page of theirs
+// may be down.
+func harmless() []*corev3.HeaderValueOption {
+	return []*corev3.HeaderValueOption{
+		envoyapi.Overwrite("x-content-type-options", "nosniff"),
+		envoyapi.Overwrite("content-security-policy",
+			"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'; base-uri 'none'; form-action 'none'"),
+	}
+}
+
+// refusedByForm is a refusal of formRules or ownFormRules: authz's own 401 has another flag.
+func refusedByForm() *accesslogv3.AccessLogFilter {
+	return status(accesslogv3.ComparisonFilter_EQ, 401)
+}
+
+func malformed() *corev3.SubstitutionFormatString {
+	return jsonBody("The platform does not accept requests of this form.")
 }
 
 // strayed redirects /hub/… on a user's host to the hub's host: links in JupyterLab's menu
@@ -135,13 +185,12 @@ func flag(flags ...string) *accesslogv3.AccessLogFilter {
 }
 
 func headerMatches(name, regex string) *accesslogv3.AccessLogFilter {
+	return headerIs(&routev3.HeaderMatcher{Name: name, HeaderMatchSpecifier: envoyapi.Regex(regex)})
+}
+
+func headerIs(m *routev3.HeaderMatcher) *accesslogv3.AccessLogFilter {
 	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
-		HeaderFilter: &accesslogv3.HeaderFilter{Header: &routev3.HeaderMatcher{
-			Name: name,
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
-				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: regex}},
-			}},
-		}},
+		HeaderFilter: &accesslogv3.HeaderFilter{Header: m},
 	}}
 }
 
@@ -158,9 +207,7 @@ func anyFilter(filters ...*accesslogv3.AccessLogFilter) *accesslogv3.AccessLogFi
 }
 
 func withoutHeader(name string) *accesslogv3.AccessLogFilter {
-	return &accesslogv3.AccessLogFilter{FilterSpecifier: &accesslogv3.AccessLogFilter_HeaderFilter{
-		HeaderFilter: &accesslogv3.HeaderFilter{Header: envoyapi.Present(name, false)},
-	}}
+	return headerIs(envoyapi.Present(name, false))
 }
 
 func location(value string) []*corev3.HeaderValueOption {

@@ -16,7 +16,7 @@ import (
 func ours(check *authzv3.ExtAuthzPerRoute) map[string]*anypb.Any {
 	return map[string]*anypb.Any{
 		envoyapi.ExtAuthzFilter: envoyapi.Pack(check),
-		envoyapi.CookiesFilter:  envoyapi.Pack(&routev3.FilterConfig{Disabled: true}),
+		envoyapi.ConfineFilter:  envoyapi.Pack(&routev3.FilterConfig{Disabled: true}),
 	}
 }
 

@@ -83,7 +83,7 @@ func handOverRoute(base string) *routev3.Route {
 		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
 		TypedPerFilterConfig: map[string]*anypb.Any{
 			envoyapi.ExtAuthzFilter: envoyapi.Pack(&authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
-			envoyapi.CookiesFilter:  envoyapi.Pack(&routev3.FilterConfig{Disabled: true}), // the nonce is in one
+			envoyapi.ConfineFilter:  envoyapi.Pack(&routev3.FilterConfig{Disabled: true}), // the nonce is in one
 		},
 	}
 }

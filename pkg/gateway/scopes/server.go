@@ -45,7 +45,12 @@ func serverRoutes(s Settings, one server.Server, key string) []*routev3.Route {
 // miss the server. The default server needs none: passes are not sent to /user/alice.
 func askRoute(route *routev3.Route, prefix string) *routev3.Route {
 	ask := proto.CloneOf(route)
-	ask.Match = &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: prefix}}
+	ask.Match = &routev3.RouteMatch{
+		PathSpecifier: &routev3.RouteMatch_Path{Path: prefix},
+		// Browsers open pages by GET. Any other request is for the server, so the listener's
+		// rules must judge it.
+		Headers: []*routev3.HeaderMatcher{{Name: ":method", HeaderMatchSpecifier: envoyapi.Exact("GET")}},
+	}
 	ask.TypedPerFilterConfig[envoyapi.JWTFilter] = envoyapi.Pack(&jwtv3.PerRouteConfig{
 		RequirementSpecifier: &jwtv3.PerRouteConfig_Disabled{Disabled: true},
 	})
@@ -64,7 +69,8 @@ func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
 	switch canonical := strings.TrimSuffix(one.Prefix(), "/"); {
 	case one.StripPrefix:
 		action.RegexRewrite = &matcherv3.RegexMatchAndSubstitute{
-			Pattern:      &matcherv3.RegexMatcher{Regex: "^" + regexp.QuoteMeta(prefix) + "/?"},
+			// All slashes: an application that gets //evil.example for a path may redirect there (U3).
+			Pattern:      &matcherv3.RegexMatcher{Regex: "^" + regexp.QuoteMeta(prefix) + `[/\\]*`},
 			Substitution: "/",
 		}
 	case prefix != canonical:
@@ -85,7 +91,7 @@ func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
 		filters[envoyapi.RBACFilter] = envoyapi.Pack(admit(one.User))
 	}
 	return &routev3.Route{
-		Name:                 one.Prefix(), // where its cookies may go (pkg/gateway/listener/cookies.lua)
+		Name:                 one.Prefix(), // where its cookies may go (pkg/gateway/listener/confine.lua)
 		Match:                separated(prefix),
 		Action:               &routev3.Route_Route{Route: action},
 		RequestHeadersToAdd:  headers,

@@ -1,8 +1,31 @@
--- Keeps our cookies from servers, and servers from our cookies and each other's.
+-- Keeps our cookies from servers, and a server's answers from acting on more than the server.
 -- It runs on every request to a server: no patterns where a plain search will do.
 
 local OURS = "perijove-"
 local HOST = "__Host-"
+local PRIVATE = "x-perijove-"
+
+-- Response headers by which a server would act on the whole origin, and so on the hub and on
+-- other users' servers. docs/threat-model.md names them with the reasons.
+local BEYOND = {
+  ["clear-site-data"] = true, -- ends the visitor's session and deletes what other servers stored
+  ["strict-transport-security"] = true, -- makes a platform on plain http unreachable
+  ["public-key-pins"] = true, -- the same with another certificate
+  ["expect-ct"] = true,
+  ["alt-svc"] = true, -- sends the browser's next requests to another host
+  ["nel"] = true, -- has the browser report other servers' requests
+  ["report-to"] = true, -- tells it where to
+  ["reporting-endpoints"] = true,
+  ["origin-agent-cluster"] = true, -- decides for all documents of the origin
+  ["set-login"] = true, -- says whether the visitor is logged in to the origin
+  ["secure-session-registration"] = true, -- binds the origin's session to a key of the server's
+  ["sec-session-registration"] = true,
+  ["use-as-dictionary"] = true, -- is used for other servers' answers
+  -- These let a page of any other site read, with the visitor's cookies, what a visitor sees.
+  ["access-control-allow-origin"] = true,
+  ["access-control-allow-credentials"] = true,
+  ["access-control-allow-private-network"] = true,
+}
 
 local byte, find, lower, match, sub = string.byte, string.find, string.lower, string.match, string.sub
 
@@ -76,21 +99,44 @@ function envoy_on_request(handle)
   end
 end
 
-function envoy_on_response(handle)
-  local headers = handle:headers()
-  -- A service worker's reach is its own folder unless this header widens it (S6).
-  headers:remove("service-worker-allowed")
-  local count = headers:getNumValues("set-cookie")
-  if count == 0 then return end
-  local info = handle:streamInfo()
-  local authz = info:dynamicMetadata():get("envoy.filters.http.ext_authz")
-  if authz and authz["perijove"] then return end -- authz answered, not the server
-  local prefix, kept = info:routeName(), {}
+-- inside reports whether a folder that a service worker may control is below prefix (S6).
+local function inside(folder, prefix)
+  local rest = sub(folder, #prefix) -- from the slash on
+  return sub(folder, 1, #prefix) == prefix
+    and not find(rest, "[%%\\?#]") and not find(rest, "/%.?%.?/") and not find(rest, "/%.%.?$")
+end
+
+-- tame_all rewrites the Set-Cookie lines of a server below prefix.
+local function tame_all(headers, prefix)
+  local kept = {}
   if prefix ~= "" then
-    for i = 0, count - 1 do
+    for i = 0, headers:getNumValues("set-cookie") - 1 do
       kept[#kept + 1] = tame(headers:getAtIndex("set-cookie", i), prefix)
     end
   end
   headers:remove("set-cookie")
   for _, value in ipairs(kept) do headers:add("set-cookie", value) end
+end
+
+function envoy_on_response(handle)
+  local headers = handle:headers()
+  local found
+  for name in pairs(headers) do
+    if BEYOND[name] or name == "set-cookie" or name == "service-worker-allowed" or sub(name, 1, #PRIVATE) == PRIVATE then
+      found = found or {}
+      found[name] = true
+    end
+  end
+  if not found then return end
+  local info = handle:streamInfo()
+  local authz = info:dynamicMetadata():get("envoy.filters.http.ext_authz")
+  if authz and authz["perijove"] then return end -- authz answered, not the server
+  local prefix = info:routeName()
+  for name in pairs(found) do
+    if name == "set-cookie" then
+      tame_all(headers, prefix)
+    elseif name ~= "service-worker-allowed" or prefix == "" or not inside(headers:get(name), prefix) then
+      headers:remove(name)
+    end
+  end
 end
