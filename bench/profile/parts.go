@@ -12,6 +12,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -39,14 +40,14 @@ func parts() []part {
 	jwt := []string{envoyapi.JWTFilter}
 	asked := append(slices.Clone(jwt), envoyapi.ExtAuthzFilter)
 	ruled := append(slices.Clone(asked), envoyapi.RBACFilter)
-	tamed := append(slices.Clone(ruled), envoyapi.CookiesFilter)
+	tamed := append(slices.Clone(ruled), envoyapi.ConfineFilter)
 	return []part{
 		{name: "plain Envoy, one route", plain: true},
 		{name: "a scope a user, the hardened edge, ORIGINAL_DST"},
-		{name: "+ the pass verified (jwt_authn)", filters: jwt},
+		{name: "+ the form judged, the pass verified (jwt_authn)", filters: jwt},
 		{name: "+ authz skipped (composite)", filters: asked},
 		{name: "+ the route's rule (RBAC)", filters: ruled},
-		{name: "+ our cookies cut out, servers' cookies filtered (Lua)", filters: tamed},
+		{name: "+ our cookies cut out, servers' answers confined (Lua)", filters: tamed},
 	}
 }
 
@@ -94,13 +95,14 @@ func (h *env) bootstrap(p part, port, admin uint32) *bootstrapv3.Bootstrap {
 		Authz: "unix:/nowhere/authz", Login: "unix:/nowhere/login", Hub: "unix:/nowhere/hub",
 	}
 	public := listener.Listener(settings)
-	clusters := listener.Clusters(settings)
+	// Clusters that speak TLS name secrets of the bootstrap file, and no request here goes there.
+	clusters := slices.DeleteFunc(listener.Clusters(settings), func(c *clusterv3.Cluster) bool { return c.GetTransportSocket() != nil })
 	manager := &hcmv3.HttpConnectionManager{}
 	filter := public.GetFilterChains()[0].GetFilters()[0]
 	must(filter.GetTypedConfig().UnmarshalTo(manager))
 	manager.AccessLog, manager.UpgradeConfigs = nil, nil
 	if p.plain {
-		manager = plain(manager)
+		manager = plain()
 		clusters = append(clusters, h.oneCluster())
 	} else {
 		h.keep(manager, p.filters)
@@ -123,7 +125,8 @@ func (h *env) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
 		}
 		config := &jwtv3.JwtAuthentication{}
 		must(f.GetTypedConfig().UnmarshalTo(config))
-		for _, provider := range config.GetProviders() {
+		provider := config.GetProviders()["pass"]
+		if provider != nil {
 			provider.JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{
 				Specifier: &corev3.DataSource_InlineBytes{InlineBytes: h.jwks},
 			}}
@@ -147,10 +150,12 @@ func (h *env) keep(manager *hcmv3.HttpConnectionManager, filters []string) {
 }
 
 // plain is what any design on top of Envoy is measured against: one route, the router.
-func plain(ours *hcmv3.HttpConnectionManager) *hcmv3.HttpConnectionManager {
+func plain() *hcmv3.HttpConnectionManager {
 	return &hcmv3.HttpConnectionManager{
-		StatPrefix:  "plain",
-		HttpFilters: ours.GetHttpFilters()[len(ours.GetHttpFilters())-1:],
+		StatPrefix: "plain",
+		HttpFilters: []*hcmv3.HttpFilter{{
+			Name: "envoy.filters.http.router", ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: pack(&routerv3.Router{})},
+		}},
 		RouteSpecifier: &hcmv3.HttpConnectionManager_RouteConfig{RouteConfig: &routev3.RouteConfiguration{
 			VirtualHosts: []*routev3.VirtualHost{{Name: "all", Domains: []string{"*"}, Routes: []*routev3.Route{{
 				Match:  &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: "/"}},
