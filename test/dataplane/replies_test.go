@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"github.com/perijove/perijove/pkg/server"
-	"github.com/perijove/perijove/test/wait"
 )
 
 const page = "Accept: text/html,application/xhtml+xml"
@@ -88,18 +87,14 @@ func TestHealthAnswersAnyHost(t *testing.T) {
 // S14, S6: a browser reads nothing into what Envoy answers by itself.
 func TestOwnRepliesAreHarmless(t *testing.T) {
 	a := newAbuseEnv(t)
-	a.addPod("gone", server.ID{User: "carol"}, "10.99.0.77:8888") // nothing listens there
-	carol := a.login("carol")
-	wait.Until(t, "carol's route", func() bool { return carol.visit("/user/carol/lab").code == 503 })
 	answers := map[string]reply{
 		"404 page": a.raw("GET", "/nowhere", page), "404": a.raw("GET", "/nowhere"), "424": a.raw("GET", "/user/dave/api"), "302": a.raw("GET", "/user/dave/lab", page),
-		"503 page": a.raw("GET", "/user/carol/lab", page, "Cookie: "+carol.cookies("/user/carol/")), "503": carol.fetch("GET", "/user/carol/api"),
-		"403": a.raw("GET", "/user/alice/api", "Cookie: "+a.bob.Cookie+"; "+a.alice.Cookie), "400": a.raw("GET", "/user/alice/../x"), "405": a.raw("TRACE", "/user/alice/x"),
+		"400": a.raw("GET", "/user/alice/../x"), "405": a.raw("TRACE", "/user/alice/x"),
 		"400 of the codec": a.rawBytes("GET /user/alice/x#y HTTP/1.1\r\nHost: " + publicHost + "\r\n\r\n"), "200": a.raw("GET", "/hub/health"),
 		"431": a.raw("GET", "/user/alice/x", "X-Large: "+strings.Repeat("x", 70_000)),
 	}
 	for name, r := range answers {
-		if !strings.HasPrefix(name, fmt.Sprint(r.code)) && name != "403" {
+		if !strings.HasPrefix(name, fmt.Sprint(r.code)) {
 			t.Errorf("%s: answered %d", name, r.code)
 		}
 		if r.get("X-Content-Type-Options") != "nosniff" || !strings.Contains(r.get("Content-Security-Policy"), "default-src 'none'") {
@@ -111,6 +106,5 @@ func TestOwnRepliesAreHarmless(t *testing.T) {
 		if r.code >= 400 && r.body == "" {
 			t.Errorf("%s: no word", name)
 		}
-		t.Logf("%s: %d %s", name, r.code, r.body)
 	}
 }
