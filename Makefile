@@ -3,9 +3,10 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# Tests, checks and images are built with the same flags, so that each package is compiled once.
+# Tests, checks, images and the node are built with the same flags, those of deploy/machine/gobuild, so that each package is
+# compiled once.
 export CGO_ENABLED := 0
-export GOFLAGS := $(strip $(GOFLAGS) -trimpath)
+export GOFLAGS := $(strip $(GOFLAGS) -trimpath -gcflags=all=-dwarf=false)
 
 TOOL := tool -modfile=$(CURDIR)/tools/go.mod
 # Every module of the tree.
@@ -54,7 +55,7 @@ e2e: deps up ## the whole platform in a real browser
 
 .PHONY: node
 node: ## the one-node cluster itself: kill each part, cut the power, leave no trace (make down first)
-	go -C deploy/onenode test -tags onenode -count=1 -timeout 20m -v .
+	go test -tags onenode -count=1 -timeout 20m -v ./deploy/onenode
 
 .PHONY: bench bench-check
 bench: deps ## measure requests, propagation, memory and restarts beside peers; write docs/performance.md (15 min)

@@ -58,6 +58,12 @@ var libraries = []struct{ folder, library, why string }{
 	{"pkg/hub", "k8s.io/client-go", "the pages know a Cluster, whatever it runs on"},
 	{"pkg/hub/spawn/memory", "k8s.io/client-go", "it is there for tests without Kubernetes"},
 	{"pkg/auth/session", "net/http", "a codec does no I/O"},
+	{"cmd/xds-server", "github.com/google/go-containerregistry", "images are built before a service runs"},
+	{"cmd/xds-server", "github.com/vishvananda/netlink", "only the one-node cluster changes the machine's network"},
+	{"cmd/authz", "github.com/google/go-containerregistry", "images are built before a service runs"},
+	{"cmd/authz", "github.com/vishvananda/netlink", "only the one-node cluster changes the machine's network"},
+	{"cmd/spawner", "github.com/google/go-containerregistry", "images are built before a service runs"},
+	{"cmd/spawner", "github.com/vishvananda/netlink", "only the one-node cluster changes the machine's network"},
 }
 
 // tree is what go list says of this module: per package its imports, and all that it links.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/go-containerregistry/pkg/name"
@@ -20,19 +21,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perijove/perijove/deploy/images/layer"
+	"github.com/perijove/perijove/deploy/images/output"
 	"github.com/perijove/perijove/deploy/images/recipe"
 )
 
-// Built is one image as it lies in the cache.
-type Built struct {
-	Name    string `json:"name"`    // repository: "perijove/authz"
-	Tag     string `json:"tag"`     // hash of its inputs
-	Archive string `json:"archive"` // docker-archive, one image
-	New     bool   `json:"new"`     // false: found in the cache
-}
-
 // build makes every image whose inputs have changed, two at a time, and returns all.
-func (b *builder) build(ctx context.Context) ([]Built, error) {
+func (b *builder) build(ctx context.Context) ([]output.Image, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("building images needs root over the files in them; make images arranges that for other users too")
 	}
@@ -47,12 +41,17 @@ func (b *builder) build(ctx context.Context) ([]Built, error) {
 	if err := os.MkdirAll(b.store(), 0o755); err != nil {
 		return nil, fmt.Errorf("make the folder for images: %w", err)
 	}
-	built := make([]Built, len(recipes))
+	built := make([]output.Image, len(recipes))
+	var ready atomic.Int32
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(2)
 	for i, r := range recipes {
 		group.Go(func() (err error) {
+			began := time.Now()
 			built[i], err = b.image(ctx, r, salt)
+			if done := ready.Add(1); err == nil && built[i].New {
+				b.say(fmt.Sprintf("%d of %d images are ready: %s in %.1fs", done, len(recipes), r.Name, time.Since(began).Seconds()))
+			}
 			return err
 		})
 	}
@@ -76,7 +75,7 @@ func (b *builder) recipes(ctx context.Context) ([]recipe.Recipe, error) {
 	}
 	machine := map[string]string{"amd64": "x86_64", "arm64": "aarch64"}[runtime.GOARCH]
 	bin := filepath.Join(b.cache, "bin")
-	services, err := recipe.Services(ctx, b.stderr, b.root, bin)
+	services, err := recipe.Services(ctx, b.stderr, func(text string) { b.say("services: " + text) }, b.root, bin)
 	if err != nil {
 		return nil, err
 	}
@@ -93,32 +92,31 @@ func (b *builder) recipes(ctx context.Context) ([]recipe.Recipe, error) {
 }
 
 // image makes one image, unless the cache has it, and removes its older versions.
-func (b *builder) image(ctx context.Context, r recipe.Recipe, salt string) (Built, error) {
+func (b *builder) image(ctx context.Context, r recipe.Recipe, salt string) (output.Image, error) {
 	key, err := r.Key(salt)
 	if err != nil {
-		return Built{}, err
+		return output.Image{}, err
 	}
 	short := filepath.Base(r.Name)
-	built := Built{Name: r.Name, Tag: key, Archive: filepath.Join(b.store(), short+"-"+key+".tar")}
+	built := output.Image{Name: r.Name, Tag: key, Archive: filepath.Join(b.store(), short+"-"+key+".tar")}
 	if _, err := os.Stat(built.Archive); err == nil {
 		return built, nil
 	}
-	began := time.Now()
 	work, err := os.MkdirTemp(b.store(), short+"-*.work")
 	if err != nil {
-		return Built{}, fmt.Errorf("make a folder to work in: %w", err)
+		return output.Image{}, fmt.Errorf("make a folder to work in: %w", err)
 	}
 	defer os.RemoveAll(work)
 	made, err := r.Make(ctx, recipe.Kitchen{Work: work, Log: b.stderr})
 	if err != nil {
-		return Built{}, fmt.Errorf("make %s: %w", r.Name, err)
+		return output.Image{}, fmt.Errorf("make %s: %w", r.Name, err)
 	}
 	if err := archive(made, work, built); err != nil {
-		return Built{}, fmt.Errorf("pack %s: %w", r.Name, err)
+		return output.Image{}, fmt.Errorf("pack %s: %w", r.Name, err)
 	}
 	old, err := filepath.Glob(filepath.Join(b.store(), short+"-????????????.tar"))
 	if err != nil {
-		return Built{}, fmt.Errorf("look for older images: %w", err)
+		return output.Image{}, fmt.Errorf("look for older images: %w", err)
 	}
 	for _, path := range old {
 		if path != built.Archive {
@@ -126,12 +124,11 @@ func (b *builder) image(ctx context.Context, r recipe.Recipe, salt string) (Buil
 		}
 	}
 	built.New = true
-	fmt.Fprintf(b.stderr, "made %s:%s in %.1fs\n", r.Name, key, time.Since(began).Seconds())
 	return built, nil
 }
 
 // archive packs the layers and writes the docker-archive, whole or not at all.
-func archive(made recipe.Image, work string, built Built) error {
+func archive(made recipe.Image, work string, built output.Image) error {
 	var layers []v1.Layer
 	for i, pack := range made.Layers {
 		packed, err := layer.Write(filepath.Join(work, fmt.Sprintf("layer-%d", i)), pack)
@@ -164,8 +161,8 @@ func archive(made recipe.Image, work string, built Built) error {
 	return os.Rename(whole, built.Archive)
 }
 
-// ownHash identifies this program: a changed recipe must change the images' keys, and
-// nobody remembers to raise a version by hand.
+// ownHash identifies this program: a changed recipe must change the images' keys, and a
+// version that has to be raised by hand would be forgotten.
 func ownHash() (string, error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -181,8 +178,8 @@ func ownHash() (string, error) {
 
 // push copies built images to a registry ("registry.example.org/team") and returns
 // them under the names that they have there.
-func (b *builder) push(ctx context.Context, registry string, images []Built) ([]Built, error) {
-	var pushed []Built
+func (b *builder) push(ctx context.Context, registry string, images []output.Image) ([]output.Image, error) {
+	var pushed []output.Image
 	for _, image := range images {
 		to := strings.TrimSuffix(registry, "/") + "/" + image.Name
 		if err := upload(ctx, image.Archive, to+":"+image.Tag); err != nil {

@@ -13,8 +13,10 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/deploy/images/npm"
+	"github.com/perijove/perijove/deploy/images/output"
 	"github.com/perijove/perijove/deploy/images/pins"
 	"github.com/perijove/perijove/deploy/images/wheel"
+	"github.com/perijove/perijove/deploy/machine/gobuild"
 )
 
 const usage = `usage: images [-push REGISTRY] build   build what has changed; print a JSON list
@@ -79,15 +81,14 @@ type builder struct {
 	stderr io.Writer
 }
 
-// newBuilder expects to be run in deploy/images, as `go run -C deploy/images .` does.
 func newBuilder(stderr io.Writer) (*builder, error) {
-	root, err := filepath.Abs("../..")
+	root, err := gobuild.Root()
 	if err != nil {
-		return nil, fmt.Errorf("find the repository: %w", err)
+		return nil, err
 	}
 	text, err := os.ReadFile(filepath.Join(root, "deploy/versions.env"))
 	if err != nil {
-		return nil, fmt.Errorf("read the pinned versions (run this in deploy/images): %w", err)
+		return nil, fmt.Errorf("read the pinned versions: %w", err)
 	}
 	pinned, err := pins.Parse(string(text))
 	if err != nil {
@@ -99,6 +100,9 @@ func newBuilder(stderr io.Writer) (*builder, error) {
 	}
 	return &builder{root: root, cache: filepath.Join(cache, "perijove"), pins: pinned, stderr: stderr}, nil
 }
+
+// say tells the reader how far the builder is.
+func (b *builder) say(text string) { fmt.Fprintln(b.stderr, output.Progress+text) }
 
 // envoyBinary returns the path of the pinned Envoy, installing it when needed.
 func (b *builder) envoyBinary(ctx context.Context) (string, error) {

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 
 	"github.com/perijove/perijove/deploy/images/layer"
+	"github.com/perijove/perijove/deploy/images/output"
 	"github.com/perijove/perijove/deploy/images/recipe"
 )
 
@@ -37,13 +38,13 @@ func TestArchiveAndPush(t *testing.T) {
 		Layers: []layer.Pack{layer.Entries([]layer.Entry{{Path: "authz", Source: source, Mode: 0o755}})},
 		Config: v1.Config{User: "65532", Entrypoint: []string{"/authz"}},
 	}
-	built := Built{Name: "perijove/authz", Tag: "0123456789ab", Archive: filepath.Join(work, "authz.tar")}
+	built := output.Image{Name: "perijove/authz", Tag: "0123456789ab", Archive: filepath.Join(work, "authz.tar")}
 	if err := archive(made, work, built); err != nil {
 		t.Fatal(err)
 	}
 	b := &builder{}
 	host := strings.TrimPrefix(server.URL, "http://") + "/team/"
-	pushed, err := b.push(context.Background(), host, []Built{built})
+	pushed, err := b.push(context.Background(), host, []output.Image{built})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,11 +64,11 @@ func TestArchiveAndPush(t *testing.T) {
 		t.Errorf("configuration %+v", config)
 	}
 	before := writes
-	if _, err := b.push(context.Background(), host, []Built{built}); err != nil || writes != before {
+	if _, err := b.push(context.Background(), host, []output.Image{built}); err != nil || writes != before {
 		t.Errorf("second push: %v, %d writes", err, writes-before)
 	}
 	server.Close()
-	if _, err := b.push(context.Background(), host, []Built{built}); err == nil {
+	if _, err := b.push(context.Background(), host, []output.Image{built}); err == nil {
 		t.Error("a registry that is gone took an image")
 	}
 }

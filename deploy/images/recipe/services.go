@@ -5,29 +5,25 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 
 	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	"github.com/perijove/perijove/deploy/images/layer"
+	"github.com/perijove/perijove/deploy/machine/gobuild"
 )
 
 // Services builds the binaries below cmd/, and envoy/drain, into the folder bin and
 // returns the recipes of the services' images: one static binary and nothing else, no
 // shell to break into.
-func Services(ctx context.Context, log io.Writer, root, bin string) ([]Recipe, error) {
+func Services(ctx context.Context, log io.Writer, say func(string), root, bin string) ([]Recipe, error) {
 	names := []string{"xds-server", "authz", "spawner"}
-	args := []string{"build", "-trimpath", "-ldflags=-s -w", "-o", bin + string(os.PathSeparator)}
+	build := gobuild.Build{Dir: root, Out: bin + string(os.PathSeparator), Packages: []string{"./envoy/drain"}}
 	for _, name := range names {
-		args = append(args, "./cmd/"+name)
+		build.Packages = append(build.Packages, "./cmd/"+name)
 	}
-	args = append(args, "./envoy/drain")
-	build := exec.CommandContext(ctx, "go", args...)
-	build.Dir, build.Stdout, build.Stderr = root, log, log
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if err := build.Run(); err != nil {
+	if err := build.Run(ctx, log, say); err != nil {
 		return nil, fmt.Errorf("build the services: %w", err)
 	}
 	var recipes []Recipe

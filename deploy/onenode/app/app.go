@@ -6,10 +6,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/perijove/perijove/deploy/machine/gobuild"
 	"github.com/perijove/perijove/deploy/onenode/build"
 	"github.com/perijove/perijove/deploy/onenode/images"
 	"github.com/perijove/perijove/deploy/onenode/layout"
@@ -17,7 +17,7 @@ import (
 
 const usage = `onenode runs a real one-node Kubernetes on this machine, without Docker.
 
-Usage: onenode [--state DIR] [--cache DIR] COMMAND
+Usage: onenode [--state DIR] [--cache DIR] [--sources DIR] COMMAND
 
 Commands:
   up                 build what is missing, start the node, wait until it works (again and again: only what is missing is done)
@@ -38,14 +38,14 @@ var errUsage = errors.New("usage")
 // command is one run of the program.
 type command struct {
 	layout  layout.Layout
-	sources fs.FS
+	sources string // folder of the module that the node's programs are built from
 	key     string // of the build
 	out     io.Writer
 }
 
-// Main runs the command that args name. sources are the files that package build needs. It returns the exit code: 2 for wrong arguments, 1 for a failure.
-func Main(ctx context.Context, sources fs.FS, args []string, stdout, stderr io.Writer) int {
-	c, name, rest, err := parse(sources, args, stderr)
+// Main runs the command that args name. It returns the exit code: 2 for wrong arguments, 1 for a failure.
+func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	c, name, rest, err := parse(args, stderr)
 	if err != nil {
 		if !errors.Is(err, errUsage) {
 			fmt.Fprintln(stderr, "onenode:", err)
@@ -64,7 +64,7 @@ func Main(ctx context.Context, sources fs.FS, args []string, stdout, stderr io.W
 	return 0
 }
 
-func parse(sources fs.FS, args []string, stderr io.Writer) (c command, name string, rest []string, err error) {
+func parse(args []string, stderr io.Writer) (c command, name string, rest []string, err error) {
 	flags := flag.NewFlagSet("onenode", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() {
@@ -73,6 +73,7 @@ func parse(sources fs.FS, args []string, stderr io.Writer) (c command, name stri
 	}
 	state := flags.String("state", layout.DefaultState, "folder of the node's state")
 	cache := flags.String("cache", "", "folder of the builds (default: perijove in the user's cache folder)")
+	sources := flags.String("sources", "", "folder of the module that the node's programs are built from (default: deploy/onenode/programs of the checkout around the working directory)")
 	if err := flags.Parse(args); err != nil {
 		return c, "", nil, errUsage
 	}
@@ -93,9 +94,30 @@ func parse(sources fs.FS, args []string, stderr io.Writer) (c command, name stri
 		flags.Usage()
 		return c, "", nil, errUsage
 	}
-	c.sources = sources
-	c.key, err = build.Key(sources)
+	if needsBuild(flags.Arg(0)) {
+		err = c.findSources(*sources)
+	}
 	return c, flags.Arg(0), flags.Args()[1:], err
+}
+
+// needsBuild reports whether a command uses the built programs; the others work from anywhere.
+func needsBuild(name string) bool { return name == "up" || name == "load" || name == superviseCommand }
+
+// findSources sets where the sources are and which build they make.
+func (c *command) findSources(folder string) error {
+	if folder == "" {
+		root, err := gobuild.Root()
+		if err != nil {
+			return fmt.Errorf("%w; or set --sources", err)
+		}
+		folder = filepath.Join(root, "deploy/onenode/programs")
+	}
+	var err error
+	if c.sources, err = filepath.Abs(folder); err != nil {
+		return err
+	}
+	c.key, err = build.Key(os.DirFS(c.sources))
+	return err
 }
 
 // known reports whether the command exists and takes that many arguments.

@@ -6,15 +6,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"testing/fstest"
 )
-
-var noSources = fstest.MapFS{"go.mod": {Data: []byte("module x\n")}}
 
 func TestArguments(t *testing.T) {
 	for _, args := range [][]string{{}, {"nonsense"}, {"up", "extra"}, {"load"}, {"--nonsense", "up"}, {"kubeconfig", "extra"}} {
 		var out, errs bytes.Buffer
-		if code := Main(t.Context(), noSources, args, &out, &errs); code != 2 {
+		if code := Main(t.Context(), args, &out, &errs); code != 2 {
 			t.Errorf("%v: exit code %d", args, code)
 		}
 		if !strings.Contains(errs.String(), "Usage: onenode") {
@@ -26,7 +23,7 @@ func TestArguments(t *testing.T) {
 func TestKubeconfigPath(t *testing.T) {
 	var out, errs bytes.Buffer
 	folder := t.TempDir()
-	if code := Main(t.Context(), noSources, []string{"--state", folder, "kubeconfig"}, &out, &errs); code != 0 || out.String() != folder+"/kubeconfig\n" {
+	if code := Main(t.Context(), []string{"--state", folder, "kubeconfig"}, &out, &errs); code != 0 || out.String() != folder+"/kubeconfig\n" {
 		t.Errorf("exit code %d, %q %q", code, out.String(), errs.String())
 	}
 }
@@ -37,11 +34,11 @@ func TestStatusAndDownWithoutNode(t *testing.T) {
 	}
 	var out, errs bytes.Buffer
 	folder := filepath.Join(t.TempDir(), "state")
-	if code := Main(t.Context(), noSources, []string{"--state", folder, "status"}, &out, &errs); code != 1 || !strings.Contains(errs.String(), "onenode up") {
+	if code := Main(t.Context(), []string{"--state", folder, "status"}, &out, &errs); code != 1 || !strings.Contains(errs.String(), "onenode up") {
 		t.Errorf("status: exit code %d, %q", code, errs.String())
 	}
 	errs.Reset()
-	if code := Main(t.Context(), noSources, []string{"--state", folder, "down"}, &out, &errs); code != 0 {
+	if code := Main(t.Context(), []string{"--state", folder, "down"}, &out, &errs); code != 0 {
 		t.Errorf("down: exit code %d, %q", code, errs.String())
 	}
 }

@@ -87,7 +87,7 @@ func (c command) startSupervisor() error {
 		return fmt.Errorf("start the supervisor: %w", err)
 	}
 	defer log.Close()
-	cmd := exec.Command(program, "--state", c.layout.State, "--cache", c.layout.Cache, superviseCommand)
+	cmd := exec.Command(program, "--state", c.layout.State, "--cache", c.layout.Cache, "--sources", c.sources, superviseCommand)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
 	cmd.Env = append(os.Environ(), layout.Marker+"="+c.layout.State)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

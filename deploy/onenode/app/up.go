@@ -1,6 +1,7 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -11,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/perijove/perijove/deploy/machine/apt"
+	"github.com/perijove/perijove/deploy/machine/port"
 	"github.com/perijove/perijove/deploy/onenode/build"
 	"github.com/perijove/perijove/deploy/onenode/cleanup"
 	"github.com/perijove/perijove/deploy/onenode/cluster"
@@ -90,14 +93,15 @@ func (c command) makeFolders() error {
 func (c command) provide(ctx context.Context, steps steps) error {
 	if missing := host.Missing(); len(missing) > 0 {
 		steps.say("installing Debian packages: %s", strings.Join(missing, " "))
-		if err := host.Install(ctx, missing); err != nil {
-			return err
+		var log bytes.Buffer
+		if _, err := apt.Install(ctx, &log, missing); err != nil {
+			return fmt.Errorf("%w\n%s", err, log.String())
 		}
 	}
 	if build.Done(c.layout, c.key) {
 		return nil
 	}
-	steps.say("building Kubernetes, etcd, containerd, CoreDNS from Go modules (once; about 9 minutes on 2 cores)")
+	steps.say("building Kubernetes, etcd, containerd, CoreDNS from Go modules (once; about 5 minutes on 2 cores)")
 	err := build.Run(ctx, c.layout, c.key, c.sources, func(text string) { steps.say("  %s", text) })
 	if err != nil {
 		return fmt.Errorf("%w\nMend the cause (no module proxy? disk full?) and run `onenode up` again: it goes on where it stopped", err)
@@ -146,15 +150,19 @@ func waitForPorts(ctx context.Context) error {
 	}
 }
 
-// portsFree names everybody who is in the way, at once.
+// portsFree names every program that is in the way, at once.
 func portsFree() error {
 	var taken []string
-	for _, port := range []int{
+	for _, number := range []int{
 		layout.PortAPIServer, layout.PortEtcd, layout.PortEtcdPeer, layout.PortKubelet, layout.PortKubeletLive,
 		layout.PortManager, layout.PortScheduler, layout.PortProxy, layout.PortProxyLive, layout.PortProvisioner,
 	} {
-		if holder := host.Holder(port); holder != "" {
-			taken = append(taken, fmt.Sprintf("port %d is taken by %s", port, holder))
+		holder, err := port.Find("/proc", number)
+		if err != nil {
+			return err
+		}
+		if holder != nil {
+			taken = append(taken, fmt.Sprintf("port %d is taken by %s", number, holder))
 		}
 	}
 	if len(taken) == 0 {

@@ -1,8 +1,6 @@
 package build
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,13 +8,11 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
-	"time"
 
+	"github.com/perijove/perijove/deploy/machine/gobuild"
 	"github.com/perijove/perijove/deploy/onenode/images"
 	"github.com/perijove/perijove/deploy/onenode/layout"
 	"github.com/perijove/perijove/deploy/onenode/parts"
@@ -41,11 +37,12 @@ func Done(l layout.Layout, key string) bool {
 	return err == nil
 }
 
-// Run builds everything into l.Bin(key). progress gets a short text from time to time.
-func Run(ctx context.Context, l layout.Layout, key string, sources fs.FS, progress func(string)) error {
-	folder := filepath.Dir(l.Bin(key))
-	if err := os.MkdirAll(folder, 0o755); err != nil {
-		return fmt.Errorf("cache folder: %w", err)
+// Run builds everything into l.Bin(key), from the module in the folder sources. progress gets a short text from time to time.
+func Run(ctx context.Context, l layout.Layout, key, sources string, progress func(string)) error {
+	out := l.Bin(key)
+	folder := filepath.Dir(out)
+	if err := os.MkdirAll(filepath.Join(out, "cni"), 0o755); err != nil {
+		return fmt.Errorf("folder for programs: %w", err)
 	}
 	unlock, err := lock(filepath.Join(folder, "lock"))
 	if err != nil {
@@ -55,17 +52,7 @@ func Run(ctx context.Context, l layout.Layout, key string, sources fs.FS, progre
 	if Done(l, key) { // by whoever held the lock
 		return nil
 	}
-	source, out := filepath.Join(folder, "src"), l.Bin(key)
-	if err := os.RemoveAll(source); err != nil {
-		return fmt.Errorf("remove old sources: %w", err)
-	}
-	if err := os.CopyFS(source, sources); err != nil {
-		return fmt.Errorf("unpack sources: %w", err)
-	}
-	if err := os.MkdirAll(filepath.Join(out, "cni"), 0o755); err != nil {
-		return fmt.Errorf("folder for programs: %w", err)
-	}
-	if err := compile(ctx, source, out, progress); err != nil {
+	if err := compile(ctx, sources, out, progress); err != nil {
 		return err
 	}
 	if err := arrange(out); err != nil {
@@ -91,8 +78,8 @@ func lock(path string) (unlock func(), err error) {
 }
 
 // compile runs one `go build` for all programs: what they share is compiled once, and both cores stay busy while one program is linked.
-func compile(ctx context.Context, source, out string, progress func(string)) error {
-	gomod, err := os.ReadFile(filepath.Join(source, "go.mod"))
+func compile(ctx context.Context, sources, out string, progress func(string)) error {
+	gomod, err := os.ReadFile(filepath.Join(sources, "go.mod"))
 	if err != nil {
 		return fmt.Errorf("read the versions: %w", err)
 	}
@@ -100,48 +87,11 @@ func compile(ctx context.Context, source, out string, progress func(string)) err
 	if err != nil {
 		return err
 	}
-	args := []string{
-		"build", "-v", "-mod=readonly", "-trimpath", "-buildvcs=false",
-		"-tags=" + tags,
-		"-ldflags=" + flags, "-o", out + string(filepath.Separator),
+	build := gobuild.Build{
+		Dir: sources, Tags: tags, Link: flags, Out: out + string(filepath.Separator),
+		Packages: slices.Sorted(maps.Values(programs())),
 	}
-	args = append(args, slices.Sorted(maps.Values(programs()))...)
-	cmd := exec.CommandContext(ctx, "go", args...)
-	cmd.Dir = source
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off", "GOFLAGS=")
-	stderr, err := cmd.StderrPipe()
-	if err != nil {
-		return fmt.Errorf("go build: %w", err)
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("go build: %w (is Go installed and in PATH?)", err)
-	}
-	failure := watch(stderr, progress)
-	if err := cmd.Wait(); err != nil {
-		return fmt.Errorf("go build: %w\n%s", errors.Join(err, ctx.Err()), failure)
-	}
-	return nil
-}
-
-// watch reads `go build -v`, which names each package when it is compiled, and returns the last lines that are no such names: the errors.
-func watch(output io.Reader, progress func(string)) string {
-	var failure bytes.Buffer
-	compiled, last := 0, time.Now()
-	for lines := bufio.NewScanner(output); lines.Scan(); {
-		line := lines.Text()
-		switch {
-		case strings.HasPrefix(line, "go: downloading "):
-		case strings.Contains(line, " ") || strings.HasPrefix(line, "#"):
-			failure.WriteString(line + "\n")
-		default:
-			compiled++
-		}
-		if time.Since(last) > 20*time.Second {
-			last = time.Now()
-			progress(fmt.Sprintf("%d packages compiled", compiled))
-		}
-	}
-	return failure.String()
+	return build.Run(ctx, io.Discard, progress)
 }
 
 // arrange gives each program its place and name.

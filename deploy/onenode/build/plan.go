@@ -41,10 +41,10 @@ func kubeNames() []string {
 
 // linkFlags puts the versions that go.mod pins into the programs: built from modules they report v0.0.0, and Helm charts that ask for a least version of
 // Kubernetes would refuse the cluster.
-func linkFlags(gomod []byte) (string, error) {
+func linkFlags(gomod []byte) ([]string, error) {
 	parsed, err := modfile.Parse("go.mod", gomod, nil)
 	if err != nil {
-		return "", fmt.Errorf("read the versions: %w", err)
+		return nil, fmt.Errorf("read the versions: %w", err)
 	}
 	pinned := map[string]string{}
 	for _, require := range parsed.Require {
@@ -53,15 +53,15 @@ func linkFlags(gomod []byte) (string, error) {
 	kubernetes, containerd := pinned["k8s.io/kubernetes"], pinned["github.com/containerd/containerd/v2"]
 	numbers := strings.Split(strings.TrimPrefix(kubernetes, "v"), ".")
 	if len(numbers) < 3 || containerd == "" {
-		return "", errors.New("go.mod pins no version of k8s.io/kubernetes or containerd")
+		return nil, errors.New("go.mod pins no version of k8s.io/kubernetes or containerd")
 	}
-	flags := []string{"-s", "-w", "-X=github.com/containerd/containerd/v2/version.Version=" + containerd}
+	flags := []string{"-X=github.com/containerd/containerd/v2/version.Version=" + containerd}
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		flags = append(flags,
 			"-X="+pkg+".gitVersion="+kubernetes, "-X="+pkg+".gitMajor="+numbers[0], "-X="+pkg+".gitMinor="+numbers[1],
 			"-X="+pkg+".gitCommit=", "-X="+pkg+".gitTreeState=")
 	}
-	return strings.Join(flags, " "), nil
+	return flags, nil
 }
 
 // builtName is the file name that `go build -o folder/` gives a package: its last element, or the one before it if that is a major version.
@@ -74,14 +74,14 @@ func builtName(pkg string) string {
 }
 
 // recipe is to be raised when Run makes something else of the same sources.
-const recipe = "2"
+const recipe = "3"
 
-// Key is the hash of all files in sources and of the recipe: the name of the build. It changes with any pinned version.
+// Key is the hash of all files in sources, tests aside, and of the recipe: the name of the build. It changes with any pinned version.
 func Key(sources fs.FS) (string, error) {
 	hash := sha256.New()
 	fmt.Fprintln(hash, recipe)
 	err := fs.WalkDir(sources, ".", func(name string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		if err != nil || entry.IsDir() || strings.HasSuffix(name, "_test.go") {
 			return err
 		}
 		content, err := fs.ReadFile(sources, name)

@@ -53,19 +53,6 @@ func TestReachable(t *testing.T) {
 	}
 }
 
-func TestListenerOn(t *testing.T) {
-	const table = `  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
-   0: 0100007F:1F40 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0
-   1: 0100007F:1F41 0100007F:9999 01 00000000:00000000 00:00000000 00000000     0        0 4712 1 0
-`
-	if got := listenerOn(table, 8000); got != "4711" {
-		t.Errorf("port 8000: inode %q", got)
-	}
-	if got := listenerOn(table, 8001); got != "" {
-		t.Errorf("port 8001 has a connection and no listener, got inode %q", got)
-	}
-}
-
 func TestLedger(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "ledger.json")
 	if _, ok, err := ReadLedger(path); ok || err != nil {

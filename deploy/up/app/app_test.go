@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"sigs.k8s.io/yaml"
+
+	"github.com/perijove/perijove/deploy/images/output"
 )
 
 func testUp(t *testing.T) (*up, *bytes.Buffer) {
@@ -44,7 +46,7 @@ func TestFailedStepSaysWhatToDo(t *testing.T) {
 func TestLiveLinesReachReaderAndLog(t *testing.T) {
 	u, out := testUp(t)
 	err := u.run(context.Background(), step{name: "node", do: func(_ context.Context, log *stepLog) (string, error) {
-		live := log.live()
+		live := log.live("")
 		_, _ = io.WriteString(live, "etc")
 		_, _ = io.WriteString(live, "d is up\n\n  kubelet")
 		_, _ = io.WriteString(live, " is up\n")
@@ -87,7 +89,7 @@ func TestUnlockArgs(t *testing.T) {
 }
 
 func TestImageValues(t *testing.T) {
-	text, err := imageValues([]image{{Name: "r.example/t/perijove/envoy", Tag: "1"}, {Name: "perijove/authz", Tag: "2"}, {Name: "perijove/notebook", Tag: "3"}})
+	text, err := imageValues([]output.Image{{Name: "r.example/t/perijove/envoy", Tag: "1"}, {Name: "perijove/authz", Tag: "2"}, {Name: "perijove/notebook", Tag: "3"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +107,7 @@ func TestImageValues(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if _, err := imageValues([]image{{Name: "perijove/unknown"}}); err == nil {
+	if _, err := imageValues([]output.Image{{Name: "perijove/unknown"}}); err == nil {
 		t.Error("an image that the chart does not know was accepted")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+
+	"github.com/perijove/perijove/deploy/images/output"
 )
 
 // cluster is a place to install the platform on.
@@ -16,7 +18,7 @@ type cluster interface {
 	// start makes the cluster run; nothing happens when it does.
 	start() step
 	// load gives it the images.
-	load(images []image) step
+	load(images []output.Image) step
 	// kubeconfig returns the path of a file whose current context is this cluster.
 	kubeconfig(ctx context.Context) (string, error)
 	// values is the chart's values file for this kind of cluster, in deploy/up.

@@ -7,6 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+
+	"github.com/perijove/perijove/deploy/images/output"
 )
 
 // contextCluster is one that is there already: a context of the user's kubeconfig.
@@ -40,7 +42,7 @@ func (c *contextCluster) start() step {
 	}
 }
 
-func (c *contextCluster) load([]image) step {
+func (c *contextCluster) load([]output.Image) step {
 	return step{name: "load", do: func(context.Context, *stepLog) (string, error) {
 		return "the cluster pulls from " + c.up.registry, nil
 	}}

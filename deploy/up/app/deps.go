@@ -4,11 +4,10 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/perijove/perijove/deploy/up/apt"
+	"github.com/perijove/perijove/deploy/machine/apt"
 )
 
 // upPackages is what building and starting the platform needs from Debian; onenode
@@ -47,7 +46,11 @@ func (u *up) deps(ctx context.Context) error {
 // fetched has the image builder fetch something that is also needed outside of images.
 func (u *up) fetched(what string) step {
 	return step{name: what, do: func(ctx context.Context, log *stepLog) (string, error) {
-		cmd := u.command(ctx, log, filepath.Join(u.root, "deploy/images"), "go", "run", ".", what)
+		builder, err := u.build(ctx, log, "images", "./deploy/images")
+		if err != nil {
+			return "", err
+		}
+		cmd := u.command(ctx, log, u.root, builder, what)
 		cmd.Stdout = nil
 		out, err := cmd.Output()
 		return strings.TrimSpace(string(out)), err

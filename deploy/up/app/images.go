@@ -6,30 +6,27 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
-	"path/filepath"
+
+	"github.com/perijove/perijove/deploy/images/output"
 )
 
-// image is one line of what deploy/images prints.
-type image struct {
-	Name    string `json:"name"`
-	Tag     string `json:"tag"`
-	Archive string `json:"archive"`
-	New     bool   `json:"new"`
-}
-
 // imagesStep builds the images into into, and pushes them when there is a registry.
-func (u *up) imagesStep(into *[]image) step {
+func (u *up) imagesStep(into *[]output.Image) step {
 	return step{
 		name:   "images",
 		advice: "when a download failed, run the same command again: what is built stays built",
 		do: func(ctx context.Context, log *stepLog) (string, error) {
-			args := append(asRoot(os.Geteuid()), "go", "run", ".")
+			builder, err := u.build(ctx, log, "images", "./deploy/images")
+			if err != nil {
+				return "", err
+			}
+			args := append(asRoot(os.Geteuid()), builder)
 			if u.registry != "" {
 				args = append(args, "-push", u.registry)
 			}
 			var out bytes.Buffer
-			cmd := u.command(ctx, log, filepath.Join(u.root, "deploy/images"), args[0], append(args[1:], "build")...)
-			cmd.Stdout = &out
+			cmd := u.command(ctx, log, u.root, args[0], append(args[1:], "build")...)
+			cmd.Stdout, cmd.Stderr = &out, log.live(output.Progress)
 			if err := cmd.Run(); err != nil {
 				return "", err
 			}
@@ -62,7 +59,7 @@ func (u *up) buildImages(ctx context.Context) error {
 	if err := u.run(ctx, u.packages(upPackages(os.Geteuid()))); err != nil {
 		return err
 	}
-	var images []image
+	var images []output.Image
 	if err := u.run(ctx, u.imagesStep(&images)); err != nil {
 		return err
 	}

@@ -11,6 +11,9 @@ import (
 	"strings"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/perijove/perijove/deploy/images/output"
+	"github.com/perijove/perijove/deploy/machine/gobuild"
 )
 
 const (
@@ -19,13 +22,24 @@ const (
 	servers   = namespace + "-servers" // where people's servers are
 )
 
-// helm returns the pinned helm (tools/go.mod), built when needed.
-func (u *up) helm(ctx context.Context, log io.Writer) (string, error) {
-	return u.build(ctx, log, u.root, "helm", "-modfile=tools/go.mod", "helm.sh/helm/v4/cmd/helm")
+// helm returns the pinned helm (tools/go.mod), built when needed. The first time takes long enough to say how far it is.
+func (u *up) helm(ctx context.Context, log *stepLog) (string, error) {
+	binary := filepath.Join(u.cache, "bin", "helm")
+	build := gobuild.Build{Dir: u.root, Modfile: "tools/go.mod", Out: binary, Packages: []string{"helm.sh/helm/v4/cmd/helm"}}
+	_, err := os.Stat(binary)
+	if err == nil {
+		err = build.Quick(ctx, log)
+	} else {
+		err = build.Run(ctx, log, log.say)
+	}
+	if err != nil {
+		return "", fmt.Errorf("build helm: %w", err)
+	}
+	return binary, nil
 }
 
 // install puts the chart onto the cluster, with the images that were built.
-func (u *up) install(on cluster, kubeconfig string, images []image) step {
+func (u *up) install(on cluster, kubeconfig string, images []output.Image) step {
 	return step{
 		name:   "chart",
 		advice: "see what the pods say: " + strings.Join(on.hints(kubeconfig), " && "),
@@ -105,7 +119,7 @@ func imagePaths() map[string][]string {
 }
 
 // imageValues writes the chart's values for the images.
-func imageValues(images []image) ([]byte, error) {
+func imageValues(images []output.Image) ([]byte, error) {
 	values := map[string]any{}
 	for _, image := range images {
 		path, known := imagePaths()[filepath.Base(image.Name)]

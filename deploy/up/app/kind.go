@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/perijove/perijove/deploy/images/output"
 )
 
 const kindName = "perijove"
@@ -47,7 +49,7 @@ func (k *kindCluster) start() step {
 	}
 }
 
-func (k *kindCluster) load(images []image) step {
+func (k *kindCluster) load(images []output.Image) step {
 	return step{name: "load", do: func(ctx context.Context, log *stepLog) (string, error) {
 		for _, image := range images {
 			if err := k.up.command(ctx, log, "", "kind", "load", "image-archive", "--name", kindName, image.Archive).Run(); err != nil {

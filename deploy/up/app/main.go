@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/perijove/perijove/deploy/machine/gobuild"
 )
 
 const usage = `usage: up COMMAND
@@ -61,7 +63,7 @@ func Main(ctx context.Context, args []string, out io.Writer) int {
 }
 
 func newUp(out io.Writer) (*up, error) {
-	root, err := repository()
+	root, err := gobuild.Root()
 	if err != nil {
 		return nil, err
 	}
@@ -81,21 +83,4 @@ func newUp(out io.Writer) (*up, error) {
 		context: os.Getenv("CONTEXT"), registry: os.Getenv("REGISTRY"),
 		console: &console{out: out, start: time.Now()},
 	}, nil
-}
-
-// repository finds the folder above the working directory that holds the chart.
-func repository() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", fmt.Errorf("find the working directory: %w", err)
-	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "deploy", "chart", "Chart.yaml")); err == nil {
-			return dir, nil
-		}
-		if dir == filepath.Dir(dir) {
-			return "", fmt.Errorf("run this inside a checkout of perijove: no folder above here holds deploy/chart")
-		}
-		dir = filepath.Dir(dir)
-	}
 }

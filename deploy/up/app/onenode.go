@@ -12,7 +12,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/perijove/perijove/deploy/up/port"
+	"github.com/perijove/perijove/deploy/images/output"
+	"github.com/perijove/perijove/deploy/machine/port"
 )
 
 // onenode is the real Kubernetes node that deploy/onenode runs on this machine.
@@ -48,7 +49,7 @@ func portsFree() error {
 
 // build compiles the program.
 func (o *onenode) build(ctx context.Context, log io.Writer) (err error) {
-	o.program, err = o.up.build(ctx, log, filepath.Join(o.up.root, "deploy/onenode"), "onenode", ".")
+	o.program, err = o.up.build(ctx, log, "onenode", "./deploy/onenode")
 	return err
 }
 
@@ -73,12 +74,12 @@ func (o *onenode) start() step {
 			if err := o.build(ctx, log); err != nil {
 				return "", err
 			}
-			return "Kubernetes is up", o.up.command(ctx, log.live(), "", o.program, "up").Run()
+			return "Kubernetes is up", o.up.command(ctx, log.live(""), o.up.root, o.program, "up").Run()
 		},
 	}
 }
 
-func (o *onenode) load(images []image) step {
+func (o *onenode) load(images []output.Image) step {
 	return step{
 		name:   "load",
 		advice: "make down && make up begins anew",
@@ -87,7 +88,7 @@ func (o *onenode) load(images []image) step {
 			for _, image := range images {
 				args = append(args, image.Archive)
 			}
-			return fmt.Sprintf("%d images are on the node", len(images)), o.up.command(ctx, log, "", o.program, args...).Run()
+			return fmt.Sprintf("%d images are on the node", len(images)), o.up.command(ctx, log, o.up.root, o.program, args...).Run()
 		},
 	}
 }
@@ -106,7 +107,7 @@ func (o *onenode) remove() step {
 				return "", err
 			}
 			note := "the node, its volumes and everything that it made on this machine are gone (builds stay in " + o.up.cache + ")"
-			return note, o.up.command(ctx, log.live(), "", o.program, "down").Run()
+			return note, o.up.command(ctx, log.live(""), "", o.program, "down").Run()
 		},
 	}
 }

@@ -3,7 +3,6 @@ package app
 import (
 	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -12,6 +11,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/perijove/perijove/deploy/machine/gobuild"
 )
 
 // console prints whole lines, each with the time since the start: several steps run at
@@ -44,11 +45,13 @@ type stepLog struct {
 	console *console
 }
 
-// live copies each line that is written to it to the log and, shortened, to the reader.
-func (l *stepLog) live() io.Writer { return &liveLines{log: l} }
+// live copies all that is written to it to the log, and to the reader each line that begins
+// with mark, without the mark and the space around.
+func (l *stepLog) live(mark string) io.Writer { return &liveLines{log: l, mark: mark} }
 
 type liveLines struct {
 	log  *stepLog
+	mark string
 	rest []byte
 }
 
@@ -60,8 +63,9 @@ func (w *liveLines) Write(p []byte) (int, error) {
 			break
 		}
 		w.rest = rest
-		if text := strings.TrimSpace(string(line)); text != "" {
-			w.log.console.say(w.log.who, "%s", text)
+		text, marked := strings.CutPrefix(string(line), w.mark)
+		if text = strings.TrimSpace(text); marked && text != "" {
+			w.log.say(text)
 		}
 	}
 	return w.log.Write(p)
@@ -128,17 +132,14 @@ func (u *up) command(ctx context.Context, log io.Writer, dir, name string, args 
 	return cmd
 }
 
-// build compiles a Go program of the repository into the cache and returns its path.
-// Flags are the same everywhere, so that what one program has compiled the next finds.
-func (u *up) build(ctx context.Context, log io.Writer, dir, name string, args ...string) (string, error) {
+// say tells the reader how far the step is.
+func (l *stepLog) say(text string) { l.console.say(l.who, "%s", text) }
+
+// build compiles a small Go program of the repository into the cache and returns its path.
+func (u *up) build(ctx context.Context, log io.Writer, name, pkg string) (string, error) {
 	binary := filepath.Join(u.cache, "bin", name)
-	cmd := u.command(ctx, log, dir, "go", append([]string{"build", "-trimpath", "-ldflags=-s -w", "-o", binary}, args...)...)
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	err := cmd.Run()
-	if errors.Is(err, exec.ErrNotFound) {
-		return "", errors.New("go is not on the PATH")
-	}
-	if err != nil {
+	build := gobuild.Build{Dir: u.root, Out: binary, Packages: []string{pkg}}
+	if err := build.Quick(ctx, log); err != nil {
 		return "", fmt.Errorf("build %s: %w", name, err)
 	}
 	return binary, nil

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/perijove/perijove/deploy/images/output"
 )
 
 const publicURL = "http://localhost:8000"
@@ -50,8 +52,8 @@ func (u *up) up(ctx context.Context) error {
 
 // prepare starts the cluster and builds images and helm beside it: one waits for the
 // network while another compiles.
-func (u *up) prepare(ctx context.Context, on cluster) ([]image, error) {
-	var images []image
+func (u *up) prepare(ctx context.Context, on cluster) ([]output.Image, error) {
+	var images []output.Image
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return u.run(ctx, on.start()) })
 	group.Go(func() error { return u.run(ctx, u.imagesStep(&images)) })

@@ -15,7 +15,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/sig-storage-lib-external-provisioner/v13/controller"
 
-	"github.com/perijove/perijove/deploy/onenode/volumes"
+	"github.com/perijove/perijove/deploy/onenode/programs/volumes"
 )
 
 func main() {

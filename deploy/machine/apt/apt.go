@@ -46,8 +46,12 @@ func missing(status string, packages []string) []string {
 }
 
 // Install installs the missing ones of packages without asking questions and returns
-// their names. What apt-get prints goes to log.
+// their names. What apt-get prints goes to log. The package lists are refreshed only when
+// the first try fails: a fresh machine has none, on any other it costs seconds.
 func Install(ctx context.Context, log io.Writer, packages []string) ([]string, error) {
+	if _, err := exec.LookPath("apt-get"); err != nil {
+		return nil, fmt.Errorf("this machine has no apt-get: install %s, or what brings the same programs, with its own package manager, then run the same again", strings.Join(packages, ", "))
+	}
 	wanted, err := Missing(ctx, packages)
 	if err != nil || len(wanted) == 0 {
 		return nil, err
@@ -60,10 +64,14 @@ func Install(ctx context.Context, log io.Writer, packages []string) ([]string, e
 		return nil, err
 	}
 	defer restore()
+	install := append([]string{"install", "--yes", "--no-install-recommends"}, wanted...)
+	if err := run(ctx, log, install...); err == nil {
+		return wanted, nil
+	}
 	if err := run(ctx, log, "update"); err != nil {
 		return nil, err
 	}
-	return wanted, run(ctx, log, append([]string{"install", "--yes", "--no-install-recommends"}, wanted...)...)
+	return wanted, run(ctx, log, install...)
 }
 
 // forbidDaemons keeps package scripts from starting daemons (Debian's slapd would take
