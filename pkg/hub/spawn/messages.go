@@ -9,6 +9,7 @@ const (
 	MsgUnschedulable Message = "progress.unschedulable"
 	MsgScheduled     Message = "progress.scheduled"
 	MsgMountRetry    Message = "progress.mount_retry"
+	MsgVolume        Message = "progress.volume"
 	MsgPulling       Message = "progress.pulling"
 	MsgPulled        Message = "progress.pulled"
 	MsgCreated       Message = "progress.created"
@@ -27,6 +28,10 @@ const (
 	MsgMount       Message = "failure.mount"
 	MsgPod         Message = "failure.pod"
 	MsgTimeout     Message = "failure.timeout"
+	MsgVolumeLate  Message = "failure.volume_late"
+	MsgRoomLate    Message = "failure.room_late"
+	MsgPullLate    Message = "failure.pull_late"
+	MsgLost        Message = "failure.lost"
 	MsgQuota       Message = "failure.quota"
 	MsgRefused     Message = "failure.refused"
 	MsgConflict    Message = "failure.conflict"
@@ -41,9 +46,10 @@ const (
 // Messages lists them all, so that a test can check that each has its sentences.
 func Messages() []Message {
 	return []Message{
-		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
+		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
 		MsgRestarted, MsgSecret, MsgAnswering, MsgReady, MsgStopping, MsgNote,
-		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout, MsgQuota, MsgRefused, MsgConflict,
+		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
+		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgNoProfile,
 	}
 }

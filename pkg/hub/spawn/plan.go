@@ -14,6 +14,7 @@ const (
 	Create  Action = "create"  // there is no pod
 	Await   Action = "await"   // the pod is being deleted: wait until it is gone, then create
 	Replace Action = "replace" // the pod failed or ended: delete it, wait, then create
+	Force   Action = "force"   // the pod's node is away: delete the pod without waiting for the node, then create
 	Finish  Action = "finish"  // the pod starts: make what should follow it, should its creator have been killed
 	Nothing Action = "nothing" // the server answers
 )
@@ -22,6 +23,9 @@ const (
 func Plan(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.Duration) Action {
 	if pod == nil {
 		return Create
+	}
+	if lost(pod, now) {
+		return Force
 	}
 	switch StatusOf(pod, events, now, timeout).Phase {
 	case Stopping:

@@ -53,32 +53,50 @@ type Step struct {
 // Key is equal for the same step seen twice.
 func (s Step) Key() string { return fmt.Sprint(s.Message, s.Data, s.Detail) }
 
-// StatusOf says how far a server is. pod may be nil (no pod); events are the pod's own, in
-// any order; now and timeout decide only whether a pending server has taken too long.
+// StatusOf says how far a server is. pod may be nil (no pod); events are those of the pod and
+// of its home's claim, in any order. now and timeout decide whether a pending server has
+// taken too long: timeout bounds the time until its container runs, and then the time until
+// it answers.
 func StatusOf(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.Duration) Status {
-	switch {
-	case pod == nil:
-		return Status{Phase: Stopped}
-	case pod.DeletionTimestamp != nil:
-		return Status{Phase: Stopping, Steps: []Step{{Percent: 0, Message: MsgStopping}}}
-	case ended(pod):
+	if pod == nil || ended(pod) && pod.DeletionTimestamp == nil {
 		return Status{Phase: Stopped}
 	}
-	steps := report(pod, events)
-	if failure, ok := failed(pod, events); ok {
-		failure.Percent = steps[len(steps)-1].Percent
-		return Status{Phase: Failed, Steps: append(steps, failure)}
+	if lost(pod, now) {
+		return failure(pod, events, Step{Message: MsgLost, Detail: brief(pod.Status.Message)})
+	}
+	if pod.DeletionTimestamp != nil {
+		return Status{Phase: Stopping, Steps: []Step{{Percent: 0, Message: MsgStopping}}}
+	}
+	if why, ok := failed(pod, events); ok {
+		return failure(pod, events, why)
 	}
 	if IsAnswering(pod) && podmeta.Ready(pod) {
-		return Status{Phase: Answering, Steps: append(steps, Step{Percent: percentAnswering, Message: MsgAnswering})}
+		return Status{Phase: Answering, Steps: append(report(pod, events), Step{Percent: percentAnswering, Message: MsgAnswering})}
 	}
-	if now.Sub(pod.CreationTimestamp.Time) > timeout {
-		return Status{Phase: Failed, Steps: append(steps, Step{
-			Percent: steps[len(steps)-1].Percent, Message: MsgTimeout, Failed: true,
-			Data: map[string]string{"Timeout": timeout.String()},
-		})}
+	if now.Sub(awaited(pod)) > timeout {
+		return failure(pod, events, late(pod, events, timeout))
 	}
-	return Status{Phase: Pending, Steps: steps}
+	return Status{Phase: Pending, Steps: report(pod, events)}
+}
+
+// failure is the end of a report.
+func failure(pod *corev1.Pod, events []*corev1.Event, why Step) Status {
+	steps := report(pod, events)
+	why.Failed, why.Percent = true, steps[len(steps)-1].Percent
+	return Status{Phase: Failed, Steps: append(steps, why)}
+}
+
+// awaited is the moment from which a server that does not answer yet is waited for: the start
+// of its container, the end of the previous one, or the request.
+func awaited(pod *corev1.Pod) time.Time {
+	status := containerStatus(pod)
+	if running := status.State.Running; running != nil && !running.StartedAt.IsZero() {
+		return running.StartedAt.Time
+	}
+	if last := status.LastTerminationState.Terminated; last != nil && !last.FinishedAt.IsZero() {
+		return last.FinishedAt.Time
+	}
+	return pod.CreationTimestamp.Time
 }
 
 // ended reports whether the server finished as asked: Jupyter's own shutdown, after it
@@ -86,6 +104,27 @@ func StatusOf(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout ti
 func ended(pod *corev1.Pod) bool {
 	_, answered := condition(pod)
 	return pod.Status.Phase == corev1.PodSucceeded && answered
+}
+
+// final reports whether Kubernetes has ended the pod for good. What the pod's conditions say
+// is from before.
+func final(pod *corev1.Pod) bool {
+	return pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
+}
+
+// lost reports whether the pod's node is away: Kubernetes says so, or it deletes the pod for
+// that reason and the node does not confirm it in time.
+func lost(pod *corev1.Pod, now time.Time) bool {
+	const patience = 30 * time.Second // after the grace period, which the timestamp has in it
+	if pod.Status.Phase == corev1.PodUnknown || pod.Status.Reason == "NodeLost" {
+		return true
+	}
+	if pod.DeletionTimestamp == nil || now.Sub(pod.DeletionTimestamp.Time) <= patience {
+		return false
+	}
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == "DeletionByTaintManager"
+	})
 }
 
 // condition returns the answering condition, and whether it was ever written.
@@ -101,14 +140,14 @@ func condition(pod *corev1.Pod) (corev1.PodCondition, bool) {
 // IsAnswering reports whether the container that runs now has been seen answering.
 func IsAnswering(pod *corev1.Pod) bool {
 	c, ok := condition(pod)
-	return ok && c.Status == corev1.ConditionTrue && c.Message == incarnation(pod)
+	return ok && !final(pod) && c.Status == corev1.ConditionTrue && c.Message == incarnation(pod)
 }
 
 // IsStale reports whether the pod claims to answer because of a container that has
 // been replaced since: until it is corrected, users are routed to a server that starts.
 func IsStale(pod *corev1.Pod) bool {
 	c, ok := condition(pod)
-	return ok && pod.DeletionTimestamp == nil && c.Status == corev1.ConditionTrue && c.Message != incarnation(pod)
+	return ok && pod.DeletionTimestamp == nil && !final(pod) && c.Status == corev1.ConditionTrue && c.Message != incarnation(pod)
 }
 
 // Condition returns the answering condition to be written into the pod's status.
@@ -149,8 +188,7 @@ func (t Target) URL(path string) string {
 // ProbeTarget returns where to ask whether the server answers, and false when there is
 // nothing to ask: no address yet, answered already, ended, going away.
 func ProbeTarget(pod *corev1.Pod) (Target, bool) {
-	if pod.DeletionTimestamp != nil || IsAnswering(pod) ||
-		pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
+	if pod.DeletionTimestamp != nil || IsAnswering(pod) || final(pod) {
 		return Target{}, false
 	}
 	addr, addrErr := podmeta.Addr(pod)

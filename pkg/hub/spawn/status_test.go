@@ -26,10 +26,17 @@ func TestJudge(t *testing.T) {
 		if err := yaml.UnmarshalStrict(in["events.yaml"], &events); err != nil {
 			t.Fatal(err)
 		}
-		now := pod.CreationTimestamp.Add(30 * time.Second)
+		after := 30 * time.Second
+		if text, ok := in["after"]; ok {
+			var err error
+			if after, err = time.ParseDuration(strings.TrimSpace(string(text))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		now := pod.CreationTimestamp.Add(after)
 		s := StatusOf(pod, events, now, 5*time.Minute)
 		var b strings.Builder
-		fmt.Fprintf(&b, "%s waitsForSecret=%v stale=%v\n", s.Phase, WaitsForSecret(pod, events), IsStale(pod))
+		fmt.Fprintf(&b, "%s, a start would %s; waitsForSecret=%v stale=%v\n", s.Phase, Plan(pod, events, now, 5*time.Minute), WaitsForSecret(pod, events), IsStale(pod))
 		for _, step := range s.Steps {
 			fmt.Fprintf(&b, "%3d %s", step.Percent, step.Message)
 			if len(step.Data) > 0 {

@@ -1,0 +1,51 @@
+package spawn
+
+import (
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// aboutClaim reports whether an event is about a volume claim and not about the pod.
+func aboutClaim(e *corev1.Event) bool { return e.InvolvedObject.Kind == "PersistentVolumeClaim" }
+
+// namesVolume reports whether the scheduler's words are about a volume: an unbound claim, a
+// StorageClass that is not there, a volume of another zone.
+func namesVolume(message string) bool {
+	message = strings.ToLower(message)
+	return strings.Contains(message, "volume") || strings.Contains(message, "storageclass")
+}
+
+// volumeTrouble returns what keeps a pod's volume from being there. The claim's own events say
+// it best; where they are gone, the scheduler's words remain. A pod that has a node has its
+// volumes, or says so itself (see stuckMount).
+func volumeTrouble(pod *corev1.Pod, events []*corev1.Event) (why string, ok bool) {
+	if pod.Spec.NodeName != "" {
+		return "", false
+	}
+	if why = claimTrouble(pod, events); why != "" {
+		return why, true
+	}
+	why, waits := waitsForNode(pod)
+	return why, waits && namesVolume(why)
+}
+
+// claimTrouble returns what the latest events of the pod's claims complain of, "" for nothing.
+// Complaints from before the pod are no news: a claim outlives pods. They are repeated every
+// few seconds as long as they hold.
+func claimTrouble(pod *corev1.Pod, events []*corev1.Event) (why string) {
+	const before = 5 * time.Second // the claim is created first, and times have whole seconds
+	for _, e := range ordered(events) {
+		if !aboutClaim(e) || latest(e).Before(pod.CreationTimestamp.Add(-before)) {
+			continue
+		}
+		switch {
+		case e.Reason == "ProvisioningSucceeded":
+			why = ""
+		case e.Type == corev1.EventTypeWarning, e.Reason == "FailedBinding", e.Reason == "ExternalProvisioning":
+			why = brief(e.Message)
+		}
+	}
+	return why
+}
