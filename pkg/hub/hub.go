@@ -24,6 +24,8 @@ const (
 	stopWait = 10 * time.Second
 	// startWait bounds the calls that a start makes; the gateway waits for a minute.
 	startWait = 45 * time.Second
+	// seenWait is how long a page waits to see a server that another replica has started.
+	seenWait = time.Second
 	// routeWait is how long a page waits to learn that a running server is reachable.
 	routeWait = 2 * time.Second
 )

@@ -131,7 +131,7 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, who caller.Caller,
 // pending shows how far a server is. It leads into the server only when users can reach
 // it, so no redirect ends at a route that is not there yet.
 func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	id, s, err := h.targetServer(r, who)
+	id, s, err := h.expectedServer(r, who)
 	if err != nil {
 		return err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 	"github.com/perijove/perijove/test/wait"
@@ -187,5 +188,26 @@ func TestEveryMessageHasASentence(t *testing.T) {
 				t.Errorf("no sentence for %s in %s", id, lang)
 			}
 		}
+	}
+}
+
+// TestAnotherReplicaStarted: the page that a start leads to may be another replica's, which sees
+// the pod a moment later. It does not lead back to the form.
+func TestAnotherReplicaStarted(t *testing.T) {
+	e := newEnv(t)
+	answer := make(chan int, 1)
+	go func() {
+		code, _, _ := e.get("/hub/spawn-pending/alice")
+		answer <- code
+	}()
+	wait.Until(t, "the page waits", func() bool { return e.cluster.Watched(server.ID{User: "alice"}) })
+	if err := e.cluster.Start(t.Context(), spawn.Request{ID: server.ID{User: "alice"}}); err != nil {
+		t.Fatal(err)
+	}
+	if code := <-answer; code != 200 {
+		t.Errorf("the page that was open a moment too early: %d", code)
+	}
+	if code, to, _ := e.get("/hub/spawn-pending/alice/other"); code != 303 || to != "/hub/spawn/alice/other" {
+		t.Errorf("negative control, a server that is not started: %d %s", code, to)
 	}
 }

@@ -29,7 +29,7 @@ type progressEvent struct {
 // apiProgress streams how far a server is, from the beginning, until it is ready or has
 // failed.
 func (h *Hub) apiProgress(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	id, s, err := h.targetServer(r, who)
+	id, s, err := h.expectedServer(r, who)
 	if err != nil {
 		return err
 	}

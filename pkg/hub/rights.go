@@ -3,6 +3,7 @@ package hub
 import (
 	"errors"
 	"net/http"
+	"time"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
@@ -46,6 +47,32 @@ func (h *Hub) targetServer(r *http.Request, who caller.Caller) (server.ID, spawn
 	}
 	s, err := h.cluster.Get(r.Context(), id)
 	return id, s, err
+}
+
+// expectedServer is targetServer for what only a start leads to. The start may have been another
+// replica's, whose pod this one sees a moment later; no question to the API is needed for that.
+func (h *Hub) expectedServer(r *http.Request, who caller.Caller) (server.ID, spawn.Server, error) {
+	id, err := target(r, who)
+	if err != nil {
+		return server.ID{}, spawn.Server{}, err
+	}
+	changed, stop := h.cluster.Watch(id)
+	defer stop()
+	late := time.NewTimer(seenWait)
+	defer late.Stop()
+	for {
+		s, err := h.cluster.Get(r.Context(), id)
+		if err != nil || s.UID != "" {
+			return id, s, err
+		}
+		select {
+		case <-changed:
+		case <-late.C:
+			return id, s, nil
+		case <-r.Context().Done():
+			return id, s, nil
+		}
+	}
 }
 
 // ownerOf is the user whose server a caller acts on. Groups are known of callers only: an

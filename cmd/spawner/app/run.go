@@ -24,15 +24,24 @@ import (
 // Run starts the spawner and returns when ctx is done and everything has stopped, or at
 // the first part that fails.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	client, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner")
+	// A client each: pages that read must not use up the rate limit of starts and stops.
+	reads, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner")
 	if err != nil {
 		return err
 	}
-	return RunWith(ctx, cfg, client, log)
+	writes, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner")
+	if err != nil {
+		return err
+	}
+	return runWith(ctx, cfg, reads, writes, log)
 }
 
 // RunWith is Run with a given cluster, for tests without one.
 func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *slog.Logger) error {
+	return runWith(ctx, cfg, client, client, log)
+}
+
+func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface, log *slog.Logger) error {
 	keys, err := podKeys(cfg)
 	if err != nil {
 		return err
@@ -60,7 +69,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	reg := telemetry.NewRegistry()
 	const watching = "cluster"
 	health := telemetry.NewHealth(watching)
-	cluster, err := kube.New(client, time.Now, reg, log, kube.Settings{
+	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
 		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL(), Proof: cfg.Proof},
 		Catalog: spawn.Catalog{cfg.Profile}, Keys: keys, Trust: trust,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,

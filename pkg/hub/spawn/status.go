@@ -170,6 +170,12 @@ func incarnation(pod *corev1.Pod) string {
 	return fmt.Sprintf("restart %d", containerStatus(pod).RestartCount)
 }
 
+// Run names the run of the pod's container, and whether it has begun: a server that waited for
+// its image is asked as one that has just begun.
+func Run(pod *corev1.Pod) string {
+	return fmt.Sprint(incarnation(pod), " running ", containerStatus(pod).State.Running != nil)
+}
+
 // Target is where to ask a pod something.
 type Target struct {
 	Addr netip.AddrPort

@@ -46,3 +46,10 @@ func (h *Hub) Notify(id server.ID) {
 		}
 	}
 }
+
+// Watched reports whether anyone watches the server.
+func (h *Hub) Watched(id server.ID) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.watchers[id]) > 0
+}

@@ -9,10 +9,12 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/singleflight"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/fields"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
@@ -39,47 +41,56 @@ type Settings struct {
 // Cluster is one replica's view of the servers. Make it with New and keep Run running.
 type Cluster struct {
 	Settings
-	client kubernetes.Interface
+	reads  kubernetes.Interface // for caches and pages
+	writes kubernetes.Interface // for starts and stops
 	now    func() time.Time
 	log    *slog.Logger
 
 	factories []informers.SharedInformerFactory
 	pods      cache.SharedIndexInformer
-	events    cache.SharedIndexInformer
-	synced    chan struct{} // closed once the informers have delivered their first lists
+	events    cache.SharedIndexInformer // about pods
+	claims    cache.SharedIndexInformer // events about volume claims
+	synced    chan struct{}             // closed once the informers have delivered their first lists
 	changes   *broadcast.Hub
 	answers   *prober
 	metrics   *metrics
 
+	turns *turns             // each user's calls of the API, one at a time
+	asked singleflight.Group // one question to the API for all who ask the same
+
 	mu       sync.Mutex
-	inflight map[server.ID]bool // servers whose pods are being created right now
+	starting map[server.ID]bool      // servers whose pods are pending, on all replicas
+	inflight map[server.ID]bool      // servers whose pods are being created here right now
+	recent   map[server.ID]time.Time // when pods were created here that the cache did not show yet
+	complete map[types.UID]bool      // pods whose secrets were made or found here
 }
 
 // Indexes of the informers.
 const (
 	byUser   = "user"   // of pods, by the owner's name
 	byServer = "server" // of pods, by server.ID.String
-	byPod    = "pod"    // of events, by the pod's UID
+	byClaim  = "claim"  // of pods, and of events about claims, by the claim's namespace/name
+	byPod    = "pod"    // of events about pods, by the pod's UID
 )
 
 // resync is how often every pod is looked at again: an action that failed because the
 // API was away is repeated then, and a start that takes too long is noticed.
 const resync = 30 * time.Second
 
-// New returns a Cluster. now is the clock; reg gets the metrics.
-func New(client kubernetes.Interface, now func() time.Time, reg prometheus.Registerer, log *slog.Logger, s Settings) (*Cluster, error) {
+// New returns a Cluster. reads and writes are clients with a limit of their own each, so that
+// no number of pages keeps a start waiting; now is the clock; reg gets the metrics.
+func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheus.Registerer, log *slog.Logger, s Settings) (*Cluster, error) {
 	c := &Cluster{
-		Settings: s, client: client, now: now, log: log,
-		synced: make(chan struct{}), changes: broadcast.New(), inflight: map[server.ID]bool{},
+		Settings: s, reads: reads, writes: writes, now: now, log: log,
+		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(),
+		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{},
 	}
-	c.answers = newProber(s.Trust, c.answered, log)
+	c.answers = newProber(s.Trust, c.answered, now, log)
 	ours := c.factory(resync, func(o *metav1.ListOptions) {
 		o.LabelSelector = labels.SelectorFromSet(labels.Set{contract.LabelManagedBy: contract.ManagedBySpawner}).String()
 	})
-	about := c.factory(0, func(o *metav1.ListOptions) {
-		o.FieldSelector = fields.OneTermEqualSelector("involvedObject.kind", "Pod").String()
-	})
-	c.pods, c.events = ours.Core().V1().Pods().Informer(), about.Core().V1().Events().Informer()
+	c.pods = ours.Core().V1().Pods().Informer()
+	c.events, c.claims = c.eventsAbout("Pod"), c.eventsAbout("PersistentVolumeClaim")
 	if err := c.prepareInformers(); err != nil {
 		return nil, err
 	}
@@ -89,14 +100,21 @@ func New(client kubernetes.Interface, now func() time.Time, reg prometheus.Regis
 
 // factory returns an informer factory for the namespace of the servers.
 func (c *Cluster) factory(resync time.Duration, tweak func(*metav1.ListOptions)) informers.SharedInformerFactory {
-	f := informers.NewSharedInformerFactoryWithOptions(c.client, resync,
+	f := informers.NewSharedInformerFactoryWithOptions(c.reads, resync,
 		informers.WithNamespace(c.Site.Namespace), informers.WithTweakListOptions(tweak))
 	c.factories = append(c.factories, f)
 	return f
 }
 
+// eventsAbout returns an informer of the events about one kind of object.
+func (c *Cluster) eventsAbout(kind string) cache.SharedIndexInformer {
+	return c.factory(0, func(o *metav1.ListOptions) {
+		o.FieldSelector = fields.OneTermEqualSelector("involvedObject.kind", kind).String()
+	}).Core().V1().Events().Informer()
+}
+
 func (c *Cluster) prepareInformers() error {
-	for _, i := range []cache.SharedIndexInformer{c.pods, c.events} {
+	for _, i := range []cache.SharedIndexInformer{c.pods, c.events, c.claims} {
 		if err := i.SetTransform(dropManagedFields); err != nil {
 			return fmt.Errorf("prepare informer: %w", err)
 		}
@@ -112,6 +130,7 @@ func (c *Cluster) prepareInformers() error {
 	if err := c.pods.AddIndexers(cache.Indexers{
 		byUser:   byID(func(id server.ID) string { return id.User }),
 		byServer: byID(server.ID.String),
+		byClaim:  func(o any) ([]string, error) { return claimsOf(o.(*corev1.Pod)), nil },
 	}); err != nil {
 		return fmt.Errorf("prepare informer: %w", err)
 	}
@@ -120,7 +139,23 @@ func (c *Cluster) prepareInformers() error {
 	}}); err != nil {
 		return fmt.Errorf("prepare informer: %w", err)
 	}
+	if err := c.claims.AddIndexers(cache.Indexers{byClaim: func(o any) ([]string, error) {
+		about := o.(*corev1.Event).InvolvedObject
+		return []string{about.Namespace + "/" + about.Name}, nil
+	}}); err != nil {
+		return fmt.Errorf("prepare informer: %w", err)
+	}
 	return nil
+}
+
+// claimsOf returns the claims that a pod uses, as namespace/name.
+func claimsOf(pod *corev1.Pod) (claims []string) {
+	for _, v := range pod.Spec.Volumes {
+		if v.PersistentVolumeClaim != nil {
+			claims = append(claims, pod.Namespace+"/"+v.PersistentVolumeClaim.ClaimName)
+		}
+	}
+	return claims
 }
 
 // dropManagedFields halves what the caches hold; the spawner does not read them.
@@ -140,13 +175,16 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if _, err := c.pods.AddEventHandler(c.podHandler(ctx)); err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
-	if _, err := c.events.AddEventHandler(c.eventHandler(ctx)); err != nil {
-		return fmt.Errorf("watch events: %w", err)
+	if _, err := c.events.AddEventHandler(c.eventHandler(ctx, c.podOf)); err != nil {
+		return fmt.Errorf("watch events of pods: %w", err)
+	}
+	if _, err := c.claims.AddEventHandler(c.eventHandler(ctx, c.podsOfClaim)); err != nil {
+		return fmt.Errorf("watch events of claims: %w", err)
 	}
 	for _, f := range c.factories {
 		f.Start(ctx.Done())
 	}
-	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.events.HasSynced) {
+	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.events.HasSynced, c.claims.HasSynced) {
 		close(c.synced)
 	}
 	<-ctx.Done()

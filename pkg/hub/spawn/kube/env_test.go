@@ -35,7 +35,7 @@ func ask(id server.ID) spawn.Request {
 	return spawn.Request{ID: id, Owner: access.User{Name: id.User}}
 }
 
-func settings(t *testing.T) Settings {
+func settings(t testing.TB) Settings {
 	t.Helper()
 	s, _, _ := withProofs(t)
 	return s
@@ -43,7 +43,7 @@ func settings(t *testing.T) Settings {
 
 // withProofs returns also the CA of servers, and that of the services, whose certificate the
 // spawner shows.
-func withProofs(t *testing.T) (s Settings, servers, services *pki.CA) {
+func withProofs(t testing.TB) (s Settings, servers, services *pki.CA) {
 	t.Helper()
 	servers, services = pki.New(t), pki.New(t)
 	pair := servers.Pair()
@@ -93,7 +93,7 @@ func boot(t *testing.T, client *fake.Clientset, s Settings) (c *Cluster, stop fu
 // bootAt is boot with another clock.
 func bootAt(t *testing.T, client *fake.Clientset, now func() time.Time, s Settings) (c *Cluster, stop func()) {
 	t.Helper()
-	c, err := New(client, now, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), s)
+	c, err := New(client, client, now, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,9 +17,11 @@ import (
 )
 
 const (
-	// probeEvery is the pause between two questions: what a person waits longer than
-	// necessary is half of it on average.
-	probeEvery = 50 * time.Millisecond
+	// Pauses between two questions grow with the time that the server has been asked: a start
+	// takes 5% longer than necessary at most, and one that never answers costs little.
+	probeShare    = 20
+	shortestPause = 50 * time.Millisecond
+	longestPause  = 10 * time.Second
 	// probeTimeout bounds one question; a dropped packet must not cost more.
 	probeTimeout = time.Second
 )
@@ -31,6 +33,8 @@ type prober struct {
 	// dial reaches a pod's address.
 	dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	answered func(context.Context, *corev1.Pod) bool
+	now      func() time.Time
+	after    func(time.Duration) <-chan time.Time
 	log      *slog.Logger
 
 	mu      sync.Mutex
@@ -40,12 +44,15 @@ type prober struct {
 
 type probe struct {
 	target spawn.Target
-	run    string // which run of the container is asked
+	run    string // which run of the container is asked; a new one is asked from the beginning
 	cancel context.CancelFunc
 }
 
-func newProber(trust *tls.Config, answered func(context.Context, *corev1.Pod) bool, log *slog.Logger) *prober {
-	return &prober{trust: trust, dial: (&net.Dialer{}).DialContext, answered: answered, log: log, running: map[types.UID]*probe{}}
+func newProber(trust *tls.Config, answered func(context.Context, *corev1.Pod) bool, now func() time.Time, log *slog.Logger) *prober {
+	return &prober{
+		trust: trust, dial: (&net.Dialer{}).DialContext, answered: answered, now: now, after: time.After, log: log,
+		running: map[types.UID]*probe{},
+	}
 }
 
 // client asks one server. With a proofName it accepts a certificate of that name only.
@@ -73,7 +80,7 @@ func (p *prober) client(proofName string) *http.Client {
 func (p *prober) start(ctx context.Context, pod *corev1.Pod, target spawn.Target, path string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	run := spawn.Condition(pod, true).Message
+	run := spawn.Run(pod)
 	if have, ok := p.running[pod.UID]; ok {
 		if have.target == target && have.run == run {
 			return
@@ -106,8 +113,7 @@ func (p *prober) stop(uid types.UID) {
 func (p *prober) wait() { p.all.Wait() }
 
 func (p *prober) probe(ctx context.Context, pod *corev1.Pod, client *http.Client, url string) {
-	again := time.NewTicker(probeEvery)
-	defer again.Stop()
+	began := p.now()
 	for {
 		if p.ask(ctx, client, url) && p.answered(ctx, pod) {
 			return
@@ -115,9 +121,15 @@ func (p *prober) probe(ctx context.Context, pod *corev1.Pod, client *http.Client
 		select {
 		case <-ctx.Done():
 			return
-		case <-again.C:
+		case <-p.after(pause(p.now().Sub(began))):
 		}
 	}
+}
+
+// pause is how long to wait before the next question to a server that has been asked for some
+// time.
+func pause(asked time.Duration) time.Duration {
+	return min(max(asked/probeShare, shortestPause), longestPause)
 }
 
 // ask reports whether url answers 200.

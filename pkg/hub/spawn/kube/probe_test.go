@@ -5,9 +5,12 @@ import (
 	"crypto/tls"
 	"io"
 	"log"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -20,6 +23,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/podmeta"
+	"github.com/perijove/perijove/test/clustertest"
 	"github.com/perijove/perijove/test/pki"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -177,4 +181,41 @@ func TestK8_ProbeBelievesThePodItself(t *testing.T) {
 	}
 	put(as(servers, name)) // negative control
 	wait.Until(t, "the pod itself is noticed", answering)
+}
+
+// TestProbeBacksOff: a server that never answers is asked less and less; one that takes its time
+// is noticed soon after it answers.
+func TestProbeBacksOff(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{
+		0: 50 * time.Millisecond, time.Second: 50 * time.Millisecond, 10 * time.Second: 500 * time.Millisecond,
+		time.Minute: 3 * time.Second, time.Hour: 10 * time.Second,
+	} {
+		if got := pause(asked); got != want {
+			t.Errorf("after %v of asking the pause is %v, want %v", asked, got, want)
+		}
+	}
+	var asked atomic.Int64
+	stuck := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusServiceUnavailable)
+	}))
+	defer stuck.Close()
+	clock := clustertest.NewClock()
+	p := newProber(nil, nil, clock.Now, slog.New(slog.DiscardHandler))
+	p.after = func(d time.Duration) <-chan time.Time {
+		clock.Advance(d) // time passes as it is waited for
+		passed := make(chan time.Time, 1)
+		passed <- clock.Now()
+		return passed
+	}
+	began := clock.Now()
+	pod := spawn.Pod(clustertest.Site(), spawn.Spec{ID: alice, Nonce: "abcdefghijklmnopqrstuvwxyz"})
+	pod.UID = "u"
+	p.start(t.Context(), pod, spawn.Target{Addr: netip.MustParseAddrPort(strings.TrimPrefix(stuck.URL, "http://"))}, "/")
+	wait.Until(t, "an hour has passed", func() bool { return clock.Now().Sub(began) > time.Hour })
+	p.stop("u")
+	p.wait()
+	if n, hours := float64(asked.Load()), clock.Now().Sub(began).Hours(); n > 150+400*hours {
+		t.Errorf("asked %v times in %.1f h", n, hours)
+	}
 }

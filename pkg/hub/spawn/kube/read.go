@@ -1,30 +1,72 @@
 package kube
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
-// Get returns a server as it is now. It asks the API itself when its cache knows no pod:
-// another replica may have created one a moment ago.
+const (
+	// recently is how long a pod that was created here may be missing from the cache before
+	// the cache is believed.
+	recently = 30 * time.Second
+	// readWait bounds one question to the API.
+	readWait = 10 * time.Second
+)
+
+// Get returns a server as the cache knows it, so that no number of pages costs a call of the
+// API. Only right after a start here, when the cache may be behind, the API is asked: once
+// for all who ask at that moment.
 func (c *Cluster) Get(ctx context.Context, id server.ID) (spawn.Server, error) {
-	if pod := c.cached(id); pod != nil {
-		return c.describe(id, pod), nil
-	}
-	pod, err := c.live(ctx, id)
-	if err != nil {
-		return spawn.Server{}, err
+	pod := c.cached(id)
+	if pod == nil && c.startedRecently(id) {
+		var err error
+		if pod, err = c.shared(ctx, id); err != nil {
+			return spawn.Server{}, err
+		}
 	}
 	return c.describe(id, pod), nil
+}
+
+func (c *Cluster) startedRecently(id server.ID) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	at, ok := c.recent[id]
+	if ok && c.now().Sub(at) > recently {
+		delete(c.recent, id)
+		ok = false
+	}
+	return ok
+}
+
+// shared is live with one question for all who ask about the server at the same time.
+func (c *Cluster) shared(ctx context.Context, id server.ID) (*corev1.Pod, error) {
+	answer := c.asked.DoChan(id.String(), func() (any, error) {
+		// Those who wait must not lose the answer because the first of them left.
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWait)
+		defer cancel()
+		return c.live(ctx, c.reads, id)
+	})
+	select {
+	case a := <-answer:
+		pod, _ := a.Val.(*corev1.Pod)
+		return pod, a.Err
+	case <-ctx.Done():
+		return nil, problem("read pod", ctx.Err())
+	}
 }
 
 // List returns a user's servers that have a pod, sorted by name.
@@ -52,7 +94,10 @@ func (c *Cluster) cached(id server.ID) *corev1.Pod {
 	if len(pods) == 0 {
 		return nil
 	}
-	return pods[0]
+	// Of two, which an earlier version may have made, the oldest is the one that is routed.
+	return slices.MinFunc(pods, func(a, b *corev1.Pod) int {
+		return cmp.Or(a.CreationTimestamp.Compare(b.CreationTimestamp.Time), strings.Compare(a.Name, b.Name))
+	})
 }
 
 func (c *Cluster) indexed(index, key string) []*corev1.Pod {
@@ -64,12 +109,22 @@ func (c *Cluster) indexed(index, key string) []*corev1.Pod {
 	return pods
 }
 
-// live reads the pod of a server from the API: nil when there is none, a Problem when
-// its name is taken by a pod that the spawner did not make.
-func (c *Cluster) live(ctx context.Context, id server.ID) (*corev1.Pod, error) {
+// live reads the pod of a server from the API, in the user's turn: nil when there is none, a
+// Problem when its name is taken by a pod that the spawner did not make.
+func (c *Cluster) live(ctx context.Context, client kubernetes.Interface, id server.ID) (*corev1.Pod, error) {
+	done, err := c.turns.take(ctx, id.User)
+	if err != nil {
+		return nil, problem("wait for the user's other requests", err)
+	}
+	defer done()
+	return c.read(ctx, client, id)
+}
+
+// read is live for those whose turn it is.
+func (c *Cluster) read(ctx context.Context, client kubernetes.Interface, id server.ID) (*corev1.Pod, error) {
 	for _, place := range c.Site.Places(id.User, c.Catalog) {
 		for _, name := range spawn.PodNames(id) {
-			pod, err := c.client.CoreV1().Pods(place.Namespace).Get(ctx, name, metav1.GetOptions{})
+			pod, err := client.CoreV1().Pods(place.Namespace).Get(ctx, name, metav1.GetOptions{})
 			switch {
 			case err == nil && spawn.OwnsPod(pod, id):
 				return pod, nil
@@ -95,15 +150,20 @@ func (c *Cluster) phase(pod *corev1.Pod) spawn.Phase {
 	return spawn.StatusOf(pod, c.eventsOf(pod), c.now(), c.StartTimeout).Phase
 }
 
-// eventsOf returns what the cluster said about a pod, which may be nil.
-func (c *Cluster) eventsOf(pod *corev1.Pod) []*corev1.Event {
+// eventsOf returns what the cluster said about a pod, which may be nil, and about its claims.
+func (c *Cluster) eventsOf(pod *corev1.Pod) (events []*corev1.Event) {
 	if pod == nil {
 		return nil
 	}
-	objects, _ := c.events.GetIndexer().ByIndex(byPod, string(pod.UID)) // the index was added in New
-	events := make([]*corev1.Event, len(objects))
-	for i, o := range objects {
-		events[i] = o.(*corev1.Event)
+	add := func(informer cache.SharedIndexInformer, index, key string) {
+		objects, _ := informer.GetIndexer().ByIndex(index, key) // the indexes were added in New
+		for _, o := range objects {
+			events = append(events, o.(*corev1.Event))
+		}
+	}
+	add(c.events, byPod, string(pod.UID))
+	for _, claim := range claimsOf(pod) {
+		add(c.claims, byClaim, claim)
 	}
 	return events
 }

@@ -32,7 +32,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 	if err := r.ID.Valid(); err != nil {
 		return fmt.Errorf("start server: %w", err)
 	}
-	pod, err := c.live(ctx, r.ID)
+	pod, err := c.present(ctx, r.ID)
 	if err != nil {
 		return err
 	}
@@ -40,24 +40,34 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 	if spec.Profile, err = spawn.Resolve(c.Catalog, r.Owner.Groups, spec.Options); err != nil {
 		return err
 	}
-	switch c.plan(pod) {
+	switch action := c.plan(pod); action {
 	case spawn.Nothing, spawn.Finish:
 		return c.finish(ctx, r.ID, pod)
-	case spawn.Replace:
-		err = c.remove(ctx, pod)
+	case spawn.Replace, spawn.Force:
+		if err := c.remove(ctx, r.ID, pod, action == spawn.Force); err != nil {
+			return err
+		}
 	}
-	if err == nil && pod != nil {
-		err = c.makeRoom(ctx, r.ID, pod)
-	}
-	if err != nil {
-		return err
+	if pod != nil {
+		if err := c.makeRoom(ctx, r.ID, pod); err != nil {
+			return err
+		}
 	}
 	return c.create(ctx, spec)
 }
 
+// present returns the pod that a start finds. A pod of the cache may be gone by now; that there
+// is none needs no question, since creating one finds out.
+func (c *Cluster) present(ctx context.Context, id server.ID) (*corev1.Pod, error) {
+	if c.cached(id) == nil {
+		return nil, nil
+	}
+	return c.shared(ctx, id)
+}
+
 // makeRoom waits until the old pod, which is being deleted, is gone.
 func (c *Cluster) makeRoom(ctx context.Context, id server.ID, pod *corev1.Pod) error {
-	gone, err := c.awaitGone(ctx, id, string(pod.UID), stopWait)
+	gone, err := c.awaitGone(ctx, id, pod.UID, stopWait)
 	if err == nil && !gone {
 		err = &spawn.Problem{Message: spawn.MsgStopWait, Err: fmt.Errorf("pod %s is still terminating", pod.Name)}
 	}
@@ -72,11 +82,7 @@ func (c *Cluster) create(ctx context.Context, spec spawn.Spec) error {
 		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.SpawnLimit)}
 	}
 	defer c.release(spec.ID)
-	var err error
-	if spec.Home, err = c.ensureHome(ctx, spec); err != nil {
-		return err
-	}
-	pod, err := c.createPod(ctx, spec)
+	pod, err := c.write(ctx, spec)
 	if err != nil {
 		c.metrics.refused(c.now().Sub(began))
 		return err
@@ -87,16 +93,45 @@ func (c *Cluster) create(ctx context.Context, spec spawn.Spec) error {
 	return c.finish(ctx, spec.ID, pod)
 }
 
-// finish does what comes after the pod exists, also for a pod whose creator was killed.
+// write makes the home volume and the pod, in the user's turn.
+func (c *Cluster) write(ctx context.Context, spec spawn.Spec) (*corev1.Pod, error) {
+	done, err := c.turns.take(ctx, spec.ID.User)
+	if err != nil {
+		return nil, problem("wait for the user's other requests", err)
+	}
+	defer done()
+	if spec.Home, err = c.ensureHome(ctx, spec); err != nil {
+		return nil, err
+	}
+	pod, err := c.createPod(ctx, spec)
+	if err == nil {
+		c.mu.Lock()
+		c.recent[spec.ID] = c.now()
+		c.mu.Unlock()
+	}
+	return pod, err
+}
+
+// finish does what comes after the pod exists, also for a pod whose creator was killed: once
+// for each pod, since every further request to start it comes here too.
 func (c *Cluster) finish(ctx context.Context, id server.ID, pod *corev1.Pod) error {
-	if pod.Status.Phase != corev1.PodRunning {
+	if pod.Status.Phase != corev1.PodRunning && c.incomplete(pod) {
 		if err := c.ensureSecret(ctx, pod); err != nil {
 			// Not fatal: every replica tries again when the pod complains about it.
 			c.log.WarnContext(ctx, "server's secret not created yet", "pod", pod.Name, "error", err)
 		}
 	}
-	c.awaitCached(ctx, id, string(pod.UID))
+	c.awaitCache(ctx, id, func(cached *corev1.Pod) bool { return cached != nil && cached.UID == pod.UID })
 	return nil
+}
+
+// incomplete reports whether it was not asked about this pod before.
+func (c *Cluster) incomplete(pod *corev1.Pod) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was := c.complete[pod.UID]
+	c.complete[pod.UID] = true
+	return !was
 }
 
 // ensureHome makes the user's home volume exist and returns its claim's name, "" for a
@@ -109,7 +144,7 @@ func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (string, erro
 		return "", nil
 	}
 	user, want := spec.ID.User, spawn.Claim(c.Site, spec.Profile, spec.ID.User)
-	claims := c.client.CoreV1().PersistentVolumeClaims(want.Namespace)
+	claims := c.writes.CoreV1().PersistentVolumeClaims(want.Namespace)
 	for _, name := range spawn.HomeNames(user) {
 		have, err := claims.Get(ctx, name, metav1.GetOptions{})
 		switch {
@@ -132,11 +167,11 @@ func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (string, erro
 func (c *Cluster) createPod(ctx context.Context, spec spawn.Spec) (*corev1.Pod, error) {
 	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
 	want := spawn.Pod(c.Site, spec)
-	pod, err := c.client.CoreV1().Pods(want.Namespace).Create(ctx, want, metav1.CreateOptions{})
+	pod, err := c.writes.CoreV1().Pods(want.Namespace).Create(ctx, want, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {
 		return pod, problem("create pod", err)
 	}
-	pod, err = c.live(ctx, spec.ID)
+	pod, err = c.read(ctx, c.writes, spec.ID)
 	if err == nil && pod == nil {
 		return nil, &spawn.Problem{Message: spawn.MsgStopWait, Err: errors.New("pod was deleted while it was being created")}
 	}
@@ -150,56 +185,25 @@ func (c *Cluster) ensureSecret(ctx context.Context, pod *corev1.Pod) error {
 	if err != nil {
 		return fmt.Errorf("make secret: %w", err)
 	}
-	_, err = c.client.CoreV1().Secrets(pod.Namespace).Create(ctx, want, metav1.CreateOptions{})
+	_, err = c.writes.CoreV1().Secrets(pod.Namespace).Create(ctx, want, metav1.CreateOptions{})
 	if err != nil && !apierrors.IsAlreadyExists(err) {
 		return fmt.Errorf("create secret: %w", err)
 	}
 	return nil
 }
 
-// awaitCached waits until the cache knows the pod, so that the page that follows a
-// start finds it.
-func (c *Cluster) awaitCached(ctx context.Context, id server.ID, uid string) {
+// awaitCache waits a moment for the cache to show what was done, so that the page that
+// follows shows it.
+func (c *Cluster) awaitCache(ctx context.Context, id server.ID, shows func(*corev1.Pod) bool) {
 	changed, stop := c.Watch(id)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, cacheWait)
 	defer cancel()
-	for {
-		if pod := c.cached(id); pod != nil && string(pod.UID) == uid {
-			return
-		}
+	for !shows(c.cached(id)) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
 			return
 		}
 	}
-}
-
-// admit takes one of the places for starting servers. The places taken are counted from
-// the pods of all replicas, plus those that are being created here.
-func (c *Cluster) admit(id server.ID) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	starting := map[server.ID]bool{}
-	for other := range c.inflight {
-		starting[other] = true
-	}
-	for _, o := range c.pods.GetStore().List() {
-		pod := o.(*corev1.Pod)
-		if other, ok := spawn.Identify(pod); ok && c.phase(pod) == spawn.Pending {
-			starting[other] = true
-		}
-	}
-	if starting[id] || len(starting) < c.SpawnLimit {
-		c.inflight[id] = true
-		return true
-	}
-	return false
-}
-
-func (c *Cluster) release(id server.ID) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	delete(c.inflight, id)
 }

@@ -236,17 +236,3 @@ func TestRefusals(t *testing.T) {
 		checkWhole(t, client)
 	}
 }
-
-// TestGetSeesWhatAnotherReplicaMade: the cache does not know the pod, the API does.
-func TestGetSeesWhatAnotherReplicaMade(t *testing.T) {
-	client := newClient()
-	c, stop := boot(t, client, settings(t))
-	stop() // its cache no longer follows
-	other, _ := boot(t, client, settings(t))
-	if err := other.Start(t.Context(), ask(alice)); err != nil {
-		t.Fatal(err)
-	}
-	if s, err := c.Get(t.Context(), alice); err != nil || s.Phase != spawn.Pending {
-		t.Errorf("%v, %v", s, err)
-	}
-}

@@ -24,6 +24,7 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 	seen := func(o any) {
 		pod := o.(*corev1.Pod)
 		if id, ok := spawn.Identify(pod); ok {
+			c.recount(id)
 			c.changes.Notify(id)
 			c.metrics.observe(string(pod.UID), c.phase(pod))
 			c.follow(ctx, id, pod)
@@ -41,31 +42,49 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 				return
 			}
 			c.answers.stop(pod.UID)
-			c.metrics.forget(string(pod.UID))
+			c.forget(pod.UID)
 			if id, ok := spawn.Identify(pod); ok {
+				c.recount(id)
 				c.changes.Notify(id)
 			}
 		},
 	}
 }
 
-// eventHandler tells those who watch a server what Kubernetes says of its pod, and hears
-// from the kubelet which pod lacks its secret. An event that comes before its pod is told
-// with the pod.
-func (c *Cluster) eventHandler(ctx context.Context) cache.ResourceEventHandler {
+// forget drops what is remembered of a pod that is gone.
+func (c *Cluster) forget(uid types.UID) {
+	c.metrics.forget(string(uid))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.complete, uid)
+}
+
+// eventHandler tells those who watch a server what Kubernetes says of its pod or its volume,
+// and hears from the kubelet which pod lacks its secret. An event that comes before its pod is
+// told with the pod.
+func (c *Cluster) eventHandler(ctx context.Context, about func(corev1.ObjectReference) []*corev1.Pod) cache.ResourceEventHandler {
 	seen := func(o any) {
-		about := o.(*corev1.Event).InvolvedObject
-		object, ok, err := c.pods.GetIndexer().GetByKey(about.Namespace + "/" + about.Name)
-		if err != nil || !ok {
-			return
-		}
-		pod := object.(*corev1.Pod)
-		if id, ok := spawn.Identify(pod); ok {
-			c.changes.Notify(id)
-			c.repairSecret(ctx, pod)
+		for _, pod := range about(o.(*corev1.Event).InvolvedObject) {
+			if id, ok := spawn.Identify(pod); ok {
+				c.recount(id)
+				c.changes.Notify(id)
+				c.repairSecret(ctx, pod)
+			}
 		}
 	}
 	return cache.ResourceEventHandlerFuncs{AddFunc: seen, UpdateFunc: func(_, o any) { seen(o) }}
+}
+
+func (c *Cluster) podOf(object corev1.ObjectReference) []*corev1.Pod {
+	o, ok, err := c.pods.GetIndexer().GetByKey(object.Namespace + "/" + object.Name)
+	if err != nil || !ok {
+		return nil
+	}
+	return []*corev1.Pod{o.(*corev1.Pod)}
+}
+
+func (c *Cluster) podsOfClaim(object corev1.ObjectReference) []*corev1.Pod {
+	return c.indexed(byClaim, object.Namespace+"/"+object.Name)
 }
 
 // follow does what a pod needs next. It must not block: informers call it.
@@ -119,7 +138,7 @@ func (c *Cluster) mark(ctx context.Context, pod *corev1.Pod, answering bool) boo
 	// The pod's change ends its probe, and with it ctx, before the answer has been read.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patchTimeout)
 	defer cancel()
-	_, err = c.client.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
+	_, err = c.writes.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
 	switch {
 	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
 		return true

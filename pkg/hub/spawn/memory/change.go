@@ -64,6 +64,9 @@ func (c *Cluster) Release() {
 	}
 }
 
+// Watched reports whether anyone watches the server.
+func (c *Cluster) Watched(id server.ID) bool { return c.changes.Watched(id) }
+
 // Pods returns the names of all pods, sorted.
 func (c *Cluster) Pods() []string {
 	c.mu.Lock()

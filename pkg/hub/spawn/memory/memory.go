@@ -116,7 +116,7 @@ func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err erro
 		return false, nil
 	case spawn.Await:
 		return true, nil
-	case spawn.Replace:
+	case spawn.Replace, spawn.Force:
 		if c.remove(pod); c.held {
 			return true, nil
 		}
