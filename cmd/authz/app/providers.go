@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -42,6 +43,9 @@ func recheckAt(providers []*oidclogin.Provider) liveness.Rechecker {
 				user, refresh, err := provider.Refresh(ctx, a.Refresh, link.Subject)
 				if errors.Is(err, oidclogin.ErrNoRefresh) {
 					return known, nil
+				}
+				if errors.Is(err, oidclogin.ErrRevoked) {
+					err = fmt.Errorf("%w: %w", liveness.ErrTokenRefused, err)
 				}
 				user.Name = a.Name // the provider may call them something else today
 				return liveness.Answer{User: user, Refresh: refresh}, err

@@ -46,6 +46,12 @@ type Session struct {
 	Provider    string `json:"provider,omitempty"`    // id of the OIDC provider, "" for LDAP
 	ProviderSID string `json:"providerSid,omitempty"` // the provider's own session (back-channel logout)
 	IDTokenHint string `json:"idTokenHint,omitempty"` // sealed; only Load returns it
+	// Refresh is the refresh token that the provider gave for this session, sealed; only Load
+	// returns it. It is good as long as the provider's own session is.
+	Refresh string `json:"refresh,omitempty"`
+	// Checked is when the provider was asked about this session last; zero for a session that
+	// has no refresh token of its own.
+	Checked time.Time `json:"checked,omitzero"`
 }
 
 // Over reports whether the session has ended by itself at now: its time is up, or
@@ -75,10 +81,12 @@ type Account struct {
 	Disabled    bool      `json:"disabled,omitempty"` // refused at the last check
 	Method      string    `json:"method,omitempty"`   // of the last login
 	Links       []Link    `json:"links,omitempty"`
-	Checked     time.Time `json:"checked,omitzero"`  // when the directory was asked last
-	Refresh     string    `json:"refresh,omitempty"` // sealed refresh token; only Load returns it
-	Sessions    []Session `json:"sessions,omitempty"`
-	Tokens      []Token   `json:"tokens,omitempty"`
+	Checked     time.Time `json:"checked,omitzero"` // when the directory was asked last
+	// Refresh is a refresh token that outlives sessions (scope offline_access), sealed; only Load
+	// returns it.
+	Refresh  string    `json:"refresh,omitempty"`
+	Sessions []Session `json:"sessions,omitempty"`
+	Tokens   []Token   `json:"tokens,omitempty"`
 }
 
 // ErrTooManyTokens: the person must revoke a token before making another.

@@ -154,7 +154,7 @@ func compact(a Account) Account {
 	a.Refresh = ""
 	sessions := make([]Session, len(a.Sessions))
 	for i, s := range a.Sessions {
-		s.IDTokenHint = ""
+		s.IDTokenHint, s.Refresh = "", ""
 		sessions[i] = s
 	}
 	a.Sessions = sessions

@@ -16,7 +16,7 @@ type Login struct {
 	User    access.User // Name is the user name that the login wants
 	Link    account.Link
 	Session account.Session
-	Refresh string // sealed, "" for none
+	Refresh string // a refresh token that outlives the session, sealed; "" for none
 }
 
 // LogIn records a login and returns the user name that it gets (account.Store.Claim): its
@@ -29,9 +29,7 @@ func (k *Keeper) LogIn(ctx context.Context, l Login) (name string, err error) {
 	name, err = k.accounts.Claim(ctx, l.Link, l.User.Name, func(a *account.Account) {
 		a.Disabled, a.Checked, a.Method = false, now, l.Session.Method
 		a.DisplayName, a.Groups, a.Admin = l.User.DisplayName, l.User.Groups, l.User.Admin
-		if l.Refresh != "" {
-			a.Refresh = l.Refresh
-		}
+		a.Refresh = l.Refresh
 		evicted = a.AddSession(l.Session, now, k.Idle)
 	})
 	if err != nil {

@@ -2,6 +2,7 @@ package liveness
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -18,6 +19,10 @@ import (
 // later ends it; zero does not matter. access.ErrNotAllowed and access.ErrCredentials end
 // everything of the user, any other error says nothing about them.
 type Rechecker func(ctx context.Context, a account.Account, since time.Time) (Answer, error)
+
+// ErrTokenRefused says, beside access.ErrNotAllowed, that the provider no longer takes the
+// refresh token and said nothing about the user: their session there may have ended.
+var ErrTokenRefused = errors.New("the provider refuses the refresh token")
 
 // Answer is what a Rechecker found out.
 type Answer struct {

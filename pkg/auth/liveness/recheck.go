@@ -3,6 +3,7 @@ package liveness
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -25,7 +26,7 @@ func (k *Keeper) RecheckActive(ctx context.Context) {
 	g.SetLimit(atOnce)
 	for user, seen := range k.lastSeen() {
 		a, ok := k.accounts.Get(user)
-		if !ok || a.Disabled || !dueToAsk(a, seen, k.Now(), k.Every) || k.Recheck[a.Method] == nil {
+		if !ok || a.Disabled || k.Recheck[a.Method] == nil || dueTo(a, seen, k.Now(), k.Every).none() {
 			continue
 		}
 		g.Go(func() error {
@@ -38,45 +39,95 @@ func (k *Keeper) RecheckActive(ctx context.Context) {
 	_ = g.Wait()
 }
 
-// dueToAsk: the user was here since, and the last time is long enough ago.
-func dueToAsk(a account.Account, seen, now time.Time, every time.Duration) bool {
-	return seen.After(a.Checked) && now.Sub(a.Checked) >= every
+// presence is when this replica saw a user last, and each of their sessions.
+type presence struct {
+	user     time.Time
+	sessions map[string]time.Time
 }
 
-func (k *Keeper) lastSeen() map[string]time.Time {
-	all := map[string]time.Time{}
+func (k *Keeper) lastSeen() map[string]presence {
+	all := map[string]presence{}
 	for _, u := range k.snapshot() {
-		if u.seen.After(all[u.user]) {
-			all[u.user] = u.seen
+		p, ok := all[u.user]
+		if !ok {
+			p.sessions = map[string]time.Time{}
 		}
+		if u.seen.After(p.user) {
+			p.user = u.seen
+		}
+		p.sessions[u.session.ID] = u.seen
+		all[u.user] = p
 	}
 	return all
 }
 
+// due is what must be asked about: the user, or sessions that have a refresh token of their own.
+type due struct {
+	user     bool
+	sessions []string
+}
+
+func (d due) none() bool { return !d.user && len(d.sessions) == 0 }
+
+// dueTo: who was here since, and was asked about last long enough ago.
+func dueTo(a account.Account, seen presence, now time.Time, every time.Duration) due {
+	overdue := func(seen, checked time.Time) bool { return seen.After(checked) && now.Sub(checked) >= every }
+	d := due{user: overdue(seen.user, a.Checked)}
+	for _, s := range a.Sessions {
+		if s.Checked.IsZero() {
+			continue
+		}
+		d.user = false // the answers about sessions say all there is to know
+		if overdue(seen.sessions[s.ID], s.Checked) {
+			d.sessions = append(d.sessions, s.ID)
+		}
+	}
+	return d
+}
+
 // ask finishes what it has begun although the service stops meanwhile: a provider that has
 // rotated a refresh token takes the old one for stolen.
-func (k *Keeper) ask(ctx context.Context, user string, seen time.Time) {
+func (k *Keeper) ask(ctx context.Context, user string, seen presence) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askWait)
 	defer cancel()
+	a, turn, err := k.takeTurn(ctx, user, seen)
+	switch {
+	case errors.Is(err, errLater):
+	case err != nil:
+		k.Log.WarnContext(ctx, "a user could not be checked again", "user", user, "error", err)
+	case turn.user:
+		k.askUser(ctx, a)
+	default:
+		k.askSessions(ctx, a, turn.sessions)
+	}
+}
+
+// takeTurn writes down that this replica asks: of two replicas one does. A refresh token that
+// two use at once looks stolen to its provider.
+func (k *Keeper) takeTurn(ctx context.Context, user string, seen presence) (a account.Account, turn due, err error) {
 	now := k.Now()
-	var a account.Account
-	// Taking the turn is a write: of two replicas one asks. A refresh token that two use
-	// at once looks stolen to its provider.
-	err := k.accounts.Update(ctx, user, func(stored *account.Account) error {
-		if stored.Disabled || !dueToAsk(*stored, seen, now, k.Every) {
+	err = k.accounts.Update(ctx, user, func(stored *account.Account) error {
+		turn = dueTo(*stored, seen, now, k.Every)
+		if stored.Disabled || turn.none() {
 			return errLater
 		}
-		stored.Checked = now
+		if turn.user {
+			stored.Checked = now
+		}
+		stored.Sessions = slices.Clone(stored.Sessions)
+		for i, s := range stored.Sessions {
+			if slices.Contains(turn.sessions, s.ID) {
+				stored.Sessions[i].Checked = now
+			}
+		}
 		a = *stored
 		return nil
 	})
-	if errors.Is(err, errLater) {
-		return
-	}
-	if err != nil {
-		k.Log.WarnContext(ctx, "a user could not be checked again", "user", user, "error", err)
-		return
-	}
+	return a, turn, err
+}
+
+// askUser asks about the user: a directory, or a provider whose refresh token outlives sessions.
+func (k *Keeper) askUser(ctx context.Context, a account.Account) {
 	oldest, newest := span(a.Sessions)
 	answer, err := k.Recheck[a.Method](ctx, a, oldest)
 	before := time.Time{} // sessions up to this moment end, nothing else

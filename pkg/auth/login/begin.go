@@ -23,6 +23,7 @@ type Proof struct {
 
 	// Of a login with a provider: its id, its session, and the sealed tokens.
 	Provider, ProviderSID, IDTokenHint, Refresh string
+	Offline                                     bool // Refresh outlives the provider's session
 }
 
 // begin makes the session and leads on. Every way of logging in ends here.
@@ -62,14 +63,21 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
 func (p *Pages) record(r *http.Request, s session.Session, proof Proof) (name string, err error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWait)
 	defer cancel()
-	return p.keeper.LogIn(ctx, liveness.Login{
-		User: proof.User, Link: proof.Link, Refresh: proof.Refresh,
+	l := liveness.Login{
+		User: proof.User, Link: proof.Link,
 		Session: account.Session{
 			ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since,
 			Agent: r.UserAgent(), Address: r.Header.Get(contract.HeaderClientAddress),
 			Provider: proof.Provider, ProviderSID: proof.ProviderSID, IDTokenHint: proof.IDTokenHint,
 		},
-	})
+	}
+	switch {
+	case proof.Offline:
+		l.Refresh = proof.Refresh
+	case proof.Refresh != "":
+		l.Session.Refresh, l.Session.Checked = proof.Refresh, s.Since
+	}
+	return p.keeper.LogIn(ctx, l)
 }
 
 func (p *Pages) notClaimed(w http.ResponseWriter, r *http.Request, proof Proof, err error) {

@@ -148,7 +148,7 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 	}
 	p.begin(w, r, Proof{
 		User: login.User, Method: methodOIDC, Next: next, Link: account.Link{Issuer: login.Issuer, Subject: login.Subject},
-		Provider: provider.ID(), ProviderSID: login.SID, IDTokenHint: login.Hint, Refresh: login.Refresh,
+		Provider: provider.ID(), ProviderSID: login.SID, IDTokenHint: login.Hint, Refresh: login.Refresh, Offline: provider.Offline(),
 	})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/coreos/go-oidc/v3/oidc"
 	"golang.org/x/oauth2"
@@ -15,6 +16,14 @@ import (
 // ErrNoRefresh: there is nothing to ask with. The provider gave no refresh token, or it
 // was sealed with a key that is gone, or the provider is no longer configured.
 var ErrNoRefresh = errors.New("no refresh token")
+
+// ErrRevoked: the provider takes the refresh token no longer. Alone it says nothing about the
+// user: the provider's session that the token is of may have ended.
+var ErrRevoked = errors.New("the refresh token is revoked")
+
+// Offline reports whether the provider is asked for refresh tokens that outlive its own
+// sessions (Core §11).
+func (p *Provider) Offline() bool { return slices.Contains(p.cfg.Scopes, oidc.ScopeOfflineAccess) }
 
 // kept is a refresh token as it is stored, sealed.
 type kept struct {
@@ -37,8 +46,8 @@ func (p *Provider) sealRefresh(token string) (string, error) {
 // earlier login of subject. user.Name is what the rule makes of the claims today and may
 // differ from the name that the login claimed. next is the refresh token to keep from
 // now on, sealed; it is valid even when err is not nil, since providers take a refresh
-// token once. Errors: ErrNoRefresh, access.ErrNotAllowed when the provider or the
-// rules say no, access.ErrUnavailable and ErrToken when nothing is known.
+// token once. Errors: ErrNoRefresh, access.ErrNotAllowed when the provider (then ErrRevoked
+// too) or the rules say no, access.ErrUnavailable and ErrToken when nothing is known.
 func (p *Provider) Refresh(ctx context.Context, sealed, subject string) (user access.User, next string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.wholeTimeout)
 	defer cancel()
@@ -57,7 +66,7 @@ func (p *Provider) Refresh(ctx context.Context, sealed, subject string) (user ac
 	}
 	token, err := client.TokenSource(oidc.ClientContext(ctx, k.client), &oauth2.Token{RefreshToken: old.Token}).Token()
 	if err != nil {
-		return access.User{}, sealed, exchangeError(err, access.ErrNotAllowed)
+		return access.User{}, sealed, exchangeError(err, fmt.Errorf("%w: %w", access.ErrNotAllowed, ErrRevoked))
 	}
 	next = sealed
 	if token.RefreshToken != "" && token.RefreshToken != old.Token {
