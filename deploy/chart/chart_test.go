@@ -65,6 +65,7 @@ func TestChart(t *testing.T) {
 	t.Run("amounts", func(t *testing.T) { testAmounts(t, helm) })
 	t.Run("images", func(t *testing.T) { testImages(t, helm) })
 	t.Run("pull secrets", func(t *testing.T) { testPullSecrets(t, helm) })
+	t.Run("elsewhere", func(t *testing.T) { testElsewhere(t, helm) })
 	t.Run("renders alike", func(t *testing.T) { testRendersAlike(t, helm) })
 	t.Run("configs", func(t *testing.T) { testConfigs(t, helm) })
 }

@@ -45,6 +45,7 @@ var objectsMade = []made{
 	{set: ingress + `"https://a.test",gateway.ingress.className="N"`, key: "/gateway/ingress/className"},
 	{set: ingress + `"https://a.test",gateway.ingress.tlsSecret="a_b"`, key: "/gateway/ingress/tlsSecret"},
 	{set: `gateway.hostPort=8001`, key: "gateway.hostPort"}, // the provider's
+	{set: `gateway.hostPort=null,devProvider.enabled=false,gateway.envoy.enabled=false,gateway.envoy.from=[{"podSelector":{}}]`},
 	{set: `gateway.envoy.resources.limits={"memory":1073741824,"cpu":1.5,"ephemeral-storage":"1e9"}`},
 	{set: `gateway.envoy.resources.limits={"memory":"lots"}`, key: "/gateway/envoy/resources/limits/memory"},
 	{set: `gateway.envoy.resources.limits={"memory":"-1Gi"}`, key: "/gateway/envoy/resources/limits/memory"},

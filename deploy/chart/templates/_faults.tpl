@@ -42,6 +42,16 @@
 {{- if and $gateway.tls.secretName $gateway.tls.redirect (eq (int $gateway.tls.port) (int $gateway.service.port)) -}}
 {{- $faults = append $faults "gateway.tls.port: is gateway.service.port too, which sends to https" -}}
 {{- end -}}
+{{- if not $gateway.envoy.enabled -}}
+{{- $served := dict "gateway.ingress.enabled" $gateway.ingress.enabled "gateway.hostPort" $gateway.hostPort "devProvider.enabled" .Values.devProvider.enabled
+  "gateway.service.type" (ne $gateway.service.type "ClusterIP") -}}
+{{- range $key, $set := $served -}}
+{{- if $set }}{{ $faults = append $faults (printf "%s: leads to the chart's own Envoy, which gateway.envoy.enabled leaves out" $key) }}{{ end -}}
+{{- end -}}
+{{- if and .Values.networkPolicy.enabled (not $gateway.envoy.from) -}}
+{{- $faults = append $faults "gateway.envoy.from: must say which pods are the Envoys; no other may reach servers and services" -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.devProvider.enabled (eq (int $gateway.hostPort) 8001) -}}
 {{- $faults = append $faults "gateway.hostPort: 8001 is the development provider's" -}}
 {{- end -}}
