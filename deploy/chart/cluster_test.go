@@ -119,8 +119,8 @@ func refused(t *testing.T, what string, err error) {
 	}
 }
 
-// K3: who may edit pods may still not say whose server one is, in no way that pods can
-// be written; the spawner and administrators may.
+// K3: an account that may edit pods cannot publish one, in no way that pods can be written;
+// the spawner and administrators may.
 func TestClusterPublishingNeedsPermission(t *testing.T) {
 	ctx, admin := context.Background(), as(t, "").CoreV1().Pods(servers)
 	mallory, name := as(t, editor(t)).CoreV1().Pods(servers), unique()
@@ -157,8 +157,8 @@ func TestClusterPublishingNeedsPermission(t *testing.T) {
 	}
 }
 
-// K3: who may edit a published pod's status, image or containers could put their own page
-// at somebody's path. Only the pod's node writes its addresses.
+// K3: with a published pod's status, image or containers an account could put its own page
+// at a user's path. Only the pod's node writes its addresses.
 func TestClusterPublishedPodsKeepTheirAddressAndImages(t *testing.T) {
 	admin, name := as(t, "").CoreV1().Pods(servers), unique()
 	user := editor(t)

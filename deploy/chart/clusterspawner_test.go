@@ -155,7 +155,7 @@ func TestClusterSpawnerIsBound(t *testing.T) {
 	}
 }
 
-// K12: where servers live the cluster itself refuses a pod with privileges, whoever makes it.
+// K12: where servers live the cluster itself refuses a pod with privileges, an administrator's too.
 func TestClusterServersAreRestricted(t *testing.T) {
 	pods := as(t, "").CoreV1().Pods(servers)
 	for what, change := range map[string]func(*corev1.Pod){
@@ -180,7 +180,7 @@ func TestClusterServersAreRestricted(t *testing.T) {
 	}
 }
 
-// An upgrade of a release whose servers lived beside the platform stops before people get
+// An upgrade of a release whose servers lived beside the platform stops before users get
 // empty homes.
 func TestClusterUpgradeLeavesNoHomesBehind(t *testing.T) {
 	ctx, admin, helm, space := context.Background(), as(t, ""), helm(t), space(t)

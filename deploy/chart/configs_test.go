@@ -96,7 +96,7 @@ func keyFile(t *testing.T) string {
 }
 
 // A changed configuration replaces the pods that read it, and no others: gateways hold
-// everybody's connections.
+// all users' connections.
 func testRolling(t *testing.T, helm string) {
 	sums := func(set string) map[string]string {
 		out, problem, err := render(helm, "-f", "testdata/onenode.values.yaml", "--set", set)

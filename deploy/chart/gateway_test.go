@@ -34,7 +34,7 @@ func testDrain(t *testing.T, helm string) {
 	}
 }
 
-// With gateway.tls people reach Envoy's TLS port, plain text leads nowhere else, and
+// With gateway.tls users reach Envoy's TLS port, plain text leads nowhere else, and
 // the gateway may read that one Secret more.
 func testTLS(t *testing.T, helm string) {
 	const values = "testdata/loadbalancer.values.yaml"

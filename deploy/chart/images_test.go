@@ -15,7 +15,7 @@ import (
 
 const production = "testdata/production.values.yaml"
 
-// B-22: an image is named by tag or by digest, of our pods and of people's, and never gets
+// B-22: an image is named by tag or by digest, of our pods and of users', and never gets
 // a tag more than it should.
 func testImages(t *testing.T, helm string) {
 	digest := "@sha256:" + strings.Repeat("0a", 32)

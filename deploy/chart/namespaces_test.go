@@ -51,7 +51,7 @@ func testServersNamespace(t *testing.T, helm, servers string, made bool, args ..
 		t.Errorf("labels of %s: %v", servers, space.Labels)
 	}
 	if made && space.Annotations["helm.sh/resource-policy"] != "keep" {
-		t.Error("helm uninstall would delete everybody's home volume")
+		t.Error("helm uninstall would delete all home volumes")
 	}
 	maps := objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", args...)
 	if _, ok := maps[at("perijove-jupyter")]; !ok {

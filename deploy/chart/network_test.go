@@ -11,7 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 )
 
-// K5, S17: who reaches a server's pod, and what it reaches. The one-node cluster enforces
+// K5, S17: which pods reach a server's pod, and which addresses it reaches. The one-node cluster enforces
 // no NetworkPolicies, so the test reads them.
 func testNetwork(t *testing.T, helm string) {
 	policies := objects[networkingv1.NetworkPolicy](t, helm, onenode, "NetworkPolicy")
@@ -39,7 +39,7 @@ func testNetwork(t *testing.T, helm string) {
 	testDNS(t, policies["perijove-servers/perijove-singleuser"].Spec.Egress)
 }
 
-// S17: a pod with the label of a server falls under a policy, whoever made it.
+// S17: a pod with the label of a server falls under a policy, with or without the spawner.
 func testEveryServerIsCovered(t *testing.T, policies map[string]networkingv1.NetworkPolicy) {
 	for what, carries := range map[string]map[string]string{
 		"spawned":       {"hub.jupyter.org/username": "a", "app.kubernetes.io/managed-by": "perijove-spawner", "component": "singleuser-server"},

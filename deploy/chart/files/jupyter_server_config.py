@@ -1,4 +1,4 @@
-"""Makes a stock Jupyter server trust Perijove's gateway, and nobody else.
+"""Makes a stock Jupyter server trust Perijove's gateway only.
 
 The chart mounts this file into every notebook pod, in the folder that
 JUPYTER_CONFIG_PATH names. The gateway sends two private headers with each
@@ -86,7 +86,7 @@ c.ServerApp.allow_unauthenticated_access = False
 # get_user looks at no token; without this line Jupyter makes one up and logs it.
 c.PerijoveIdentityProvider.token = ""
 
-# The address that the gateway knows; a free port next to it would help nobody.
+# The address that the gateway knows; on another port the server could not be reached.
 c.ServerApp.ip = "0.0.0.0"
 c.ServerApp.port = 8888
 c.ServerApp.port_retries = 0
@@ -115,6 +115,6 @@ c.ServerApp.tornado_settings = {
     "user": required("PERIJOVE_USER"),
 }
 
-# Servers may have no way out to the internet, and people no say in their version.
+# Servers may have no way to the internet, and users do not choose the version.
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"

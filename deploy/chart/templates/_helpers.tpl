@@ -147,7 +147,7 @@ be beside the pod, and "server-key" has ten characters too.
 {{- toYaml $texts -}}
 {{- end -}}
 
-{{/* The gateway's container port that serves people. */}}
+{{/* The gateway's container port that serves users. */}}
 {{- define "perijove.gatewayPort" -}}
 {{- ternary "https" "http" (ne .Values.gateway.tls.secretName "") -}}
 {{- end -}}
@@ -210,7 +210,7 @@ bindPasswordFile: /etc/perijove/ldap/password
 {{- end }}
 {{- end -}}
 
-{{/* Whether there is a directory: none is needed where providers log people in. */}}
+{{/* Whether there is a directory: none is needed where providers log users in. */}}
 {{- define "perijove.hasLDAP" -}}
 {{- if or .Values.devDirectory.enabled .Values.auth.ldap.urls (not (or .Values.auth.oidc .Values.devProvider.enabled)) -}}true{{- end -}}
 {{- end -}}
@@ -260,7 +260,7 @@ bindPasswordFile: /etc/perijove/ldap/password
 {{- end }}
 {{- end -}}
 
-{{/* Where the development provider may send people back to: one address per host. */}}
+{{/* Where the development provider may send users back to: one address per host. */}}
 {{- define "perijove.providerCallbacks" -}}
 {{- $all := list (printf "%s/hub/oauth_callback/provider" (trimSuffix "/" .Values.publicURL)) -}}
 {{- range .Values.extraHosts -}}
