@@ -45,7 +45,8 @@ func venv(t *testing.T) string {
 	}
 	for _, cmd := range [][]string{
 		{"python3", "-m", "venv", "--clear", dir},
-		{filepath.Join(dir, "bin", "pip"), "install", "--quiet", "--require-hashes", "-r", requirements},
+		{filepath.Join(dir, "bin", "pip"), "install", "--quiet", "--no-deps", "--require-hashes", "-r", requirements},
+		{filepath.Join(dir, "bin", "pip"), "check"}, // the list is complete
 	} {
 		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%v: %v\n%s", cmd, err, out)
