@@ -30,7 +30,7 @@ func notebookPackages() []string {
 	return []string{
 		"base-files", "netbase", "libc-bin", "libstdc++6", "python3", "bash", "dash", "coreutils", "grep", "sed", "findutils",
 		"mawk", "diffutils", "tar", "gzip", "less", "procps", "ncurses-base", "ncurses-bin", "tzdata",
-		"ca-certificates", "openssl", "git", "openssh-client", "curl",
+		"ca-certificates", "openssl", "git", "openssh-client", "curl", "wget", "make", "nano", "vim-tiny",
 	}
 }
 
@@ -78,12 +78,28 @@ func furnish(root string) error {
 		os.WriteFile(filepath.Join(root, "etc/group"), []byte(notebookGroups), 0o644),
 		os.MkdirAll(home, 0o755),
 		os.Chown(home, notebookUser, notebookGroup),
-		os.Symlink("mawk", filepath.Join(root, "usr/bin/awk")),
+		links(filepath.Join(root, "usr/bin"), map[string]string{
+			"awk": "mawk", "vi": "vim.tiny", "vim": "vim.tiny",
+			"editor": "nano", // what git opens for a commit's message
+		}),
 		// `pip install` then works for users, into their home folder.
 		os.Remove(filepath.Join(root, "usr/lib/python"+notebookPython, "EXTERNALLY-MANAGED")),
 	)
 	if err != nil {
 		return fmt.Errorf("furnish the notebook's files: %w", err)
+	}
+	return nil
+}
+
+// links makes links, by name, to programs of the folder bin, which must be there.
+func links(bin string, programs map[string]string) error {
+	for name, program := range programs {
+		if _, err := os.Stat(filepath.Join(bin, program)); err != nil {
+			return err
+		}
+		if err := os.Symlink(program, filepath.Join(bin, name)); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -136,6 +152,9 @@ func installWheels(ctx context.Context, kitchen Kitchen, root, machine, requirem
 		return err
 	}
 	if err := rootfs.Run(ctx, kitchen.Log, root, "/usr/sbin/update-ca-certificates"); err != nil {
+		return err
+	}
+	if err := rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-B", "-m", "pip", "check"); err != nil {
 		return err
 	}
 	// A library that a wheel misses is better found here than by the first user.

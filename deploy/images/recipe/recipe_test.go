@@ -58,3 +58,20 @@ func TestSkipDebian(t *testing.T) {
 		}
 	}
 }
+
+// Install scripts do not run, so names that Debian's alternatives would make are made by the recipe.
+func TestLinks(t *testing.T) {
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "nano"), nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := links(bin, map[string]string{"editor": "nano"}); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.Readlink(filepath.Join(bin, "editor")); err != nil || got != "nano" {
+		t.Errorf("editor is a link to %q, %v", got, err)
+	}
+	if err := links(bin, map[string]string{"vi": "vim.tiny"}); err == nil {
+		t.Error("a link to a program that the packages do not have was made")
+	}
+}
