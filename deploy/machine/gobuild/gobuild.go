@@ -3,6 +3,7 @@ package gobuild
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,6 +14,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"golang.org/x/mod/modfile"
 )
 
 // Build is one run of `go build`.
@@ -148,9 +151,13 @@ func (b Build) flags() []string {
 func (b Build) stale(ctx context.Context, log io.Writer, say func(string)) (map[string]int64, error) {
 	const format = `{{if and .Stale (ne .Name "main")}}{{.ImportPath}}{{"\t"}}{{.Dir}}{{range .GoFiles}}{{"\t"}}{{.}}{{end}}{{end}}`
 	cmd := b.command(ctx, append(append([]string{"list", "-deps", "-f", format}, b.flags()...), b.Packages...))
+	most, err := b.modules()
+	if err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
 	failure := &lastLines{}
-	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(log, failure, &downloads{say: say, last: time.Now()})
+	cmd.Stdout, cmd.Stderr = &out, io.MultiWriter(log, failure, &downloads{say: say, last: time.Now(), most: most})
 	if err := cmd.Run(); err != nil {
 		return nil, explain(ctx, err, failure.String())
 	}
@@ -167,6 +174,20 @@ func (b Build) stale(ctx context.Context, log io.Writer, say func(string)) (map[
 		}
 	}
 	return sizes, nil
+}
+
+// modules counts the modules that go.mod lists.
+func (b Build) modules() (int, error) {
+	path := filepath.Join(b.Dir, cmp.Or(b.Modfile, "go.mod"))
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("read the versions: %w", err)
+	}
+	parsed, err := modfile.ParseLax(path, text, nil)
+	if err != nil {
+		return 0, fmt.Errorf("read the versions: %w", err)
+	}
+	return len(parsed.Require), nil
 }
 
 // watch reads `go build -v`, which names each package when it begins to compile it, and returns the lines that are no such

@@ -128,6 +128,31 @@ func TestProgress(t *testing.T) {
 	}
 }
 
+func TestDownloads(t *testing.T) {
+	var said []string
+	d := &downloads{say: func(text string) { said = append(said, text) }, most: 1200} // nothing was said yet: the first line is due
+	for _, line := range []string{"go: downloading a v1\ngo: downloading b v1\n", "go: downloading c v1\n"} {
+		if _, err := d.Write([]byte(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff([]string{"2 of at most 1,200 modules downloaded"}, said); diff != "" {
+		t.Errorf("said at once (want one line in 20 s): %s", diff)
+	}
+	if got := d.text(); got != "3 of at most 1,200 modules downloaded" {
+		t.Errorf("counted: %q", got)
+	}
+}
+
+func TestModules(t *testing.T) {
+	dir := write(t, map[string]string{"go.sum": "", "other.mod": "module x\n\nrequire (\n\ta.example/a v1.0.0\n\tb.example/b v1.0.0 // indirect\n)\n"})
+	for file, want := range map[string]int{"": 0, "other.mod": 2} {
+		if got, err := (Build{Dir: dir, Modfile: file}).modules(); err != nil || got != want {
+			t.Errorf("%q lists %d modules, %v; want %d", file, got, err, want)
+		}
+	}
+}
+
 func TestRoot(t *testing.T) {
 	root, err := Root()
 	if err != nil {

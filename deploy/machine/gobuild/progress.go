@@ -61,10 +61,12 @@ func thousands(n int) string {
 	return fmt.Sprintf("%s,%03d", thousands(n/1000), n%1000)
 }
 
-// downloads counts the modules that `go` says it downloads. How many there will be is known only at the end.
+// downloads counts the modules that `go` says it downloads. go.mod lists more than are needed on this machine, and some
+// may be there already, so the total is an upper bound.
 type downloads struct {
 	say   func(string)
 	last  time.Time
+	most  int
 	count int
 }
 
@@ -72,9 +74,13 @@ func (d *downloads) Write(p []byte) (int, error) {
 	d.count += bytes.Count(p, []byte("go: downloading "))
 	if now := time.Now(); d.count > 0 && now.Sub(d.last) > between {
 		d.last = now
-		d.say(fmt.Sprintf("%s modules downloaded", thousands(d.count)))
+		d.say(d.text())
 	}
 	return len(p), nil
+}
+
+func (d *downloads) text() string {
+	return fmt.Sprintf("%s of at most %s modules downloaded", thousands(d.count), thousands(max(d.most, d.count)))
 }
 
 // lastLines keeps the end of what a program prints, which is where it says why it failed.
