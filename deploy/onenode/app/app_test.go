@@ -2,9 +2,12 @@ package app
 
 import (
 	"bytes"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -73,4 +76,23 @@ func TestLock(t *testing.T) {
 		t.Errorf("the lock outlives its holder: %v", err)
 	}
 	_ = second.Close() // the test ends
+}
+
+func TestDaemonsInheritNoFiles(t *testing.T) {
+	// As a shell or flock(1) opens it: without close-on-exec.
+	number, err := syscall.Open(filepath.Join(t.TempDir(), "lock"), syscall.O_CREAT|syscall.O_RDWR, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = syscall.Close(number) })
+	inherits := func() bool { return exec.Command("test", "-e", fmt.Sprintf("/proc/self/fd/%d", number)).Run() == nil }
+	if !inherits() {
+		t.Fatal("a child does not have the file in any case: this test proves nothing")
+	}
+	if err := closeInheritedOnExec(); err != nil {
+		t.Fatal(err)
+	}
+	if inherits() {
+		t.Error("a child has the file of the caller")
+	}
 }

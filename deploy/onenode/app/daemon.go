@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -91,10 +92,28 @@ func (c command) startSupervisor() error {
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
 	cmd.Env = append(os.Environ(), layout.Marker+"="+c.layout.State)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
+	if err := closeInheritedOnExec(); err != nil {
+		return fmt.Errorf("start the supervisor: %w", err)
+	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the supervisor: %w", err)
 	}
 	return cmd.Process.Release()
+}
+
+// closeInheritedOnExec keeps the files that this process has inherited from its caller out of the programs that it starts. The daemons would hold them for as long
+// as the node is up: with `flock FILE make up` the lock would never end.
+func closeInheritedOnExec() error {
+	open, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		return fmt.Errorf("list open files: %w", err)
+	}
+	for _, entry := range open {
+		if number, err := strconv.Atoi(entry.Name()); err == nil && number > 2 {
+			syscall.CloseOnExec(number)
+		}
+	}
+	return nil
 }
 
 // stopSupervisor ends a supervisor in good order, with all parts; pods go on.
