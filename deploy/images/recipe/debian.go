@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// skipDebian leaves out of an image what nobody reads in a container (manuals,
-// translations), what only install scripts use (Perl, dpkg's scripts), and what the
-// build left of this machine (its name, its resolver, its package sources).
+// skipDebian leaves out of an image manuals and translations, the tools of install
+// scripts (Perl, dpkg's scripts), and traces of the machine that built it (its name, its
+// resolver, its package sources).
 // Licences (usr/share/doc/*/copyright) stay.
 func skipDebian(name string) bool {
 	if strings.HasPrefix(name, "usr/share/doc/") && strings.Count(name, "/") > 3 {

@@ -25,7 +25,7 @@ const (
 	notebookGroups = "root:x:0:\ntty:x:5:\nusers:x:100:\nnogroup:x:65534:\n"
 )
 
-// notebookPackages is Python, and what a person expects in a terminal.
+// notebookPackages is Python, and the programs that a user expects in a terminal.
 func notebookPackages() []string {
 	return []string{
 		"base-files", "netbase", "libc-bin", "libstdc++6", "python3", "bash", "dash", "coreutils", "grep", "sed", "findutils",
@@ -64,7 +64,7 @@ func Notebook(suite, machine, requirements string) Recipe {
 	}
 }
 
-// furnish does what the packages' install scripts would have done and we need.
+// furnish does those works of the packages' install scripts that the image needs.
 func furnish(root string) error {
 	home := filepath.Join(root, "home/jovyan")
 	authorities, err := trusted(filepath.Join(root, "usr/share/ca-certificates"))

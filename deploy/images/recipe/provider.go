@@ -22,7 +22,7 @@ func nodePackage(goarch string) string {
 // Provider is the development OpenID Connect provider: the program in the folder files,
 // the npm packages installed in modules, and the Node among them.
 func Provider(suite, goarch, files, modules string) Recipe {
-	// By name: whoever tries the provider out has node_modules there too.
+	// By name: a developer who has tried the provider out has node_modules there too.
 	var program []string
 	for _, name := range []string{"server.js", "people.json", "package.json", "package-lock.json"} {
 		program = append(program, filepath.Join(files, name))

@@ -8,7 +8,7 @@ import (
 )
 
 // Download fetches the wheels of a requirements file with hashes into the folder to,
-// for CPython pythonVersion ("3.11") on glibc 2.31 or newer, whatever Python runs pip.
+// for CPython pythonVersion ("3.11") on glibc 2.31 or newer; the Python that runs pip may be another.
 func Download(ctx context.Context, log io.Writer, requirements, pythonVersion, machine, to string) error {
 	args := []string{
 		"-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes", "--only-binary", ":all:",

@@ -25,7 +25,7 @@ func (h Holder) String() string {
 // listening is the state of a listening socket in /proc/net/tcp.
 const listening = "0A"
 
-// Find returns who listens on the port; nil means nobody. proc is "/proc".
+// Find returns the program that listens on the port, nil if there is none. proc is "/proc".
 func Find(proc string, port int) (*Holder, error) {
 	for _, table := range []string{"net/tcp", "net/tcp6"} {
 		text, err := os.ReadFile(filepath.Join(proc, table))

@@ -49,7 +49,7 @@ func Run(ctx context.Context, l layout.Layout, key, sources string, progress fun
 		return err
 	}
 	defer unlock()
-	if Done(l, key) { // by whoever held the lock
+	if Done(l, key) { // by the process that held the lock
 		return nil
 	}
 	if err := compile(ctx, sources, out, progress); err != nil {

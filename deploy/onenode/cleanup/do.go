@@ -21,7 +21,7 @@ import (
 const settleWithin = 15 * time.Second
 
 // Do carries the plan out; fields that are empty are left alone. It goes on after a failure, so that one thing that cannot be removed does not leave the rest, and reports all of them.
-// The state folder stays if anything is still mounted in it: what is mounted there may be somebody's files.
+// The state folder stays if anything is still mounted in it: the files below the mount may be a user's.
 func Do(plan Plan) error {
 	var faults []error
 	note := func(what string, err error) {
@@ -48,7 +48,7 @@ func Do(plan Plan) error {
 		note("file", ignoreMissing(os.Remove(file)))
 	}
 	for _, folder := range plan.RemoveEmpty {
-		_ = os.Remove(folder) // fails if it is not empty: then somebody else uses it now
+		_ = os.Remove(folder) // fails if it is not empty: then another program uses it now
 	}
 	for name, value := range plan.Sysctls {
 		note("kernel setting "+name, os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0o644))

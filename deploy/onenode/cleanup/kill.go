@@ -94,7 +94,7 @@ func hasVariable(environment, variable []byte) bool {
 	return false
 }
 
-// inPods lists the processes in the pods' cgroups, in whatever hierarchy.
+// inPods lists the processes in the pods' cgroups, in every hierarchy.
 func inPods() ([]int, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {

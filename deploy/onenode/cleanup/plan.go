@@ -19,7 +19,7 @@ type Found struct {
 	Cached    []string          // files in the CNI library's cache
 	LogLinks  map[string]string // link in /var/log/containers → target
 	Sockets   []string          // shim sockets named in the state folder
-	Dead      []string          // shim sockets on which nobody listens, whoever made them
+	Dead      []string          // shim sockets without a listener, of every containerd
 	Cgroups   []string          // cgroup folders called layout.CgroupName, one per hierarchy
 	Sysctls   map[string]string // present values of the ledger's kernel settings
 }
@@ -40,7 +40,7 @@ type Plan struct {
 	DeleteTable []string // "family name"
 	RemoveTrees []string // cgroup folders with everything below
 	Remove      []string // files
-	RemoveEmpty []string // folders, if nobody else has put anything into them
+	RemoveEmpty []string // folders, if no other program has put anything into them
 	Sysctls     map[string]string
 	RemoveState string
 }

@@ -29,7 +29,7 @@ func TestNormalize(t *testing.T) {
 
 func repeat(s string, n int) string { return string(bytes.Repeat([]byte(s), n)) }
 
-// What Write packs, Read must find, under the id that a container runtime computes.
+// Read must find the image that Write packs, under the id that a container runtime computes.
 func TestSingleRoundTrip(t *testing.T) {
 	folder := t.TempDir()
 	program, archive := filepath.Join(folder, "tool"), filepath.Join(folder, "tool.tar")
@@ -126,7 +126,7 @@ func TestRead(t *testing.T) {
 	}
 }
 
-// Archives are built by other tools; whatever is in them, reading must end in entries or an error.
+// Archives are built by other tools. Reading one must end in entries or an error, for every content.
 func FuzzListImages(f *testing.F) {
 	f.Add([]byte(`[{"Config": "c.json", "RepoTags": ["app:1"]}]`), []byte(`{"manifests": [{"digest": "sha256:m1"}]}`), true)
 	f.Add([]byte(`[{"Config": "../c.json"}]`), []byte(`{"manifests": [{"digest": ""}]}`), false)

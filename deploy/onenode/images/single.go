@@ -67,7 +67,7 @@ func diffIDs(image v1.Image) []v1.Hash {
 	return config.RootFS.DiffIDs
 }
 
-// files is the layer: the program, in a root folder that anybody may enter.
+// files is the layer: the program, in a root folder that every user may enter.
 func (s Single) files() ([]byte, error) {
 	content, err := os.ReadFile(s.Program)
 	if err != nil {

@@ -21,7 +21,7 @@ const (
 	CgroupName = "/perijove-onenode" // parent of every pod's cgroup
 
 	// Marker is an environment variable that every process of the node inherits (pods do not: runc gives them their own environment).
-	// Its value is the state folder. `down` finds by it what a kill -9 left behind.
+	// Its value is the state folder. `down` finds by it the processes that outlived a kill -9.
 	Marker = "PERIJOVE_ONENODE_STATE"
 )
 
@@ -77,10 +77,10 @@ func (l Layout) Bin(key string) string { return filepath.Join(l.Cache, "onenode"
 // Paths outside the state folder that programs of others have built in. `down` removes from them only what carries our name.
 const (
 	ShimSockets   = "/run/containerd/s"   // containerd: socketRoot of its package shim
-	ContainerdRun = "/run/containerd"     // made by containerd whatever its state folder is
+	ContainerdRun = "/run/containerd"     // made by containerd for every state folder
 	CNICache      = "/var/lib/cni"        // libcni CacheDir; results/<network>-<container>-<interface>
 	ContainerLogs = "/var/log/containers" // kubelet: links into its pod log folder
-	KubeletBase   = "/var/lib/kubelet"    // kubelet makes the folder for device plugins whatever its root folder is
+	KubeletBase   = "/var/lib/kubelet"    // kubelet makes the folder for device plugins for every root folder
 	DevicePlugins = "/var/lib/kubelet/device-plugins"
 	CNIConfigBase = "/etc/cni"       // containerd's configuration watcher makes it
 	HostPortTable = "cni_hostport"   // CNI portmap's nftables table, shared by all networks of the machine

@@ -52,7 +52,7 @@ type authority struct {
 }
 
 // Make returns the authorities' certificates, the service-account key pair and <name>.crt and .key of each leaf. The authorities' keys are not
-// returned: nothing signs after start, so nobody can steal them.
+// returned: nothing signs after start, and a key that is not kept cannot be stolen.
 func Make(leaves []Leaf, now time.Time) (Files, error) {
 	files := Files{}
 	authorities := map[string]authority{}

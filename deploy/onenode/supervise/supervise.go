@@ -16,7 +16,7 @@ import (
 const (
 	probeStarting = 100 * time.Millisecond // between probes of a part that is coming up
 	probeRunning  = 3 * time.Second        // of one that was ready
-	stopWithin    = 3 * time.Second        // from SIGTERM to SIGKILL: kube-apiserver waits for the watches of pods, which nobody ends
+	stopWithin    = 3 * time.Second        // from SIGTERM to SIGKILL: kube-apiserver waits for the watches of pods, and they have no end
 	maxLog        = 20 << 20               // bytes; a longer log is set aside when its part starts again
 )
 
@@ -115,7 +115,7 @@ func (s *Supervisor) runOnce(ctx context.Context, part parts.Part) error {
 	defer log.Close()
 	cmd := exec.Command(part.Path, part.Args...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = s.config.Env, log, log
-	// Its own session: a Ctrl-C in the terminal where somebody runs the supervisor in the foreground must reach the parts in order, not all at once.
+	// Its own session: a Ctrl-C in a terminal with the supervisor in the foreground must reach the parts in order, not all at once.
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start: %w", err)

@@ -48,7 +48,7 @@ func (c *contextCluster) load([]output.Image) step {
 	}}
 }
 
-// kubeconfig copies the one context, so that whatever uses the file cannot reach another
+// kubeconfig copies the one context, so that no program with the file can reach another
 // cluster by mistake.
 func (c *contextCluster) kubeconfig(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "kubectl", "config", "view", "--context", c.up.context, "--minify", "--flatten").Output()

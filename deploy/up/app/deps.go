@@ -10,8 +10,8 @@ import (
 	"github.com/perijove/perijove/deploy/machine/apt"
 )
 
-// upPackages is what building and starting the platform needs from Debian; onenode
-// installs its own list.
+// upPackages lists the Debian packages that building and starting the platform needs;
+// onenode installs its own.
 func upPackages(uid int) []string {
 	names := []string{"mmdebstrap", "debian-archive-keyring", "python3", "python3-pip"}
 	if uid != 0 {
@@ -23,7 +23,7 @@ func upPackages(uid int) []string {
 	return names
 }
 
-// testPackages is what the tests need besides: a directory server, a browser, a font in
+// testPackages lists those that the tests need besides: a directory server, a browser, a font in
 // which the Chinese pages can be read on the screenshots, `ip` for network namespaces
 // and `pkill` for killing a service (a minimal Debian has neither), and the load
 // generators and the instruction counter of the benchmarks. The race detector needs a C compiler.

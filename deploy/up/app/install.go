@@ -74,7 +74,7 @@ func (u *up) unlock(ctx context.Context, log io.Writer, helm string, flags []str
 	cmd.Stdout = nil
 	out, err := cmd.Output()
 	if err != nil {
-		return nil // no release yet; whatever else is wrong, the upgrade will say
+		return nil // no release yet; the upgrade will say if anything else is wrong
 	}
 	args, err := unlockArgs(out)
 	if err != nil || args == nil {

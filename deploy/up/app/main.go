@@ -25,7 +25,7 @@ environment:
   REGISTRY  push the images there (needed with CONTEXT), such as registry.example.org/team
 `
 
-// up is one run of the command: where the sources are, where it builds, whom it tells.
+// up is one run of the command: its sources, its folders, its options and its reader.
 type up struct {
 	root     string // the repository
 	cache    string // builds that outlive a run

@@ -67,15 +67,15 @@ func (f Folders) makeFolder(name string) error {
 	if err := f.Root.Mkdir(name, 0o770); err != nil && !errors.Is(err, os.ErrExist) {
 		return err
 	}
-	// Not left to Mkdir: the umask of whoever ran `up` would take the group's rights away.
+	// Not left to Mkdir: the umask of the user that ran `up` would take the group's rights away.
 	if err := f.Root.Chmod(name, 0o770); err != nil {
 		return err
 	}
 	return f.Chown(f.Root, name)
 }
 
-// Delete removes the volume's folder. The folder is found by the volume's name and not by the path in its spec, which whoever may edit volumes could
-// point at anything; os.Root refuses a name that leads out of it.
+// Delete removes the volume's folder. The folder is found by the volume's name and not by the path in its spec: a user with the right to edit volumes
+// could point that at anything. os.Root refuses a name that leads out of it.
 func (f Folders) Delete(_ context.Context, volume *corev1.PersistentVolume) error {
 	if volume.Spec.Local == nil {
 		return &controller.IgnoredError{Reason: "not a local volume"}

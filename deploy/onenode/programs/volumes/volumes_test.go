@@ -106,7 +106,7 @@ func TestDelete(t *testing.T) {
 	if err := os.Symlink(filepath.Dir(outside), filepath.Join(path, "pvc-1", "link")); err != nil {
 		t.Fatal(err)
 	}
-	// Whoever may edit volumes must not choose what the provisioner, which is root, removes.
+	// A user with the right to edit volumes must not choose the folder that the provisioner removes: it is root.
 	volume.Spec.Local.Path = filepath.Dir(outside)
 	if err := f.Delete(t.Context(), volume); err != nil {
 		t.Fatal(err)
