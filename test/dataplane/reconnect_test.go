@@ -48,7 +48,10 @@ func (s *env) newPlane(left map[int]bool, moved map[int]string) *plane {
 	p := &plane{}
 	site := sites.Site{Scheme: "http", Hosts: []string{publicHost}}
 	p.store = ads.NewStore(func(ads.Nack) { p.nacks.Add(1) }, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
-	settings := listener.Settings{Address: "127.0.0.1", Port: 8000, Site: site, Authz: "unix:/nowhere", Login: "unix:/nowhere", Hub: "127.0.0.1:1"}
+	settings := listener.Settings{
+		Address: "127.0.0.1", Port: 8000, Site: site, Authz: "unix:/nowhere", Login: "unix:/nowhere", Hub: "127.0.0.1:1",
+		ServersCA: string(pki.New(s.t).Pair().Chain),
+	}
 	s.publishEdge(p.store, settings)
 	p.pub = publish.New(p.store, func(_, pod, _, reason string) { s.t.Errorf("%s: %s", pod, reason) },
 		scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))})
