@@ -20,16 +20,17 @@ import (
 // hangs with it, and a logout still answers within its own time.
 func TestALogoutKeepsItsDeadline(t *testing.T) {
 	client := fake.NewClientset()
-	s := synced(t, start(t, client))
-	var hangs atomic.Bool
+	var away, hangs atomic.Bool
 	release := make(chan struct{})
 	client.PrependReactor("get", "secrets", func(clienttest.Action) (bool, runtime.Object, error) {
 		if hangs.Load() {
 			<-release
 		}
-		return true, nil, apierrors.NewServiceUnavailable("away")
+		return away.Load(), nil, apierrors.NewServiceUnavailable("away")
 	})
 	defer close(release)
+	s := synced(t, start(t, client))
+	away.Store(true)
 	if err := s.RevokeSession(t.Context(), alices("first")); err == nil {
 		t.Fatal("negative control: the API refuses")
 	}
