@@ -18,6 +18,7 @@ from urllib.parse import unquote
 
 from jupyter_server.auth.identity import IdentityProvider, User
 
+PRIVATE_PREFIX = "x-perijove-"
 SECRET_HEADER = "x-perijove-server-secret"
 USER_HEADER = "x-perijove-user"
 DISPLAY_NAME_HEADER = "x-perijove-display-name"
@@ -25,6 +26,9 @@ BY_TOKEN_HEADER = "x-perijove-by-token"
 
 SECRET_VARIABLE = "PERIJOVE_SERVER_SECRET"
 SHORTEST_SECRET = 32
+
+# Tornado's default of 10 MiB ends the kernel's connection when a widget or a picture is larger.
+WEBSOCKET_MESSAGE_BYTES = 100 << 20
 
 
 def required(name):
@@ -50,6 +54,35 @@ def only(handler, name):
     return values[0] if len(values) == 1 else None
 
 
+def read_once(handler):
+    """Return the visitor or None, and whether an API token let the request in.
+
+    The gateway's headers leave the request as soon as they are read: what is behind
+    jupyter-server-proxy gets the request's headers, and would get the server's secret.
+    """
+    known = getattr(handler.request, "perijove", None)
+    if known is None:
+        user = visitor(handler)
+        known = user, user is not None and only(handler, BY_TOKEN_HEADER) == "true"
+        for name in list(handler.request.headers):
+            if name.lower().startswith(PRIVATE_PREFIX):
+                del handler.request.headers[name]
+        handler.request.perijove = known
+    return known
+
+
+def visitor(handler):
+    """Return who the gateway says sent the request, or None if it did not come through it."""
+    secret = only(handler, SECRET_HEADER)
+    if secret is None or not hmac.compare_digest(secret.encode("utf-8", "replace"), SECRET):
+        return None
+    username = unquote(only(handler, USER_HEADER) or "")
+    if not username:
+        return None
+    name = unquote(only(handler, DISPLAY_NAME_HEADER) or "") or username
+    return User(username=username, name=name, display_name=name)
+
+
 class PerijoveIdentityProvider(IdentityProvider):
     """Knows a visitor by the gateway's headers."""
 
@@ -63,20 +96,15 @@ class PerijoveIdentityProvider(IdentityProvider):
         # Kernels and terminals inherit the environment; a notebook that prints it,
         # perhaps in front of others, should not print this.
         os.environ.pop(SECRET_VARIABLE, None)
+        # Here and not below: a user's own file may name another size, and that counts.
+        self.parent.tornado_settings.setdefault("websocket_max_message_size", WEBSOCKET_MESSAGE_BYTES)
 
     def get_user(self, handler):
-        secret = only(handler, SECRET_HEADER)
-        if secret is None or not hmac.compare_digest(secret.encode("utf-8", "replace"), SECRET):
-            return None
-        username = unquote(only(handler, USER_HEADER) or "")
-        if not username:
-            return None
-        name = unquote(only(handler, DISPLAY_NAME_HEADER) or "") or username
-        return User(username=username, name=name, display_name=name)
+        return read_once(handler)[0]
 
     def is_token_authenticated(self, handler):
         """Say whether a script sent the request: then no XSRF token is asked for."""
-        return only(handler, BY_TOKEN_HEADER) == "true" and self.get_user(handler) is not None
+        return read_once(handler)[1]
 
 
 c = get_config()  # noqa: F821 (Jupyter puts it there)
@@ -108,12 +136,15 @@ c.ServerApp.open_browser = False
 c.ServerApp.quit_button = False
 c.FileContentsManager.delete_to_trash = False
 
-# JupyterLab shows its hub menu (Hub Control Panel, Log Out) when it finds these.
-c.ServerApp.tornado_settings = {
-    "hub_prefix": "/hub/",
-    "hub_host": os.environ.get("PERIJOVE_HUB_ORIGIN", ""),
-    "user": required("PERIJOVE_USER"),
-}
+# JupyterLab shows its hub menu (Hub Control Panel, Log Out) when it finds these. Added to what
+# a user's own file says, as everything that is a dict or a list must be.
+c.ServerApp.tornado_settings.update(
+    {
+        "hub_prefix": "/hub/",
+        "hub_host": os.environ.get("PERIJOVE_HUB_ORIGIN", ""),
+        "user": required("PERIJOVE_USER"),
+    }
+)
 
 # Servers may have no way to the internet, and users do not choose the version.
 c.LabApp.news_url = None
