@@ -164,6 +164,11 @@ func (p *platform) recorded(first, people int, since time.Time) (int, error) {
 	return found, nil
 }
 
+// session is what an account says of one.
+type session struct {
+	Since time.Time `json:"since"`
+}
+
 func (p *platform) count(wanted map[string]bool, since time.Time) (int, error) {
 	list, err := p.kube.Client.CoreV1().Secrets(namespace).List(context.Background(), metav1.ListOptions{LabelSelector: contract.LabelAccount + "=true"})
 	if err != nil {
@@ -171,23 +176,19 @@ func (p *platform) count(wanted map[string]bool, since time.Time) (int, error) {
 	}
 	n := 0
 	for _, secret := range list.Items {
-		for _, data := range secret.Data {
-			var a struct {
-				Name     string `json:"name"`
-				Sessions []struct {
-					Since time.Time `json:"since"`
-				} `json:"sessions"`
-			}
-			if err := json.Unmarshal(data, &a); err != nil {
-				return 0, fmt.Errorf("read an account: %w", err)
-			}
-			if wanted[a.Name] && slices.ContainsFunc(a.Sessions, func(s struct {
-				Since time.Time `json:"since"`
-			}) bool {
-				return !s.Since.Before(since)
-			}) {
-				n++
-			}
+		data, ok := secret.Data["account.json"]
+		if !ok {
+			continue // the clock of the accounts, not an account
+		}
+		var a struct {
+			Name     string    `json:"name"`
+			Sessions []session `json:"sessions"`
+		}
+		if err := json.Unmarshal(data, &a); err != nil {
+			return 0, fmt.Errorf("read an account: %w", err)
+		}
+		if wanted[a.Name] && slices.ContainsFunc(a.Sessions, func(s session) bool { return !s.Since.Before(since) }) {
+			n++
 		}
 	}
 	return n, nil
