@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -208,4 +209,61 @@ func TestProgressStreamEndsWithTheServer(t *testing.T) {
 			t.Errorf("after the stop: %+v", e)
 		}
 	}
+}
+
+// TestRouteThatDoesNotCome: a server that answers while the gateway refuses its route does not
+// leave its user before a bar that stands still; the way opens when the route comes.
+func TestRouteThatDoesNotCome(t *testing.T) {
+	e := newEnv(t)
+	e.hub.patience = 50 * time.Millisecond
+	e.served.Store(false)
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
+		t.Fatal(code)
+	}
+	e.change("", memory.Answer)
+	stream := e.events("/hub/api/users/alice/server/progress")
+	const said = "the gateway does not lead to it yet"
+	wait.Until(t, "the stream says what is missing", func() bool {
+		got := <-stream
+		return strings.Contains(got.Message, said) && got.Progress == 95 && !got.Failed
+	})
+	if _, _, body := e.get("/hub/spawn-pending/alice"); !strings.Contains(body, said) {
+		t.Errorf("the page does not say what is missing: %s", body)
+	}
+	e.served.Store(true)
+	if got := <-stream; !got.Ready {
+		t.Errorf("after the route came: %+v", got)
+	}
+}
+
+// TestD7_StreamsAreBounded: one user holds so many streams; others are served.
+func TestD7_StreamsAreBounded(t *testing.T) {
+	e := newEnv(t)
+	const path = "/hub/api/users/alice/server/progress"
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
+		t.Fatal(code)
+	}
+	var open []*http.Response
+	for range maxStreams {
+		resp := e.send(request{method: "GET", path: path})
+		if resp.StatusCode != 200 {
+			t.Fatalf("stream %d: %d", len(open), resp.StatusCode)
+		}
+		open = append(open, resp)
+	}
+	if code, _, _ := e.get(path); code != 429 {
+		t.Errorf("one more: %d", code)
+	}
+	carol := e.send(request{method: "GET", path: path, headers: []string{contract.HeaderUser, "-", contract.HeaderUser, "carol", contract.HeaderAdmin, "true"}})
+	if carol.StatusCode != 200 {
+		t.Errorf("another user: %d", carol.StatusCode)
+	}
+	for _, resp := range append(open, carol) {
+		_ = resp.Body.Close()
+	}
+	wait.Until(t, "closed streams are forgotten", func() bool {
+		e.hub.mu.Lock()
+		defer e.hub.mu.Unlock()
+		return len(e.hub.streams) == 0
+	})
 }

@@ -32,6 +32,7 @@ const token = "token-of-the-session"
 type env struct {
 	t       *testing.T
 	cluster *memory.Cluster
+	hub     *Hub
 	changes atomic.Int64 // how often the hub asked for a start or a stop
 	origin  string
 	served  atomic.Bool // what the gateway says about routes
@@ -56,9 +57,9 @@ func newEnvAt(t *testing.T, site origin.Site) *env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := New(counted{e.cluster, &e.changes}, e.waitServed, pages, slog.New(slog.NewTextHandler(&e.log, nil)), Settings{Site: site, Done: t.Context().Done()})
+	e.hub = New(counted{e.cluster, &e.changes}, e.waitServed, pages, slog.New(slog.NewTextHandler(&e.log, nil)), Settings{Site: site, Done: t.Context().Done()})
 	// The access log's wrapper is between the server and the streams, as in production.
-	srv := httptest.NewServer(telemetry.HTTP(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), "spawner", h.Handler()))
+	srv := httptest.NewServer(telemetry.HTTP(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), "spawner", e.hub.Handler()))
 	t.Cleanup(srv.Close)
 	e.origin = srv.URL
 	return e

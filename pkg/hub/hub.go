@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
@@ -18,7 +19,7 @@ import (
 const (
 	// maxBody bounds forms and JSON bodies; ours have a few hundred bytes.
 	maxBody = 64 << 10
-	// maxServers bounds how many servers one person may have, the default one included.
+	// maxServers bounds how many servers one user may have, the default one included.
 	maxServers = 10
 	// stopWait is how long a stop request waits to say that the server is gone.
 	stopWait = 10 * time.Second
@@ -26,6 +27,11 @@ const (
 	startWait = 45 * time.Second
 	// seenWait is how long a page waits to see a server that another replica has started.
 	seenWait = time.Second
+	// routePatience is how long the gateway may take to lead to a server that answers, before
+	// a page says that the gateway is what is missing.
+	routePatience = 10 * time.Second
+	// maxStreams bounds the progress streams that one user may have open on one replica.
+	maxStreams = 20
 	// routeWait is how long a page waits to learn that a running server is reachable.
 	routeWait = 2 * time.Second
 )
@@ -49,11 +55,19 @@ type Hub struct {
 	served  Served
 	web     *web.Renderer
 	log     *slog.Logger
+
+	mu      sync.Mutex
+	streams map[string]int // open progress streams by user
+	// patience is routePatience; tests shorten it.
+	patience time.Duration
 }
 
 // New returns a Hub.
 func New(cluster Cluster, served Served, pages *web.Renderer, log *slog.Logger, s Settings) *Hub {
-	return &Hub{Settings: s, cluster: cluster, served: served, web: pages, log: log}
+	return &Hub{
+		Settings: s, cluster: cluster, served: served, web: pages, log: log,
+		streams: map[string]int{}, patience: routePatience,
+	}
 }
 
 // handler is a request handler that knows its caller. A returned error is answered,

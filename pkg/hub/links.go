@@ -36,8 +36,8 @@ func progressURL(id server.ID) string {
 }
 
 // safeNext returns next if it leads to a page of the server id on our own origin, else
-// "": a link with a foreign next must not lead anybody away (U1-U3), nor into someone
-// else's server.
+// "": a link with a foreign next must lead no user away (U1-U3), nor into another user's
+// server.
 func safeNext(next string, id server.ID) string {
 	next, ok := redirect.Safe(next)
 	if !ok {
@@ -59,6 +59,6 @@ func (h *Hub) openURL(id server.ID, next string) string {
 	return h.serverURL(id)
 }
 
-// serverURL is the address of a server: a path, or with the person's host where everybody
+// serverURL is the address of a server: a path, or with the owner's host where each user
 // has one.
 func (h *Hub) serverURL(id server.ID) string { return h.Site.UserBaseURL(id.User) + id.Prefix() }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
@@ -151,6 +152,9 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed,
 		ReadyURL: h.openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
 		Temporary: h.temporary(ownerOf(id, who)),
+	}
+	if s.Phase == spawn.Answering && time.Since(s.Answered) > h.patience {
+		page.Percent, page.Now = percentRoute, web.Line{ID: string(spawn.MsgRoute)}
 	}
 	for _, step := range s.Steps {
 		if !step.Failed { // the reason stands above, with its details

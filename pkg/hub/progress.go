@@ -17,6 +17,9 @@ import (
 // proxies on the way close silent connections.
 const keepAlive = 8 * time.Second
 
+// percentRoute is how far a server is that answers and whose route does not come.
+const percentRoute = 95
+
 // progressEvent is JupyterHub's form of one line of a progress stream.
 type progressEvent struct {
 	Progress int    `json:"progress"`
@@ -36,6 +39,11 @@ func (h *Hub) apiProgress(w http.ResponseWriter, r *http.Request, who caller.Cal
 	if s.Phase == spawn.Stopped || s.Phase == spawn.Stopping {
 		return badRequest{http.StatusBadRequest, id.String() + " is not starting"}
 	}
+	leave, ok := h.openStream(who.Name)
+	if !ok {
+		return badRequest{http.StatusTooManyRequests, "too many progress streams are open"}
+	}
+	defer leave()
 	session, err := sse.Upgrade(w, r)
 	if err != nil {
 		return badRequest{http.StatusNotImplemented, "this connection cannot carry an event stream"}
@@ -44,6 +52,23 @@ func (h *Hub) apiProgress(w http.ResponseWriter, r *http.Request, who caller.Cal
 	w.Header().Set("X-Content-Type-Options", "nosniff")
 	(&stream{hub: h, session: session, id: id, language: language(r), sent: map[string]bool{}}).run(r.Context())
 	return nil
+}
+
+// openStream counts a user's streams; false when there are too many.
+func (h *Hub) openStream(user string) (leave func(), ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.streams[user] >= maxStreams {
+		return nil, false
+	}
+	h.streams[user]++
+	return func() {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		if h.streams[user]--; h.streams[user] == 0 {
+			delete(h.streams, user)
+		}
+	}, true
 }
 
 // stream is one open progress stream.
@@ -65,12 +90,16 @@ func (st *stream) run(ctx context.Context) {
 	defer stop()
 	alive := time.NewTicker(keepAlive)
 	defer alive.Stop()
-	var served chan error // answers whether the route is there; nil while nobody asked
+	var served chan error     // answers whether the route is there; nil while that is not asked
+	var late <-chan time.Time // when the route has taken too long; nil before the server answers
 	for {
 		s, err := st.hub.cluster.Get(ctx, st.id)
 		if err == nil {
 			if over := st.tell(s); over {
 				return
+			}
+			if s.Phase == spawn.Answering && late == nil {
+				late = time.After(st.hub.patience)
 			}
 			if s.Phase == spawn.Answering && served == nil {
 				served = make(chan error, 1)
@@ -87,6 +116,11 @@ func (st *stream) run(ctx context.Context) {
 			ping := &sse.Message{}
 			ping.AppendComment("")
 			if st.send(ping) != nil {
+				return
+			}
+		case <-late:
+			late = make(chan time.Time) // said once
+			if st.event(progressEvent{Progress: percentRoute, Message: st.hub.web.Text(st.language, string(spawn.MsgRoute), nil)}) != nil {
 				return
 			}
 		case err := <-served:

@@ -17,6 +17,7 @@ const (
 	MsgRestarted     Message = "progress.restarted"
 	MsgSecret        Message = "progress.secret"
 	MsgAnswering     Message = "progress.answering"
+	MsgRoute         Message = "progress.route"
 	MsgReady         Message = "progress.ready"
 	MsgStopping      Message = "progress.stopping"
 	MsgNote          Message = "progress.note"
@@ -47,14 +48,14 @@ const (
 func Messages() []Message {
 	return []Message{
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
-		MsgRestarted, MsgSecret, MsgAnswering, MsgReady, MsgStopping, MsgNote,
+		MsgRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgNoProfile,
 	}
 }
 
-// Problem is why a server could not be started or stopped, with words for people.
+// Problem is why a server could not be started or stopped, with words for users.
 type Problem struct {
 	Message Message
 	Data    map[string]string
@@ -62,7 +63,7 @@ type Problem struct {
 	Err     error  // the cause, for the log
 }
 
-// Error is for logs; people read the message.
+// Error is for logs; users read the message.
 func (p *Problem) Error() string {
 	s := string(p.Message)
 	if p.Err != nil {

@@ -61,7 +61,7 @@ func Managed(o metav1.Object) bool {
 }
 
 // OwnsPod reports whether the pod is ours and is the server id; a pod of that name that
-// is not belongs to somebody else, and is left alone.
+// is not is another program's, and is left alone.
 func OwnsPod(pod *corev1.Pod, id server.ID) bool {
 	got, err := podmeta.ReadID(pod)
 	return Managed(pod) && err == nil && got == id

@@ -34,9 +34,9 @@ func TestK1_NamesDoNotCollide(t *testing.T) {
 	}
 }
 
-// TestS8_NamesAreNotKubeSpawners: KubeSpawner deletes pods and uses claims by name alone, so
+// TestK1_NamesAreNotKubeSpawners: KubeSpawner deletes pods and uses claims by name alone, so
 // nothing new has a name of its. What earlier versions made is still ours.
-func TestS8_NamesAreNotKubeSpawners(t *testing.T) {
+func TestK1_NamesAreNotKubeSpawners(t *testing.T) {
 	t.Parallel()
 	id := server.ID{User: "alice", Name: "demo"}
 	pod, claim := Pod(site, Spec{ID: id, Nonce: nonce}), Claim(site, Profile{}, "alice")

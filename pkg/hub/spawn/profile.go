@@ -70,7 +70,7 @@ const (
 
 const (
 	defaultStorage = "1Gi"
-	// defaultEphemeral bounds what a server may write outside its home (S14).
+	// defaultEphemeral bounds what a server may write outside its home, so that no user fills a node's disk.
 	defaultEphemeral = "10Gi"
 )
 
@@ -192,7 +192,7 @@ func (o Override) capacity() (resource.Quantity, error) {
 // Persistent reports whether the home outlives the server.
 func (o Override) Persistent() bool { return o.StorageType != storageNone }
 
-// Storage is the size of a home for people.
+// Storage is the size of a home in words.
 func (o Override) Storage() string {
 	size, err := o.capacity()
 	if err != nil {

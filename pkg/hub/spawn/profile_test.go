@@ -158,9 +158,9 @@ func TestTolerationsAndNodes(t *testing.T) {
 	}
 }
 
-// TestS14_EphemeralStorageIsBounded: by default, with a home on the node's disk too; unless
+// TestEphemeralStorageIsBounded: by default, with a home on the node's disk too; unless
 // the administrator says otherwise. The request stays small, or no node has room.
-func TestS14_EphemeralStorageIsBounded(t *testing.T) {
+func TestEphemeralStorageIsBounded(t *testing.T) {
 	t.Parallel()
 	for yaml, want := range map[string][2]string{
 		"{}": {"0", "10Gi"},

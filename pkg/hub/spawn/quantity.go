@@ -9,7 +9,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/resource"
 )
 
-// Amounts in a profile are texts, since people and Helm write them in every form that
+// Amounts in a profile are texts, since administrators and Helm write them in every form that
 // Kubernetes has: 0.5, "500m", 536870912, 5.36870912e+08, "512Mi".
 
 // Cores is an amount of processor time: cores, or thousandths of them with an m. "" and 0
@@ -70,8 +70,6 @@ func parse(s string) (resource.Quantity, error) {
 	}
 	return q, nil
 }
-
-// Words are amounts as people read them.
 
 // Words returns the number of cores, "" for none.
 func (c Cores) Words() string {

@@ -15,6 +15,8 @@ type Server struct {
 	UID     string    // the pod's; "" without one
 	Created time.Time // the pod's; zero without one
 	Options Options   // what it was started with
+	// Answered is when the server was first seen answering; zero before.
+	Answered time.Time
 	Status
 }
 
@@ -23,6 +25,9 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 	s := Server{ID: id, Options: OptionsOf(pod), Status: StatusOf(pod, events, now, timeout)}
 	if pod != nil {
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
+		if c, ok := condition(pod); ok && IsAnswering(pod) {
+			s.Answered = c.LastTransitionTime.Time
+		}
 	}
 	return s
 }

@@ -86,9 +86,9 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 	}
 }
 
-// TestS8_HomesOfEarlierVersions: a home with the old name is the user's home still; KubeSpawner's
+// TestK1_HomesOfEarlierVersions: a home with the old name is the user's home still; KubeSpawner's
 // claim of that name is not, and is left alone.
-func TestS8_HomesOfEarlierVersions(t *testing.T) {
+func TestK1_HomesOfEarlierVersions(t *testing.T) {
 	older := spawn.Claim(settings(t).Site, settings(t).Catalog[0], "alice")
 	older.Name = "claim-alice"
 	theirs := older.DeepCopy()

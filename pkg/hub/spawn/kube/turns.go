@@ -14,8 +14,8 @@ type turns struct {
 }
 
 type turn struct {
-	free    chan struct{} // has a value while it is nobody's turn
-	waiting int           // those who hold or wait for it
+	free    chan struct{} // has a value while no call holds the turn
+	waiting int           // calls that hold it or wait for it
 }
 
 func newTurns() *turns { return &turns{users: map[string]*turn{}} }

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
@@ -84,8 +85,10 @@ func (c *Cluster) Homes() []string {
 // Answer makes a pod a server that runs and answers.
 func Answer(pod *corev1.Pod) {
 	pod.Status.Phase = corev1.PodRunning
+	answering := spawn.Condition(pod, true)
+	answering.LastTransitionTime = metav1.Now()
 	pod.Status.Conditions = []corev1.PodCondition{
-		spawn.Condition(pod, true), {Type: corev1.ContainersReady, Status: corev1.ConditionTrue},
+		answering, {Type: corev1.ContainersReady, Status: corev1.ConditionTrue},
 	}
 }
 
