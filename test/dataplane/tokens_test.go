@@ -64,6 +64,10 @@ func TestS12_ScriptsUseTokens(t *testing.T) {
 	}{
 		"reads":                          {"GET", "/user/alice/api", []string{header}, 200},
 		"reads as a bearer":              {"GET", "/user/alice/api", []string{"Authorization: Bearer " + token}, 200},
+		"in the address":                 {"GET", "/user/alice/api?a=%2F&token=" + token + "&b=2", nil, 200},
+		"in the address, beside a pass":  {"GET", "/user/alice/api?token=" + token, []string{"Cookie: " + alice.cookies("/user/alice/")}, 200},
+		"in the address, altered":        {"GET", "/user/alice/api?token=" + token[:len(token)-1], nil, 401},
+		"in the address, of the API":     {"GET", "/hub/api/users/alice?token=" + token, nil, 401},
 		"changes something":              {"POST", "/user/alice/api/kernels", []string{header}, 200},
 		"another's server":               {"GET", "/user/bob/api", []string{header}, 403},
 		"as a cookie":                    {"GET", "/user/alice/api", []string{"Cookie: " + contract.CookieSession + "=" + token}, 401},
@@ -95,6 +99,12 @@ func TestS12_ScriptsUseTokens(t *testing.T) {
 		if r.Header.Get("Authorization") != "" || strings.Contains(strings.Join(r.Header.Values("Cookie"), ""), "perijove") {
 			t.Errorf("the server was shown %v", r.Header)
 		}
+		if strings.Contains(r.Path, "hub_") {
+			t.Errorf("the server was shown %s", r.Path)
+		}
+	}
+	if !slices.ContainsFunc(up.requests(), func(r seen) bool { return strings.HasSuffix(r.Path, "/user/alice/api?a=%2F&b=2") }) {
+		t.Error("the rest of the query did not arrive as it was sent")
 	}
 	if !slices.ContainsFunc(up.requests(), func(r seen) bool {
 		return r.Header.Get(contract.HeaderByToken) == "true" && r.Header.Get(contract.HeaderUser) == "alice"

@@ -59,7 +59,7 @@ func answer(req Request, v Verdict, pages *web.Renderer) *authv3.CheckResponse {
 }
 
 func accept(v Verdict) *authv3.CheckResponse {
-	ok := &authv3.OkHttpResponse{HeadersToRemove: v.Remove}
+	ok := &authv3.OkHttpResponse{HeadersToRemove: v.Remove, QueryParametersToRemove: v.RemoveQuery}
 	for _, h := range v.Set {
 		ok.Headers = append(ok.Headers, overwrite(h.Name, h.Value))
 	}

@@ -52,6 +52,8 @@ type Verdict struct {
 	// Set and Remove change the request on its way to the upstream.
 	Set    []Header
 	Remove []string
+	// RemoveQuery are query parameters that the upstream must not see.
+	RemoveQuery []string
 	// SetCookies are Set-Cookie values for the browser.
 	SetCookies []string
 }

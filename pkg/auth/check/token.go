@@ -2,6 +2,7 @@ package check
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/perijove/perijove/pkg/auth/tokens"
@@ -19,7 +20,44 @@ func ownToken(req Request) (token string, ok bool) {
 		return credentials, true
 	}
 	// Also when it hides in another scheme or in a second header: no pod may see it.
-	return credentials, strings.Contains(req.Authorization, tokens.Prefix)
+	if strings.Contains(req.Authorization, tokens.Prefix) {
+		return credentials, true
+	}
+	if req.Kind == contract.KindServer {
+		return queryToken(req.Path)
+	}
+	return "", false
+}
+
+// queryToken returns the API token in a server's address, as JupyterHub takes one: clients of
+// remote kernels send no header. Envoy removes the parameter by its plain name, so a token in
+// any other spelling is good for nothing: the pod would read it.
+func queryToken(path string) (token string, ok bool) {
+	_, query, _ := strings.Cut(path, "?")
+	if !strings.Contains(query, "=") {
+		return "", false
+	}
+	values, err := url.ParseQuery(query)
+	if err != nil {
+		return "", strings.Contains(query, tokens.Prefix)
+	}
+	for name, all := range values {
+		if !strings.EqualFold(name, contract.QueryToken) {
+			continue
+		}
+		for _, value := range all {
+			ok = ok || strings.HasPrefix(value, tokens.Prefix)
+		}
+	}
+	if !ok {
+		return "", false // the application's own, or none
+	}
+	for part := range strings.SplitSeq(query, "&") {
+		if value, plain := strings.CutPrefix(part, contract.QueryToken+"="); plain && len(values[contract.QueryToken]) == 1 {
+			token = value
+		}
+	}
+	return token, true
 }
 
 // serverByToken lets a script into a server. Access says whether the token's owner may
@@ -41,7 +79,7 @@ func (d *Decider) serverByToken(req Request, token string) Verdict {
 	d.live.UsedToken(owner.Name, t)
 	v := allow(owner)
 	v.Set = append(identityHeaders(owner), Header{contract.HeaderByToken, "true"})
-	v.Remove = []string{"authorization"}
+	v.Remove, v.RemoveQuery = []string{"authorization"}, []string{contract.QueryToken}
 	return v
 }
 
