@@ -51,12 +51,12 @@ func remoteCluster(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	block := regexp.MustCompile("(?s)```yaml\n(.*?)```").FindStringSubmatch(string(readme))
+	block := regexp.MustCompile("(?s)```yaml\n( *- name: xds\n.*?)```").FindStringSubmatch(string(readme))
 	if block == nil {
 		t.Fatal("envoy/README.md has no cluster for a remote xds-server")
 	}
 	text := strings.ReplaceAll(block[1], "\n   ", "\n  ") // from the list's indentation to the bootstrap's
-	return strings.Replace("  "+strings.Trim(text, " "), "xds.example.org", "127.0.0.1", 1)
+	return strings.Replace("  "+strings.Trim(text, " "), "perijove-gateway.perijove.svc", "127.0.0.1", 1)
 }
 
 // An Envoy of one's own, set up as envoy/README.md says, serves what the sidecar serves.
