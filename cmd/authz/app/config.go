@@ -40,17 +40,16 @@ type Config struct {
 	PassKeyFiles []string `yaml:"passKeyFiles"`
 	// SessionLifetime is how long a login lasts, from 1m to 744h; 12h by default.
 	SessionLifetime time.Duration `yaml:"sessionLifetime"`
-	// SessionIdle is how long a session lives that nobody uses, from 5m; 2h by default. As
+	// SessionIdle is how long an unused session lives, from 5m; 2h by default. As
 	// long as SessionLifetime means that only that counts.
 	SessionIdle time.Duration `yaml:"sessionIdle"`
 	// Recheck is how often the directory or provider is asked again about people who are
 	// active, from 1m to 1h; 5m by default.
 	Recheck time.Duration `yaml:"recheck"`
-	// RevocationMode says what holds while it is not known which sessions were ended, since
-	// the Kubernetes API has been away for more than a minute: "best_effort" (the last known
-	// state; the default) or "strict" (nobody is let in).
+	// RevocationMode is what to do when the revocations or accounts here are older than a
+	// minute: "best_effort" uses what is known (the default), "strict" refuses all users.
 	RevocationMode string `yaml:"revocationMode"`
-	// PassTTL is how long somebody may go on after a revocation, because Envoy judges
+	// PassTTL is how long a user may go on after a revocation, because Envoy judges
 	// passes by itself: from 2s to 10m, or 0 to ask here about every request (then the
 	// xds-server's envoy.checkPasses is false). 60s by default.
 	PassTTL time.Duration `yaml:"passTTL"`

@@ -20,7 +20,7 @@ func (c Config) hasLDAP() bool {
 	return len(c.OIDC) == 0 || !reflect.ValueOf(c.LDAP).IsZero()
 }
 
-// providers makes what logs people in besides the directory. Nobody is asked yet: a
+// providers makes what logs people in besides the directory. None is asked yet: a
 // provider that is down must not keep the service from starting (O14).
 func (c Config) providers(boxes *session.Ring) []*oidclogin.Provider {
 	var all []*oidclogin.Provider
@@ -51,7 +51,7 @@ func recheckAt(providers []*oidclogin.Provider) liveness.Rechecker {
 				return liveness.Answer{User: user, Refresh: refresh}, err
 			}
 		}
-		// Whoever vouched for this person is no longer asked to let anybody in.
+		// The provider that let this user in is no longer configured.
 		return liveness.Answer{}, access.ErrNotAllowed
 	}
 }

@@ -55,7 +55,7 @@ type Session struct {
 }
 
 // Over reports whether the session has ended by itself at now: its time is up, or
-// nobody has used it for idle.
+// its user has not used it for idle.
 func (s Session) Over(now time.Time, idle time.Duration) bool {
 	return !now.Before(s.Expires) || now.Sub(s.LastSeen) >= idle
 }
@@ -72,7 +72,7 @@ type Token struct {
 }
 
 // Account is everything about one person. A value that a Store handed out is never
-// changed by anybody: slices are shared.
+// changed: slices are shared.
 type Account struct {
 	Name        string    `json:"name"`
 	DisplayName string    `json:"displayName,omitempty"`

@@ -44,7 +44,7 @@ func (v *view) byLink(l Link) (Account, bool) {
 	return v.names[name].account, ok
 }
 
-// byProviderSession looks at everybody: providers that log out by session alone are rare.
+// byProviderSession looks at all accounts: providers that log out by session alone are rare.
 func (v *view) byProviderSession(provider, sid string) (Account, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

@@ -43,7 +43,7 @@ func model(user string, t account.Token) apiToken {
 	return m
 }
 
-// may returns nil if the visitor may do action to user.
+// may returns nil if the caller may do action to user.
 func may(v caller.Caller, action access.Action, user string) error {
 	if access.May(v.User, action, access.Target{User: user, WholeUser: true}, v.Grants()) {
 		return nil
@@ -78,8 +78,8 @@ func (p *Pages) apiOne(w http.ResponseWriter, r *http.Request, v caller.Caller) 
 	return errNotFound
 }
 
-// apiMake makes a token of the visitor's own. Not even an administrator makes one in
-// another's name: whoever holds it acts as its owner (S13).
+// apiMake makes a token of the caller's own. Not even an administrator makes one in
+// another's name: its holder acts as its owner (S13).
 func (p *Pages) apiMake(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	if err := may(v, access.MakeTokens, r.PathValue("user")); err != nil {
 		return err

@@ -54,7 +54,7 @@ type Pages struct {
 // New returns the pages.
 func New(keeper Keeper, pages *web.Renderer, s Settings) *Pages { return &Pages{keeper, pages, s} }
 
-// handler is a request handler that knows its visitor; a returned error is answered by
+// handler is a request handler that knows its caller; a returned error is answered by
 // fail.
 type handler func(w http.ResponseWriter, r *http.Request, v caller.Caller) error
 
@@ -157,7 +157,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, er
 	})
 }
 
-// wanted is what somebody asks of a new token.
+// wanted is what a caller asks of a new token.
 type wanted struct {
 	note   string
 	scopes []string
@@ -187,7 +187,8 @@ func (p *Pages) make(ctx context.Context, v caller.Caller, w wanted) (string, ac
 	return token, t, nil
 }
 
-// owner is the visitor as they stand now; what they may ask for depends on it.
+// owner is the caller as the directory described them last; which scopes they may ask for
+// depends on it.
 func (p *Pages) owner(v caller.Caller) access.User {
 	u := p.keeper.Current(access.User{Name: v.Name, Admin: v.Admin})
 	u.Admin = u.Admin && (v.Admin || v.ByToken)

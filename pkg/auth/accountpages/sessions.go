@@ -24,7 +24,7 @@ func (p *Pages) sessionsPage(w http.ResponseWriter, r *http.Request, v caller.Ca
 	return nil
 }
 
-// sessionEnd ends one of the visitor's own sessions: the ID is looked for among theirs,
+// sessionEnd ends one of the caller's own sessions: the ID is looked for among theirs,
 // so that a foreign one ends nothing.
 func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	if err := r.ParseForm(); err != nil {

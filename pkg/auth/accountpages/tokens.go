@@ -14,7 +14,7 @@ import (
 	"github.com/perijove/perijove/pkg/web/caller"
 )
 
-// choices are the scopes that the form offers; "!user" stands for the visitor.
+// choices are the scopes that the form offers; "!user" stands for the caller.
 func choices(admin bool) []web.ScopeChoice {
 	all := []web.ScopeChoice{
 		{Value: "access:servers!user", Text: "token.scope_access", Checked: true},
@@ -82,7 +82,7 @@ func (p *Pages) tokenRevoke(w http.ResponseWriter, r *http.Request, v caller.Cal
 	if err := r.ParseForm(); err != nil {
 		return badRequest("the form cannot be read")
 	}
-	// One that is gone already is what the visitor wanted: a second click is no error.
+	// One that is gone already is what the caller wanted: a second click is no error.
 	if err := p.revoke(r.Context(), v, v.Name, r.PostForm.Get("id")); err != nil && !errors.Is(err, errNotFound) {
 		return err
 	}

@@ -1,9 +1,11 @@
 // Package check answers Envoy's question before every request: may it pass, as whom,
 // or where should it go instead (ext_authz v3, gRPC).
 //
-// Three layers: translate.go turns Envoy's message into a Request, decide.go turns a
-// Request into a Verdict without any protobuf, answer.go turns a Verdict into Envoy's
-// message. server.go puts them behind gRPC.
+// request.go turns Envoy's message into a Request, decide.go turns a Request into a Verdict
+// without any protobuf, answer.go turns a Verdict into Envoy's message, server.go puts them
+// behind gRPC. Beside decide.go stand the parts of a decision: caller.go finds the session
+// behind a cookie, token.go the API token, fetch.go reads what the browser says about the
+// origin, redirect.go says where a page goes instead.
 //
 // Whose server a request is for comes from the route that Envoy picked
 // (context_extensions), never from the path: an authorizer that parses paths sooner or

@@ -22,7 +22,7 @@ type Request struct {
 	Cookie, Accept, AcceptLanguage, Origin, Upgrade string
 	FetchSite, FetchMode, FetchDest, Authorization  string
 	RequestID                                       string
-	// Client is the visitor's address as Envoy sees it; for the audit log only.
+	// Client is the client's address as Envoy sees it; for the audit log only.
 	Client string
 }
 

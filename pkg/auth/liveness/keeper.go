@@ -34,7 +34,7 @@ type Answer struct {
 
 // Settings is what a Keeper goes by. Fields must all be set.
 type Settings struct {
-	// Idle is how long a session lives that nobody uses, Lifetime how long any lives.
+	// Idle is how long an unused session lives, Lifetime how long any lives.
 	Idle, Lifetime time.Duration
 	// Recheck is how users of each method of logging in are asked about again, Every how
 	// often at most.

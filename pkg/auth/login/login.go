@@ -44,7 +44,7 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, page we
 		w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieLogin, pre, contract.PathLogin))
 	}
 	if _, err := cookies.One(cookieHeader(r), p.jar().Name(contract.CookieSession)); errors.Is(err, cookies.ErrDuplicate) {
-		// One of the two was planted by a page on somebody's server, with a path that we
+		// One of the two was planted by a page on a user's server, with a path that we
 		// can only guess. Without this the login would never succeed.
 		for _, path := range []string{"/", "/hub", contract.PathHub, contract.PathLogin} {
 			w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieSession, path))
@@ -179,7 +179,7 @@ func (p *Pages) failed(w http.ResponseWriter, r *http.Request, page web.Login, e
 	p.form(w, r, status, page)
 }
 
-// enter leads somebody with a session to next, with the pass that next needs. A server
+// enter leads a browser with a session to next, with the pass that next needs. A server
 // that they may not enter gets a refusal here and no redirect: the server's answer would
 // be another redirect to this page, for ever.
 func (p *Pages) enter(w http.ResponseWriter, r *http.Request, s session.Session, next string) {
@@ -219,7 +219,7 @@ func (p *Pages) givePass(w http.ResponseWriter, r *http.Request, s session.Sessi
 	return true
 }
 
-// admitted reports whether the visitor may enter owner's servers, and says so if not.
+// admitted reports whether the user may enter owner's servers, and says so if not.
 func (p *Pages) admitted(w http.ResponseWriter, r *http.Request, s session.Session, owner string) bool {
 	if access.May(s.User, access.EnterServers, access.Target{User: owner}, access.BySession()) {
 		return true
@@ -267,7 +267,7 @@ func destination(next string) (target, owner string) {
 	return target, owner
 }
 
-// isOurOwn reports whether path is the login or logout page: leading somebody there
+// isOurOwn reports whether path is the login or logout page: leading a browser there
 // after a login would log them out again or go round in circles.
 func isOurOwn(next string) bool {
 	path, _, _ := strings.Cut(next, "?")

@@ -56,8 +56,8 @@ func (p *Pages) doLogout(w http.ResponseWriter, r *http.Request) {
 	p.end(w, r, sessions)
 }
 
-// nobody answers who is not logged in. It sends no deletions: a request from another
-// site carries no cookie of ours either and must not wipe what its visitor stored here.
+// nobody answers a browser that is not logged in. It sends no deletions: a request from another
+// site carries no cookie of ours either and must not wipe what its user stored here.
 func (p *Pages) nobody(w http.ResponseWriter, r *http.Request) {
 	p.web.Page(w, r, http.StatusOK, web.Logout{Done: true})
 }

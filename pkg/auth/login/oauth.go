@@ -56,7 +56,7 @@ func (p *Pages) startOAuth(w http.ResponseWriter, r *http.Request) {
 	}
 	next := r.URL.Query().Get("next")
 	if fromElsewhere(r) {
-		// Another site must not choose when somebody logs in here (S7); a person may.
+		// Another site must not choose when a user logs in here (S7).
 		p.redirect(w, r, contract.PathLogin+query(next))
 		return
 	}
@@ -115,8 +115,8 @@ func (p *Pages) makeRoom(w http.ResponseWriter, r *http.Request, provider *oidcl
 	}
 }
 
-// fromElsewhere reports whether the browser says that another site, or nobody who looks
-// at it, is behind a navigation.
+// fromElsewhere reports whether the browser says that another site, or a page that it loads
+// ahead of time, is behind a navigation.
 func fromElsewhere(r *http.Request) bool {
 	site := r.Header.Get("Sec-Fetch-Site")
 	return site != "" && site != "same-origin" && site != "none" || strings.Contains(r.Header.Get("Sec-Purpose")+r.Header.Get("Purpose"), "prefetch")
@@ -183,7 +183,7 @@ func (p *Pages) oauthFailed(w http.ResponseWriter, r *http.Request, provider *oi
 	})
 }
 
-// ownOrigin is our address as this browser knows it. Envoy lets nobody in by a name
+// ownOrigin is our address as this browser knows it. Envoy answers no name
 // that is not ours; should that fail, the first name is taken.
 func (p *Pages) ownOrigin(r *http.Request) string {
 	host := r.Host

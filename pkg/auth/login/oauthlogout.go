@@ -18,7 +18,7 @@ import (
 const maxLogoutMessage = 64 << 10
 
 // providerLogout returns where the logout of these sessions goes on, nil for nowhere:
-// somebody who leaves a shared computer wants the provider's session to end too, or the
+// a user who leaves a shared computer wants the provider's session to end too, or the
 // next person is one click away from theirs. It must be asked before the sessions end.
 func (p *Pages) providerLogout(r *http.Request, sessions []session.Session) *web.Provider {
 	for _, s := range sessions {
@@ -41,7 +41,7 @@ func (p *Pages) providerLogout(r *http.Request, sessions []session.Session) *web
 	return nil
 }
 
-// backChannelLogout takes a provider's message that somebody has logged out there
+// backChannelLogout takes a provider's message that a user has logged out there
 // (OpenID Connect Back-Channel Logout 1.0 §2.5-2.8).
 func (p *Pages) backChannelLogout(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Cache-Control", "no-store")

@@ -65,7 +65,7 @@ func (s sink) Put(ctx context.Context, secret *corev1.Secret) {
 	s.settle(func() {})
 }
 
-// Drop: a deleted Secret revives nobody, since what was seen stays seen. It ends the wait for
+// Drop: a deleted Secret revives no session, since what was seen stays seen. It ends the wait for
 // a Secret that could not be read.
 func (s sink) Drop(_ context.Context, secret *corev1.Secret) {
 	if secret.Name == s.Secret {

@@ -29,7 +29,7 @@ type Store struct {
 	seen    List                 // what the Secret said last
 	pending List                 // revoked here and not yet seen in the Secret
 	wake    chan struct{}
-	writing chan struct{} // holds one value while somebody writes: many logouts at once become one update
+	writing chan struct{} // holds one value while a writer is at work: many logouts at once become one update
 
 	feed       *feed.Feed
 	fresh      *feed.Freshness
@@ -55,7 +55,7 @@ func (s *Store) Revoked(id, user string, since time.Time) bool {
 	return s.view.Load().Revoked(id, user, since)
 }
 
-// Synced is closed once the list was read. Before that nobody may be let in: a restart
+// Synced is closed once the list was read. Before that no user may be let in: a restart
 // would revive every revoked session.
 func (s *Store) Synced() <-chan struct{} { return s.synced }
 

@@ -27,7 +27,7 @@ func New() (token, hash string) {
 }
 
 // Hash returns the hash of a token, and whether it has the form of one. SHA-256 without
-// salt is enough: nobody guesses 256 random bits.
+// salt is enough: 256 random bits cannot be guessed.
 func Hash(token string) (string, bool) {
 	if len(token) != length || !strings.HasPrefix(token, Prefix) {
 		return "", false

@@ -71,8 +71,8 @@ func (c Caller) Grants() access.Grants {
 }
 
 // Admit is what stands before every page and REST path: it bounds the body of r to limit
-// bytes, reads who the visitor is and, of a request that may change something, whether it
-// is theirs (CheckXSRF). The visitor is returned beside ErrXSRF too, for the refusal.
+// bytes, reads who the caller is and, of a request that may change something, whether it
+// is theirs (CheckXSRF). The caller is returned beside ErrXSRF too, for the refusal.
 func Admit(w http.ResponseWriter, r *http.Request, limit int64) (Caller, error) {
 	r.Body = http.MaxBytesReader(w, r.Body, limit)
 	v, err := From(r.Header)
@@ -97,7 +97,7 @@ func single(h http.Header, key string) (string, error) {
 // CheckXSRF refuses, with ErrXSRF, a state-changing request that did not come from one
 // of our pages (S9): the browser must not call it cross-origin, and the session's token
 // must be in the form or the header. A token in the URL does not count: URLs are logged.
-// A request with an API token comes from no page of anybody's.
+// A request with an API token comes from no page.
 func (v Caller) CheckXSRF(r *http.Request) error {
 	if v.ByToken {
 		return nil

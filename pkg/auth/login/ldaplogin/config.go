@@ -28,7 +28,7 @@ const URLPattern = `^ldaps?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?
 
 var validURL = regexp.MustCompile(URLPattern)
 
-// Everyone in AllowedGroups lets in whoever the directory accepts.
+// Everyone in AllowedGroups admits all users of the directory.
 const Everyone = "*"
 
 // Config says where the directory is and how to read it.
@@ -45,7 +45,7 @@ type Config struct {
 	// BindDN and BindPasswordFile are the service account that searches: its DN, or for Active
 	// Directory name@domain or DOMAIN\name. It needs to
 	// read people, groups and the attributes that recheck.go lists. Both may be empty
-	// when BindTemplate is set; then nobody can be looked up without the password, so
+	// when BindTemplate is set; then authz cannot look a user up without the password, so
 	// who is disabled or leaves a group stays in until the session ends.
 	BindDN           string `yaml:"bindDN"`
 	BindPasswordFile string `yaml:"bindPasswordFile"`

@@ -72,7 +72,7 @@ type ldapConn struct {
 
 func (c ldapConn) Use(ctx context.Context) (release func() bool) {
 	c.socket.left.Store(maxReply)
-	// go-ldap's own limit is for an answer that never comes on a connection that nobody
+	// go-ldap's own limit is for an answer that never comes on a connection that no goroutine
 	// reads: after an unexpected answer to StartTLS.
 	if deadline, ok := ctx.Deadline(); ok {
 		c.SetTimeout(max(time.Until(deadline), time.Millisecond))

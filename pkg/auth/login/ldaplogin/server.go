@@ -44,7 +44,7 @@ func newServer(url string, cfg Config, dial dialFunc, now func() time.Time) *rep
 	return &replica{url: url, cfg: cfg, dial: dial, now: now, slots: make(chan struct{}, maxService)}
 }
 
-// open returns an encrypted connection that nobody has bound. A failed StartTLS is a
+// open returns an encrypted connection that is not bound yet. A failed StartTLS is a
 // failed connection: there is no way on without it (L6).
 func (s *replica) open(ctx context.Context) (conn Conn, release func() bool, err error) {
 	conf, err := s.cfg.tlsConfig(s.url)

@@ -125,7 +125,7 @@ func (c Config) incomplete(id claims) bool {
 
 // complete returns the ID token's claims with what only the user info says. What is
 // signed wins. An e-mail address and whether it is verified come from one source: half
-// of each would verify an address that nobody verified (O10).
+// of each would verify an address that the provider did not (O10).
 func (c Config) complete(id, info claims) claims {
 	all := claims{}
 	for k, v := range info {
@@ -224,7 +224,7 @@ func (c Config) username(all claims) (string, error) {
 }
 
 // safeName refuses what could not own servers, and the percent sign: in a path it reads
-// as the beginning of an escape, and somebody between here and a server may decode once
+// as the beginning of an escape, and a proxy between here and a server may decode once
 // more than we do.
 func safeName(name string) error {
 	if strings.Contains(name, "%") {

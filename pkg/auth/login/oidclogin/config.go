@@ -11,7 +11,7 @@ import (
 	"github.com/perijove/perijove/pkg/run/config"
 )
 
-// Everyone in AllowedGroups lets in whoever the provider lets in.
+// Everyone in AllowedGroups admits all users of the provider.
 const Everyone = "*"
 
 // emailClaim is believed only together with email_verified.
@@ -43,7 +43,7 @@ type Config struct {
 	// Username says how a claim becomes a user name.
 	Username Username `yaml:"username"`
 	// AllowedGroups may use the platform; ["*"] is everyone whom the provider lets in.
-	// There is no default: nobody gets in because a key was misspelt.
+	// There is no default: no user gets in because a key was misspelt.
 	AllowedGroups []string `yaml:"allowedGroups"`
 	// AdminGroups are administrators, and thereby allowed.
 	AdminGroups []string `yaml:"adminGroups"`
@@ -94,7 +94,7 @@ func ValidateAll(all []Config, prefix string, f *config.Faults) {
 		at := fmt.Sprintf("%s[%d]", prefix, i)
 		c.Validate(at, f)
 		f.Check(!ids[c.ID], at+".id", "is another provider's already")
-		// Two clients of one issuer would share people: whoever one of them refuses
+		// Two clients of one issuer would share users: a user whom one of them refuses
 		// would come in by the other.
 		f.Check(!issuers[c.Issuer], at+".issuer", "is another provider's already")
 		ids[c.ID], issuers[c.Issuer] = true, true
@@ -157,7 +157,7 @@ func checkIssuer(issuer string) error {
 	return nil
 }
 
-// loopback reports whether u leads to this very machine, where nobody can listen in.
+// loopback reports whether u leads to this very machine, where no network is in between.
 func loopback(u *url.URL) bool {
 	ip := net.ParseIP(u.Hostname())
 	return u.Hostname() == "localhost" || ip != nil && ip.IsLoopback()

@@ -92,7 +92,7 @@ func checkLogout(c claims, now time.Time) error {
 	return nil
 }
 
-// LogoutURL returns where to send somebody who has logged out here, so that the provider
+// LogoutURL returns where to send a user who has logged out here, so that the provider
 // logs them out too and sends them back to redirect (RP-Initiated Logout §2). hint is
 // the sealed ID token of the login, "" when there is none. ok is false when the provider
 // offers no such address, or does not say within two seconds.

@@ -20,7 +20,7 @@ type Rule struct {
 }
 
 // The rules. Together they allow one source 2 guesses a minute for one account and 12
-// for all, and everybody together 1 a minute for one account.
+// for all, and all sources together 1 a minute for one account.
 //
 //nolint:gochecknoglobals // constants, which Go has no structs for
 var (
