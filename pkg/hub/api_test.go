@@ -37,6 +37,7 @@ func (e *env) calls(all []call) {
 // TestREST goes through JupyterHub's calls and their answers, from a script's first
 // question to the end of its server.
 func TestREST(t *testing.T) {
+	t.Parallel()
 	const demo = "/hub/api/users/alice/servers/demo"
 	e := newEnv(t)
 	e.calls([]call{
@@ -60,6 +61,7 @@ func TestREST(t *testing.T) {
 
 // TestK4_RefusedStarts: a start that asks for what there is not starts nothing.
 func TestK4_RefusedStarts(t *testing.T) {
+	t.Parallel()
 	const start = "/hub/api/users/alice/server"
 	e := newEnv(t)
 	e.calls([]call{
@@ -82,6 +84,7 @@ func TestK4_RefusedStarts(t *testing.T) {
 }
 
 func TestD7_LimitSays429(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t) // SpawnLimit is 2
 	for _, s := range []string{"a", "b"} {
 		if code, _, _ := e.api("POST", "/hub/api/users/alice/servers/"+s, ""); code != 202 {
@@ -101,6 +104,7 @@ func TestD7_LimitSays429(t *testing.T) {
 }
 
 func TestOnePersonsServersAreLimited(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	for i := range maxServers {
 		name := fmt.Sprintf("s%d", i)
@@ -146,6 +150,7 @@ func (e *env) events(path string, headers ...string) <-chan progressEvent {
 // TestProgressStream: what has happened, what happens, and "ready" only once the route
 // is known everywhere.
 func TestProgressStream(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	const path = "/hub/api/users/alice/server/progress"
 	if code, _, body := e.get(path); code != 400 || !json.Valid([]byte(body)) {
@@ -178,6 +183,7 @@ func TestProgressStream(t *testing.T) {
 }
 
 func TestProgressStreamOfAFailure(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
@@ -195,6 +201,7 @@ func TestProgressStreamOfAFailure(t *testing.T) {
 }
 
 func TestProgressStreamEndsWithTheServer(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
@@ -214,6 +221,7 @@ func TestProgressStreamEndsWithTheServer(t *testing.T) {
 // TestRouteThatDoesNotCome: a server that answers while the gateway refuses its route does not
 // leave its user before a bar that stands still; the way opens when the route comes.
 func TestRouteThatDoesNotCome(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	e.hub.patience = 50 * time.Millisecond
 	e.served.Store(false)
@@ -238,6 +246,7 @@ func TestRouteThatDoesNotCome(t *testing.T) {
 
 // TestD7_StreamsAreBounded: one user holds so many streams; others are served.
 func TestD7_StreamsAreBounded(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	const path = "/hub/api/users/alice/server/progress"
 	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {

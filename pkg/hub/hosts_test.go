@@ -11,6 +11,7 @@ import (
 
 // Where everybody has a host, all that leads into a server names its owner's.
 func TestLinksToPeoplesHosts(t *testing.T) {
+	t.Parallel()
 	site, err := origin.Parse("https://hub.test", nil)
 	if err == nil {
 		site, err = site.WithUserDomain("people.test")
@@ -55,6 +56,7 @@ func TestLinksToPeoplesHosts(t *testing.T) {
 
 // S8: no page of ours can be put into a frame, not even one that says what went wrong.
 func TestS8_NoPageCanBeFramed(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	for path, code := range map[string]int{"/hub/home": 200, "/hub/spawn": 200, "/hub/user/alice/": 424, "/hub/user/bob/": 403, "/hub/nothing": 404} {
 		resp := e.send(request{method: "GET", path: path})

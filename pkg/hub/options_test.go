@@ -21,6 +21,7 @@ func (e *env) image() (image string) {
 // TestK4_GroupsDecideWhatMayBeChosen: authz says which groups a user has; what they may not
 // choose does not start, and is not even named to them.
 func TestK4_GroupsDecideWhatMayBeChosen(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	const start = "/hub/api/users/alice/server"
 	physicist := []string{contract.HeaderGroups, contract.EncodeHeaders([]string{"chess", "physics"})}
@@ -44,6 +45,7 @@ func TestK4_GroupsDecideWhatMayBeChosen(t *testing.T) {
 
 // TestTryAgainKeepsTheChoice: the form of a failed server chooses nothing by itself.
 func TestTryAgainKeepsTheChoice(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	physicist := []string{contract.HeaderGroups, "physics"}
 	if code, _, _ := e.api("POST", "/hub/api/users/alice/server", `{"profile":"gpu"}`, physicist...); code != 202 {
@@ -67,6 +69,7 @@ func TestTryAgainKeepsTheChoice(t *testing.T) {
 
 // TestUserWithoutProfile: a user whose groups may start nothing is told so.
 func TestUserWithoutProfile(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	e.cluster.Catalog = e.cluster.Catalog[1:]
 	for _, try := range []func() (int, string, string){
@@ -81,6 +84,7 @@ func TestUserWithoutProfile(t *testing.T) {
 
 // TestSafeStart: the form and the page of a failed server offer it; the profile stays.
 func TestSafeStart(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	physicist := []string{contract.HeaderGroups, "physics"}
 	if _, _, body := e.get("/hub/spawn/alice"); !strings.Contains(body, `name="safe"`) {
@@ -109,6 +113,7 @@ func TestSafeStart(t *testing.T) {
 
 // TestTemporaryHomes: no page says that files stay where they do not.
 func TestTemporaryHomes(t *testing.T) {
+	t.Parallel()
 	kept := []string{"Your files stay", "Your files are safe", "are kept"}
 	pages := func(e *env) (all string) {
 		for _, path := range []string{"/hub/home", "/hub/spawn", "/hub/user/alice/"} {

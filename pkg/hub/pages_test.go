@@ -17,6 +17,7 @@ import (
 // TestOneLife follows a server from the home page through start, progress and use to
 // its stop, as a browser without script would.
 func TestOneLife(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	if code, to, _ := e.get("/hub/"); code != 302 || to != "/hub/home" {
 		t.Fatalf("/hub/: %d %s", code, to)
@@ -72,6 +73,7 @@ func TestOneLife(t *testing.T) {
 // TestQuotaIsShown: a start that the cluster refuses says so on the answer to the form, offers
 // to try again, and escapes the cluster's words.
 func TestQuotaIsShown(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	e.cluster.Refuse(&spawn.Problem{Message: spawn.MsgQuota, Detail: "exceeded quota: <script>"})
 	code, _, body := e.post("/hub/spawn/alice", url.Values{"next": {"/user/alice/lab"}})
@@ -91,6 +93,7 @@ func TestQuotaIsShown(t *testing.T) {
 // TestClusterAwayIs503: a start says that the cluster does not answer; the pages are shown from
 // what is known.
 func TestClusterAwayIs503(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	e.cluster.Refuse(&spawn.Problem{Message: spawn.MsgUnavailable, Err: errors.New("the API is away")})
 	if code, _, body := e.post("/hub/spawn/alice", nil); code != 503 || !strings.Contains(body, "Running servers go on working") {
@@ -107,6 +110,7 @@ func TestClusterAwayIs503(t *testing.T) {
 // TestFailedServerOffersToTryAgain: the reason, the details, the way to try again, no stream; trying again
 // gets a new pod.
 func TestFailedServerOffersToTryAgain(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
@@ -137,6 +141,7 @@ func TestFailedServerOffersToTryAgain(t *testing.T) {
 // TestLoopGuard: the hub sees a running server, the gateway has no route: the browser is
 // sent back a few times at most.
 func TestLoopGuard(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)
@@ -171,6 +176,7 @@ func TestLoopGuard(t *testing.T) {
 
 // TestEveryMessageHasASentence: the ids that packages spawn and hub use exist in web.
 func TestEveryMessageHasASentence(t *testing.T) {
+	t.Parallel()
 	pages, err := web.New()
 	if err != nil {
 		t.Fatal(err)
@@ -194,6 +200,7 @@ func TestEveryMessageHasASentence(t *testing.T) {
 // TestAnotherReplicaStarted: the page that a start leads to may be another replica's, which sees
 // the pod a moment later. It does not lead back to the form.
 func TestAnotherReplicaStarted(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	answer := make(chan int, 1)
 	go func() {

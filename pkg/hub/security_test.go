@@ -13,6 +13,7 @@ import (
 
 // TestH1_IdentityComesFromTheHeadersOnly: nobody gets anywhere without the gateway's headers, nor with two of one.
 func TestH1_IdentityComesFromTheHeadersOnly(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	for _, path := range []string{"/hub/", "/hub/home", "/hub/spawn", "/hub/spawn-pending/alice", "/hub/user-redirect/lab", "/hub/user/alice/", "/hub/api", "/hub/api/user", "/hub/api/users/alice/server/progress", "/hub/nothing"} {
 		for name, headers := range map[string][]string{
@@ -39,6 +40,7 @@ func TestH1_IdentityComesFromTheHeadersOnly(t *testing.T) {
 // TestS9_StateChangesNeedTheToken: what changes something needs the session's token and must not be
 // cross-origin; it is refused before anything is asked of the cluster.
 func TestS9_StateChangesNeedTheToken(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	good := url.Values{contract.XSRFName: {token}}
 	for name, r := range map[string]request{
@@ -70,6 +72,7 @@ func TestS9_StateChangesNeedTheToken(t *testing.T) {
 // TestForeignServersAreRefused: a visitor's own only, administrators everyone's; the answer does
 // not depend on whether the other person exists.
 func TestForeignServersAreRefused(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	bob := []string{contract.HeaderUser, "-", contract.HeaderUser, "bob"}
 	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
@@ -111,6 +114,7 @@ func TestForeignServersAreRefused(t *testing.T) {
 
 // TestU1_U3_NextStaysHome: no next leads off the origin or into a server of someone else.
 func TestU1_U3_NextStaysHome(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
 		t.Fatal(code)

@@ -13,6 +13,7 @@ import (
 // TestEveryEndpointHasItsHandler: the table of endpoints and the handlers name the same
 // operations, and no page hides below the API, where no scope would guard it (S12).
 func TestEveryEndpointHasItsHandler(t *testing.T) {
+	t.Parallel()
 	h := &Hub{}
 	named := map[string]bool{}
 	for _, e := range contract.EndpointsOf(contract.UpstreamHub) {
@@ -36,6 +37,7 @@ func TestEveryEndpointHasItsHandler(t *testing.T) {
 // TestS12_TokenRequestsNeedNoFormToken: a script has no page to take it from. Whoever
 // has neither is still refused.
 func TestS12_TokenRequestsNeedNoFormToken(t *testing.T) {
+	t.Parallel()
 	for byToken, want := range map[bool]error{true: nil, false: caller.ErrXSRF} {
 		r := httptest.NewRequest(http.MethodPost, "/hub/api/users/alice/server", nil)
 		r.Header.Set(contract.HeaderUser, "alice")

@@ -217,6 +217,7 @@ func server(owner string) map[string]string {
 // TestWholeService: two replicas, one directory, one API; a person logs in, enters,
 // logs out; the directory goes away.
 func TestWholeService(t *testing.T) {
+	t.Parallel()
 	ldap := slapd.Start(t)
 	sessionKey, passKey := keys.Files(t)
 	api := fake.NewClientset()

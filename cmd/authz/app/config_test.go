@@ -48,6 +48,7 @@ func runMain(t *testing.T, yaml string) (int, string) {
 }
 
 func TestEveryFaultAtOnce(t *testing.T) {
+	t.Parallel()
 	code, out := runMain(t, `
 publicURL: ftp://hub.test
 listen: {grpc: ":x:y", http: "unix:"}
@@ -73,6 +74,7 @@ ldap: {urls: ["ldap://ldap.test"]}
 }
 
 func TestUserDomain(t *testing.T) {
+	t.Parallel()
 	for domain, bad := range map[string]bool{"users.test": false, "*.x.test": true, "test": true} {
 		_, out := runMain(t, "publicURL: https://hub.test\nuserDomain: '"+domain+"'\n")
 		if strings.Contains(out, "userDomain: ") != bad {
@@ -85,6 +87,7 @@ func TestUserDomain(t *testing.T) {
 }
 
 func TestUnknownKeysAndMissingFile(t *testing.T) {
+	t.Parallel()
 	if _, out := runMain(t, "publicURL: https://hub.test\nextraHosts: ['*']\n"); !strings.Contains(out, "extraHosts: ") {
 		t.Error(out)
 	}
@@ -101,6 +104,7 @@ func TestUnknownKeysAndMissingFile(t *testing.T) {
 }
 
 func TestKeyFaultsDoNotShowTheKey(t *testing.T) {
+	t.Parallel()
 	sessionKey, passKey := keys.Files(t)
 	cfg := Defaults()
 	cfg.SessionKeyFiles, cfg.PassKeyFiles = []string{passKey, sessionKey, sessionKey}, []string{sessionKey}
@@ -115,6 +119,7 @@ func TestKeyFaultsDoNotShowTheKey(t *testing.T) {
 }
 
 func TestRunFailsOnTakenPort(t *testing.T) {
+	t.Parallel()
 	sessionKey, passKey := keys.Files(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -131,6 +136,7 @@ func TestRunFailsOnTakenPort(t *testing.T) {
 // TestX1_TCPNeedsTheGatewaysCertificate: whoever could reach these ports without it
 // could ask as anyone and set passwords on trial.
 func TestX1_TCPNeedsTheGatewaysCertificate(t *testing.T) {
+	t.Parallel()
 	ca := pki.New(t)
 	files := ca.Issue(contract.NameGateway, time.Hour)
 	roots := ca.Pool()

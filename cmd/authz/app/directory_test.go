@@ -19,6 +19,7 @@ import (
 // out of their group, deleted or made administrators in a real directory. What it says
 // holds from the next check on; a directory that is gone says nothing.
 func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	sessionKey, passKey := keys.Files(t)
 	cfg := newConfig(t, sessionKey, passKey, directory(server))

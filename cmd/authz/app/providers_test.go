@@ -30,6 +30,7 @@ func providerConfig(op *hostileop.OP) oidclogin.Config {
 
 // TestO15_RecheckAtTheProvider: what the provider says today holds from now on.
 func TestO15_RecheckAtTheProvider(t *testing.T) {
+	t.Parallel()
 	op := hostileop.Start(t, time.Now)
 	sessionKey, _ := keys.Files(t)
 	cfg := Config{OIDC: []oidclogin.Config{providerConfig(op)}, SessionKeyFiles: []string{sessionKey}}
@@ -94,6 +95,7 @@ func loginFor(t *testing.T, p *oidclogin.Provider, op *hostileop.OP) oidclogin.L
 }
 
 func TestProviderFaults(t *testing.T) {
+	t.Parallel()
 	secret := filepath.Join(t.TempDir(), "secret")
 	if err := os.WriteFile(secret, []byte("s\n"), 0o600); err != nil {
 		t.Fatal(err)

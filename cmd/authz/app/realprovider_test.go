@@ -19,6 +19,7 @@ import (
 // removed at a certified provider. What it says holds from the next check on, each time
 // with the refresh token that the last check left behind.
 func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
+	t.Parallel()
 	const callback = "https://hub.test/hub/oauth_callback/op"
 	op := provider.Start(t, provider.Options{Callback: callback})
 	sessionKey, passKey := keys.Files(t)

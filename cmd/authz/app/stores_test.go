@@ -70,6 +70,7 @@ func (r *replica) byToken(t *testing.T, token string) int {
 // other knows within five seconds: a token made and revoked (S12), sessions ended (V3), an
 // account that the directory locked (V4), and all of it after a restart.
 func TestReplicasAgreeOnUsers(t *testing.T) {
+	t.Parallel()
 	ldap := slapd.Start(t)
 	sessionKey, passKey := keys.Files(t)
 	api := locking.NewClientset()

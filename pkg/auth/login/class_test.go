@@ -17,6 +17,7 @@ import (
 // TestAClassLogsInAtOnce: 130 students behind one address post right passwords in the same
 // moment. None has failed, so none is told of too many failed attempts: all are in.
 func TestAClassLogsInAtOnce(t *testing.T) {
+	t.Parallel()
 	const class = 130
 	e := newEnv(t)
 	e.keeper = e.list.Keeper

@@ -19,6 +19,7 @@ func from(address string) map[string]string {
 // TestL12_GuessingIsThrottled: who guesses is told to wait and asks the directory no
 // more; alice still gets in from elsewhere, and others from the same address.
 func TestL12_GuessingIsThrottled(t *testing.T) {
+	t.Parallel()
 	s := newEnv(t)
 	mallory := s.browser(t)
 	var last *http.Response
@@ -53,6 +54,7 @@ func TestL12_GuessingIsThrottled(t *testing.T) {
 // TestL12_KnownBrowser: while a botnet guesses alice's password, a browser that logged
 // in as her before still can, and no other.
 func TestL12_KnownBrowser(t *testing.T) {
+	t.Parallel()
 	s := newEnv(t)
 	known, bobs := s.browser(t), s.browser(t)
 	known.post("alice", "alice-password", "", from("198.51.100.7"))
@@ -93,6 +95,7 @@ func TestL12_KnownBrowser(t *testing.T) {
 
 // TestL12_OneSourceManyUsers: one guess for each of many names from one address.
 func TestL12_OneSourceManyUsers(t *testing.T) {
+	t.Parallel()
 	s := newEnv(t)
 	b := s.browser(t)
 	for i := range 100 {
@@ -106,6 +109,7 @@ func TestL12_OneSourceManyUsers(t *testing.T) {
 // TestWindowsNames: people of a Windows domain type it before their name. The directory and the
 // count of guesses get the name alone.
 func TestWindowsNames(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	b := e.browser(t)
 	if res := b.post(`EXAMPLE\alice`, "alice-password", "", nil); res.StatusCode != http.StatusSeeOther {

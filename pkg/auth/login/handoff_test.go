@@ -18,6 +18,7 @@ import (
 // O2: a code is redeemed on its owner's host only, while its session stands, and gives a
 // pass there.
 func TestO2_TakingOver(t *testing.T) {
+	t.Parallel()
 	s := newEnv(t)
 	one, err := origin.Parse("https://hub.test", nil)
 	if err == nil {

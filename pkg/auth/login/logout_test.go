@@ -17,6 +17,7 @@ import (
 )
 
 func TestV1_Logout(t *testing.T) {
+	t.Parallel()
 	b := newEnv(t).browser(t)
 	b.post("alice", "alice-password", "/user/alice/lab", nil)
 	s, _ := b.session()
@@ -40,6 +41,7 @@ func TestV1_Logout(t *testing.T) {
 }
 
 func TestLogoutWithoutTheAPI(t *testing.T) {
+	t.Parallel()
 	b := newEnv(t).browser(t)
 	b.list.err = context.DeadlineExceeded
 	b.post("alice", "alice-password", "", nil)
@@ -49,6 +51,7 @@ func TestLogoutWithoutTheAPI(t *testing.T) {
 }
 
 func TestS9_LogoutAsksWhenNobodyAskedForIt(t *testing.T) {
+	t.Parallel()
 	for name, header := range map[string]map[string]string{
 		"another site's link": {"Sec-Fetch-Site": "cross-site"}, "sibling": {"Sec-Fetch-Site": "same-site"},
 		"image of our own origin": {"Sec-Fetch-Dest": "image", "Sec-Fetch-Mode": "no-cors"}, "frame": {"Sec-Fetch-Dest": "iframe"},
@@ -83,6 +86,7 @@ func TestS9_LogoutAsksWhenNobodyAskedForIt(t *testing.T) {
 }
 
 func TestLogoutEndsEverySessionOfTheRequest(t *testing.T) {
+	t.Parallel()
 	s := newEnv(t)
 	a, b := s.browser(t), s.browser(t)
 	a.post("alice", "alice-password", "", nil)

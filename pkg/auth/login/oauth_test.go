@@ -77,6 +77,7 @@ func (b *browser) underWay() (all []*http.Cookie) {
 }
 
 func TestLoginPageOffersWhatThereIs(t *testing.T) {
+	t.Parallel()
 	s, _, _ := withProviders(t)
 	for _, c := range []struct {
 		name          string
@@ -105,6 +106,7 @@ func TestLoginPageOffersWhatThereIs(t *testing.T) {
 }
 
 func TestOAuthLogin(t *testing.T) {
+	t.Parallel()
 	s, one, _ := withProviders(t)
 	b := s.browser(t)
 	res := b.loginAt(one, "one", "/user/alice/lab?reset")
@@ -134,6 +136,7 @@ func TestOAuthLogin(t *testing.T) {
 }
 
 func TestO1_CallbackNeedsThisBrowsersLogin(t *testing.T) {
+	t.Parallel()
 	s, one, two := withProviders(t)
 	alice, mallory := s.browser(t), s.browser(t)
 	callback := alice.leave(one, "one", "")
@@ -181,6 +184,7 @@ func TestO1_CallbackNeedsThisBrowsersLogin(t *testing.T) {
 
 // TestS1_OAuth: the session from before the login ends with it.
 func TestS1_OAuthEndsTheOldSession(t *testing.T) {
+	t.Parallel()
 	s, one, _ := withProviders(t)
 	b := s.browser(t)
 	b.post("bob", "bob-password", "", nil)
@@ -196,6 +200,7 @@ func TestS1_OAuthEndsTheOldSession(t *testing.T) {
 
 // TestS7_NobodyElseBeginsALogin: a page of another site cannot start one, nor a prefetch.
 func TestS7_NobodyElseBeginsALogin(t *testing.T) {
+	t.Parallel()
 	s, _, _ := withProviders(t)
 	for name, header := range map[string]map[string]string{
 		"another site": {"Sec-Fetch-Site": "cross-site"}, "a sibling": {"Sec-Fetch-Site": "same-site"}, "prefetch": {"Sec-Purpose": "prefetch;prerender"},
@@ -214,6 +219,7 @@ func TestS7_NobodyElseBeginsALogin(t *testing.T) {
 }
 
 func TestU3_NextThroughTheState(t *testing.T) {
+	t.Parallel()
 	s, one, _ := withProviders(t)
 	for next, want := range map[string]string{
 		"/user/alice/": "/user/alice/", "/hub/spawn?x=1": "/hub/spawn?x=1",
@@ -228,6 +234,7 @@ func TestU3_NextThroughTheState(t *testing.T) {
 }
 
 func TestO9_ANameBelongsToOneLogin(t *testing.T) {
+	t.Parallel()
 	s, one, two := withProviders(t)
 	if res := s.browser(t).post("alice", "alice-password", "", nil); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("LDAP: %d", res.StatusCode)
@@ -269,6 +276,7 @@ func TestO9_ANameBelongsToOneLogin(t *testing.T) {
 }
 
 func TestOAuthFailuresHavePages(t *testing.T) {
+	t.Parallel()
 	s, one, _ := withProviders(t)
 	for name, c := range map[string]struct {
 		lie    hostileop.Switches
@@ -303,6 +311,7 @@ func TestOAuthFailuresHavePages(t *testing.T) {
 
 // TestO14_ADeadProviderIsNobodyElsesTrouble: the form and the other provider go on.
 func TestO14_ADeadProviderIsNobodyElsesTrouble(t *testing.T) {
+	t.Parallel()
 	s, one, two := withProviders(t)
 	one.Lie(hostileop.Switches{Instead: func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(502) }})
 	b := s.browser(t)
@@ -318,6 +327,7 @@ func TestO14_ADeadProviderIsNobodyElsesTrouble(t *testing.T) {
 }
 
 func TestLogoutGoesOnAtTheProvider(t *testing.T) {
+	t.Parallel()
 	s, one, _ := withProviders(t)
 	b := s.browser(t)
 	b.loginAt(one, "one", "")
@@ -352,6 +362,7 @@ func (s *env) tell(t *testing.T, method, id, token string) *http.Response {
 
 // TestV6_RefusedLogoutMessages: a message that is not wholly right ends no session.
 func TestV6_RefusedLogoutMessages(t *testing.T) {
+	t.Parallel()
 	s, one, two := withProviders(t)
 	b := s.browser(t)
 	b.loginAt(one, "one", "")
@@ -389,6 +400,7 @@ func TestV6_RefusedLogoutMessages(t *testing.T) {
 }
 
 func TestV6_BackChannelLogout(t *testing.T) {
+	t.Parallel()
 	s, one, _ := withProviders(t)
 	other := s.browser(t)
 	one.Lie(hostileop.Switches{Claims: func(c map[string]any) { c["sid"] = "another" }})
@@ -448,6 +460,7 @@ func TestV6_BackChannelLogout(t *testing.T) {
 
 // TestO14_TenSeconds: the longest waits of one login, one after the other.
 func TestO14_TenSeconds(t *testing.T) {
+	t.Parallel()
 	if all := oidclogin.WholeTimeout + recordWait + tellReplicas; all > 10*time.Second {
 		t.Errorf("a login may take %v", all)
 	}
@@ -457,6 +470,7 @@ func TestO14_TenSeconds(t *testing.T) {
 }
 
 func TestV6_WhichSessionsAreMeant(t *testing.T) {
+	t.Parallel()
 	s := account.Session{Provider: "one", ProviderSID: "a", Since: now()}
 	for name, c := range map[string]struct {
 		provider string

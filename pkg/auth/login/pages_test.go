@@ -191,6 +191,7 @@ func (b *browser) session() (session.Session, bool) {
 }
 
 func TestLoginAndWhereItLeads(t *testing.T) {
+	t.Parallel()
 	for next, want := range map[string]struct{ location, passPath string }{
 		"":                               {"/hub/", ""},
 		"/hub/spawn?profile=x":           {"/hub/spawn?profile=x", ""},
@@ -238,6 +239,7 @@ func TestLoginAndWhereItLeads(t *testing.T) {
 }
 
 func TestNamesWithTwoSpellings(t *testing.T) {
+	t.Parallel()
 	for next, want := range map[string]string{"/user/a@x.org/lab": "/user/a@x.org/lab", "/user/a%40x.org/lab": "/user/a%40x.org/lab", "/user/%61@x.org/": "/user/a@x.org/"} {
 		b := newEnv(t).browser(t)
 		res := b.post("a@x.org", "a@x.org-password", next, nil)
@@ -248,6 +250,7 @@ func TestNamesWithTwoSpellings(t *testing.T) {
 }
 
 func TestSomebodyElsesServerIsRefusedWithoutARedirect(t *testing.T) {
+	t.Parallel()
 	b := newEnv(t).browser(t)
 	for _, res := range []*http.Response{
 		b.post("bob", "bob-password", "/user/alice/lab", nil), b.do("GET", "/hub/login?next=/user/alice/lab", "", nil),
@@ -270,6 +273,7 @@ func TestSomebodyElsesServerIsRefusedWithoutARedirect(t *testing.T) {
 }
 
 func TestFailures(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		username, password string
 		status             int
@@ -313,6 +317,7 @@ func TestFailures(t *testing.T) {
 }
 
 func TestS7_ForeignFormsDoNotLogIn(t *testing.T) {
+	t.Parallel()
 	for name, attack := range map[string]func(*browser, url.Values) *http.Response{
 		"another site": func(b *browser, f url.Values) *http.Response {
 			return b.do("POST", "/hub/login", f.Encode(), map[string]string{"Sec-Fetch-Site": "cross-site", "Origin": "https://evil.test"})
@@ -358,6 +363,7 @@ func TestS7_ForeignFormsDoNotLogIn(t *testing.T) {
 }
 
 func TestTwoTabsShareOnePreSession(t *testing.T) {
+	t.Parallel()
 	b := newEnv(t).browser(t)
 	first := token(t, b.do("GET", "/hub/login", "", nil))
 	if second := token(t, b.do("GET", "/hub/login?next=/hub/home", "", nil)); first != second {
@@ -370,6 +376,7 @@ func TestTwoTabsShareOnePreSession(t *testing.T) {
 }
 
 func TestS1_NewSessionAndTheOldOneEnds(t *testing.T) {
+	t.Parallel()
 	b := newEnv(t).browser(t)
 	b.post("alice", "alice-password", "", nil)
 	first, _ := b.session()
@@ -391,6 +398,7 @@ func TestS1_NewSessionAndTheOldOneEnds(t *testing.T) {
 }
 
 func TestS2_TwoSessionCookies(t *testing.T) {
+	t.Parallel()
 	b := newEnv(t).browser(t)
 	b.post("alice", "alice-password", "", nil)
 	c := b.cookies[contract.CookieSession+contract.PathHub]
@@ -405,6 +413,7 @@ func TestS2_TwoSessionCookies(t *testing.T) {
 
 // TestTooManyAtOnce: a login waits for its turn, and is told the truth when none comes.
 func TestTooManyAtOnce(t *testing.T) {
+	t.Parallel()
 	s := newEnv(t)
 	s.queueWait = 10 * time.Millisecond
 	fill := func(slots chan struct{}) (empty func()) {
@@ -440,6 +449,7 @@ func TestTooManyAtOnce(t *testing.T) {
 }
 
 func TestOtherPathsAndMethods(t *testing.T) {
+	t.Parallel()
 	b := newEnv(t).browser(t)
 	for path, want := range map[string]int{"/hub/login/x": 404, "/hub/logoutx": 404, "/": 404} {
 		if res := b.do("GET", path, "", nil); res.StatusCode != want {

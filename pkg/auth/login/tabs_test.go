@@ -12,6 +12,7 @@ import (
 // TestTwoTabsLogInAtAProvider: both tabs end logged in where they wanted to go, whichever
 // finishes first, and a tab that comes back a second time is led on.
 func TestTwoTabsLogInAtAProvider(t *testing.T) {
+	t.Parallel()
 	for name, order := range map[string][]int{"older first": {0, 1}, "newer first": {1, 0}} {
 		e, one, _ := withProviders(t)
 		b := e.browser(t)
@@ -39,6 +40,7 @@ func TestTwoTabsLogInAtAProvider(t *testing.T) {
 // TestLoginsUnderWayAreBounded: the oldest of a browser's logins gives way, at both providers
 // together, and what is no login of ours goes with it.
 func TestLoginsUnderWayAreBounded(t *testing.T) {
+	t.Parallel()
 	e, one, two := withProviders(t)
 	b := e.browser(t)
 	b.cookies["junk"] = &http.Cookie{Name: contract.CookieOAuth + "junk", Value: "x", Path: "/hub/"}
@@ -62,6 +64,7 @@ func TestLoginsUnderWayAreBounded(t *testing.T) {
 // TestStaleFormsAreShownAgain: a form from before a restart of the browser, or from a tab that
 // another one overtook, is no dead end.
 func TestStaleFormsAreShownAgain(t *testing.T) {
+	t.Parallel()
 	e := newEnv(t)
 	b := e.browser(t)
 	form := func(xsrf string) string {

@@ -115,6 +115,7 @@ func wrongPassword(dn string) error {
 }
 
 func TestExchange(t *testing.T) {
+	t.Parallel()
 	s := &script{users: []*ldap.Entry{aliceEntry()}, groups: students()}
 	if _, err := scripted(t, s, nil).Check(context.Background(), "alice", "pw"); err != nil {
 		t.Fatal(err)
@@ -132,6 +133,7 @@ func TestExchange(t *testing.T) {
 // TestL3_UnknownAndWrongPasswordLookAlike compares what the directory is asked and what
 // the caller is told.
 func TestL3_UnknownAndWrongPasswordLookAlike(t *testing.T) {
+	t.Parallel()
 	known := &script{users: []*ldap.Entry{aliceEntry()}, groups: students(), bind: wrongPassword}
 	unknown := &script{bind: wrongPassword}
 	_, err1 := scripted(t, known, nil).Check(context.Background(), "alice", "pw")
@@ -155,6 +157,7 @@ func TestL3_UnknownAndWrongPasswordLookAlike(t *testing.T) {
 }
 
 func TestL1_NamesAreEscapedInTheOneSearch(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"*": `(uid=\2a)`, "a*": `(uid=a\2a)`, "alice)(uid=*": `(uid=alice\29\28uid=\2a)`, `\2a`: `(uid=\5c2a)`, "*)(|(uid=*": `(uid=\2a\29\28|\28uid=\2a)`,
 	} {
@@ -170,6 +173,7 @@ func TestL1_NamesAreEscapedInTheOneSearch(t *testing.T) {
 }
 
 func TestL2_NamesAreEscapedInTheTemplate(t *testing.T) {
+	t.Parallel()
 	for name, want := range map[string]string{
 		"alice": "uid=alice,ou=people", "alice,ou=admins": `uid=alice\,ou=admins,ou=people`, "x+uid=a": `uid=x\+uid=a,ou=people`,
 		"#x": `uid=\#x,ou=people`, " x": `uid=\ x,ou=people`, `x\`: `uid=x\\,ou=people`,
@@ -186,6 +190,7 @@ func TestL2_NamesAreEscapedInTheTemplate(t *testing.T) {
 }
 
 func TestL4_NothingIsSentWithoutAPassword(t *testing.T) {
+	t.Parallel()
 	for _, c := range [][2]string{
 		{"alice", ""}, {"alice", " \t "}, {"alice", "\x00"}, {"alice", "pw\x00"}, {"", "pw"}, {"alice\x00", "pw"},
 		{strings.Repeat("a", maxName+1), "pw"}, {"alice", strings.Repeat("p", maxPassword+1)}, {"al\xffice", "pw"},
@@ -202,6 +207,7 @@ func TestL4_NothingIsSentWithoutAPassword(t *testing.T) {
 }
 
 func TestL6_NoBindWithoutTLS(t *testing.T) {
+	t.Parallel()
 	s := &script{startTLS: ldapError(ldap.LDAPResultProtocolError)}
 	if _, err := scripted(t, s, nil).Check(context.Background(), "alice", "pw"); !errors.Is(err, access.ErrUnavailable) {
 		t.Errorf("%v", err)
@@ -212,6 +218,7 @@ func TestL6_NoBindWithoutTLS(t *testing.T) {
 }
 
 func TestFaultsAreUnavailableAndRefusalsAreNot(t *testing.T) {
+	t.Parallel()
 	person := func(code uint16) func(string) error {
 		return func(dn string) error {
 			if dn == "cn=service" {
@@ -255,6 +262,7 @@ func TestFaultsAreUnavailableAndRefusalsAreNot(t *testing.T) {
 // TestL10_ControlsOfASuccessfulBind: the directory takes the password and says that it
 // must be changed first.
 func TestL10_ControlsOfASuccessfulBind(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		fault int8
 		want  error
@@ -271,6 +279,7 @@ func TestL10_ControlsOfASuccessfulBind(t *testing.T) {
 // TestL9_TemplateLeadsElsewhere: the DN from the template and the owner of the name are
 // two entries.
 func TestL9_TemplateLeadsElsewhere(t *testing.T) {
+	t.Parallel()
 	for dn, want := range map[string]error{"uid=alice,ou=people": nil, "uid=alice,ou=other": access.ErrNotAllowed} {
 		s := &script{answer: func(r *ldap.SearchRequest) ([]*ldap.Entry, error) {
 			switch {
@@ -290,6 +299,7 @@ func TestL9_TemplateLeadsElsewhere(t *testing.T) {
 
 // TestL11_HostileDirectory speaks to real sockets: silence, garbage, too much.
 func TestL11_HostileDirectory(t *testing.T) {
+	t.Parallel()
 	for name, speak := range map[string]func(net.Conn){
 		"hangs up":      func(net.Conn) {},
 		"malformed BER": func(c net.Conn) { _, _ = c.Write([]byte("HTTP/1.1 400 Bad Request\r\n\r\n")) },
@@ -348,6 +358,7 @@ func (c *cycle) Read(p []byte) (int, error) {
 }
 
 func TestLimitedConn(t *testing.T) {
+	t.Parallel()
 	a, b := net.Pipe()
 	go func() { _, _ = io.Copy(b, zeros{}) }()
 	limited := &limitedConn{Conn: a}
@@ -360,6 +371,7 @@ func TestLimitedConn(t *testing.T) {
 }
 
 func TestValidateReportsEveryFault(t *testing.T) {
+	t.Parallel()
 	var f config.Faults
 	Config{URLs: []string{"ldap://a", "http://b", "ldaps://u:p@c", "ldaps://"}, CAFile: "/nowhere"}.Validate("ldap", &f)
 	text := fmt.Sprint(f.Err())

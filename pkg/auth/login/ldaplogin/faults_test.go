@@ -16,6 +16,7 @@ import (
 
 // TestL11_Faults: the directory misbehaves at each step of a login.
 func TestL11_Faults(t *testing.T) {
+	t.Parallel()
 	steps := map[string]func(r request) bool{
 		"StartTLS":     func(r request) bool { return r.op == ldap.ApplicationExtendedRequest },
 		"service bind": func(r request) bool { return r.fields == "cn=service" },
@@ -62,6 +63,7 @@ func TestL11_Faults(t *testing.T) {
 // TestL11_Memory: the worst that fits into what we read, elements of two bytes, stays
 // within bounds.
 func TestL11_Memory(t *testing.T) {
+	// Alone: it counts what the whole process allocates.
 	w := newWire(t)
 	flood := append([]byte{0x30, 0x84, 0x03, 0x00, 0x00, 0x00}, bytes.Repeat([]byte{0x05, 0x00}, 24<<20)...)
 	w.answer = func(r request) []byte {

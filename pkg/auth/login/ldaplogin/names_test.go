@@ -17,6 +17,7 @@ import (
 // regard to case and blanks, and so does who may log in. The names are kept as the directory
 // writes them.
 func TestGroupsAsAdministratorsWriteThem(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		allowed, admins []string
 		ok, admin       bool
@@ -48,6 +49,7 @@ func TestGroupsAsAdministratorsWriteThem(t *testing.T) {
 
 // TestTwoEntriesOfOneNameAreTold: the user sees a wrong password, the administrator the reason.
 func TestTwoEntriesOfOneNameAreTold(t *testing.T) {
+	t.Parallel()
 	two := []*ldap.Entry{aliceEntry(), entry("uid=alice,ou=guests", map[string][]string{"uid": {"alice"}})}
 	for name, s := range map[string]*script{
 		"two entries": {users: two}, "more than asked for": {search: ldapError(ldap.LDAPResultSizeLimitExceeded)},
@@ -65,6 +67,7 @@ func TestTwoEntriesOfOneNameAreTold(t *testing.T) {
 
 // TestBindNames: Active Directory takes names in a bind that are no DNs (RFC 4513 §5.1.3).
 func TestBindNames(t *testing.T) {
+	t.Parallel()
 	for name, ok := range map[string]bool{
 		"cn=perijove,dc=example,dc=org": true, "perijove@example.org": true, `EXAMPLE\perijove`: true,
 		"": false, "perijove": false, "@example.org": false, "perijove@": false, `\perijove`: false, `EXAMPLE\`: false,

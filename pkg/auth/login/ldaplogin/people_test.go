@@ -44,6 +44,7 @@ func addGroup(t *testing.T, s *slapd.Server, name string, members ...string) {
 
 // TestL8_Groups asks a real directory for nested groups and all kinds of groups.
 func TestL8_Groups(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	addPerson(t, server, "nina", nil)
 	addGroup(t, server, "c", personDN("nina"))
@@ -129,6 +130,7 @@ func testDepth(t *testing.T, server *slapd.Server, cfg Config) {
 // TestL10_Disabled disables people of a real directory in every way that it knows, and
 // looks at the login and at the re-check of somebody who is logged in.
 func TestL10_Disabled(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	cfg := directoryConfig(server)
 	cfg.AllowedGroups = []string{Everyone}
@@ -197,6 +199,7 @@ func TestL10_Disabled(t *testing.T) {
 
 // TestV4_Recheck follows somebody who is logged in through changes in the directory.
 func TestV4_Recheck(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	cfg := directoryConfig(server)
 	login := New(cfg)
@@ -245,6 +248,7 @@ func TestV4_Recheck(t *testing.T) {
 // TestL9_OneNameOneEntry: mallory cannot become alice by an entry that has her name in
 // the attribute that names owners.
 func TestL9_OneNameOneEntry(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	cfg := directoryConfig(server)
 	cfg.AllowedGroups, cfg.UserSearch.Filter, cfg.UsernameAttribute = []string{Everyone}, "(uid={username})", "employeeNumber"
@@ -262,6 +266,7 @@ func TestL9_OneNameOneEntry(t *testing.T) {
 
 // TestTemplateWithServiceAccount: the DN is made, everything else is looked up.
 func TestTemplateWithServiceAccount(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	cfg := directoryConfig(server)
 	cfg.BindTemplate = "uid={username}," + peopleBase
@@ -293,6 +298,7 @@ func operations(log string) map[string][]string {
 // TestL7_NoIdentityBleed logs many people in at once and reads the directory's own log:
 // who searches is the service account, and a person's connection does nothing but bind.
 func TestL7_NoIdentityBleed(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	login := New(directoryConfig(server))
 	var wg sync.WaitGroup
@@ -335,6 +341,7 @@ func TestL7_NoIdentityBleed(t *testing.T) {
 
 // TestL1_OneEscapedSearch reads in the directory's log what hostile names became.
 func TestL1_OneEscapedSearch(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	login := New(directoryConfig(server))
 	if _, err := login.Check(context.Background(), "alice", "alice-password"); err != nil {

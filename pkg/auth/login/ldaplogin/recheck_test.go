@@ -11,6 +11,7 @@ import (
 
 // TestL10_Attributes: what each directory writes into its entries, at noon.
 func TestL10_Attributes(t *testing.T) {
+	t.Parallel()
 	windows := func(at time.Time) string { return strconv.FormatInt((at.Unix()+11644473600)*1e7, 10) }
 	day := func(at time.Time) string { return strconv.FormatInt(at.Unix()/86400, 10) }
 	for _, c := range []struct{ attribute, value, reason string }{
@@ -68,6 +69,7 @@ func TestL10_Attributes(t *testing.T) {
 }
 
 func TestV4_PasswordChanged(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		attribute, value string
 		want             time.Time
@@ -86,6 +88,7 @@ func TestV4_PasswordChanged(t *testing.T) {
 }
 
 func TestL10_BindControls(t *testing.T) {
+	t.Parallel()
 	policy := func(expire, grace int64, fault int8) ldap.Control {
 		c := ldap.NewControlBeheraPasswordPolicy()
 		c.Expire, c.Grace, c.Error = expire, grace, fault

@@ -18,6 +18,7 @@ import (
 // TestR13_ServersInTurn: what one server does not do, the next does; who answered last
 // is asked first; a kept connection that died is replaced.
 func TestR13_ServersInTurn(t *testing.T) {
+	t.Parallel()
 	good := newWire(t)
 	for name, bad := range map[string]func(r request) []byte{
 		"dies at once":       func(request) []byte { return nil },
@@ -92,6 +93,7 @@ func twoServers(t *testing.T, a, b *wire) *Login {
 }
 
 func TestKeptConnections(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	login := w.login(t)
 	serviceBinds := func() (n int) {
@@ -131,6 +133,7 @@ func TestKeptConnections(t *testing.T) {
 
 // TestClientGone: who gives up waiting frees the connection at once.
 func TestClientGone(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	asked := make(chan struct{})
 	var once sync.Once

@@ -37,6 +37,7 @@ func check(t *testing.T, cfg Config, username, password string) (access.User, er
 
 // TestDirectory runs every login against a real OpenLDAP.
 func TestDirectory(t *testing.T) {
+	t.Parallel()
 	server := slapd.Start(t)
 	ways := map[string]func(*Config){
 		"StartTLS": func(*Config) {},

@@ -15,6 +15,7 @@ import (
 
 // TestL6_NothingWithoutTLS watches the wire while StartTLS goes wrong in each way.
 func TestL6_NothingWithoutTLS(t *testing.T) {
+	t.Parallel()
 	other := newWire(t)
 	for name, break_ := range map[string]func(*wire){
 		"refused": func(w *wire) {
@@ -56,6 +57,7 @@ func TestL6_NothingWithoutTLS(t *testing.T) {
 // TestL6_InjectedPlaintext: answers that an attacker puts before the handshake must not
 // be taken for the directory's. The true directory refuses every bind of a person.
 func TestL6_InjectedPlaintext(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	w.answer = func(r request) []byte {
 		if r.op == ldap.ApplicationBindRequest && r.fields != "cn=service" {

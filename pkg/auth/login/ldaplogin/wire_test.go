@@ -16,6 +16,7 @@ import (
 
 // TestWire shows that the fake is one that people can log in with.
 func TestWire(t *testing.T) {
+	t.Parallel()
 	w := newWire(t)
 	user, err := w.login(t).Check(context.Background(), "alice", "pw")
 	if err != nil || user.Name != "alice" || !slices.Equal(user.Groups, []string{"students"}) {
@@ -33,6 +34,7 @@ func TestWire(t *testing.T) {
 // TestL3_SameExchanges counts what the directory is asked, with a password that is
 // wrong: nothing tells whether the name exists, is disabled or belongs to many groups.
 func TestL3_SameExchanges(t *testing.T) {
+	t.Parallel()
 	asked := map[string][]string{}
 	texts := map[string]bool{}
 	for name, change := range map[string]func(r request) []byte{

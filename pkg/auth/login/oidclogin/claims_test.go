@@ -29,6 +29,7 @@ func decode(t *testing.T, text string) claims {
 }
 
 func TestO11_UserNames(t *testing.T) {
+	t.Parallel()
 	everyone := strict()
 	everyone.AllowedGroups = []string{Everyone}
 	lower, prefixed, domain := everyone, everyone, everyone
@@ -74,6 +75,7 @@ func TestO11_UserNames(t *testing.T) {
 }
 
 func TestO10_EMailNeedsToBeVerified(t *testing.T) {
+	t.Parallel()
 	cfg := strict()
 	cfg.Claims.Username, cfg.AllowedGroups = "email", []string{Everyone}
 	for text, ok := range map[string]bool{
@@ -106,6 +108,7 @@ func TestO10_EMailNeedsToBeVerified(t *testing.T) {
 
 // TestO10_OneSource: the address and its verification are not put together from two places.
 func TestO10_OneSource(t *testing.T) {
+	t.Parallel()
 	cfg := strict()
 	cfg.Claims.Username, cfg.AllowedGroups = "email", []string{Everyone}
 	id, info := claims{"email": "victim@corp.example"}, claims{"email": "mallory@corp.example", "email_verified": true}
@@ -124,6 +127,7 @@ func TestO10_OneSource(t *testing.T) {
 // TestClaimsAsProvidersWriteThem: staff numbers as numbers, lists inside of objects, names with
 // dots in them, groups as paths.
 func TestClaimsAsProvidersWriteThem(t *testing.T) {
+	t.Parallel()
 	cfg := func(username, groups string, paths bool) Config {
 		c := strict()
 		c.Claims.Username, c.Claims.Groups, c.Claims.GroupPaths = username, groups, paths
@@ -161,6 +165,7 @@ func TestClaimsAsProvidersWriteThem(t *testing.T) {
 }
 
 func TestO12_Groups(t *testing.T) {
+	t.Parallel()
 	many := make([]any, 5000)
 	for i := range many {
 		many[i] = fmt.Sprint("g", i)
@@ -212,6 +217,7 @@ func TestO12_Groups(t *testing.T) {
 
 // TestO12_UserInfoResolves: what the token leaves open the user info may say.
 func TestO12_UserInfoResolves(t *testing.T) {
+	t.Parallel()
 	overage := decode(t, `{"sub":"s","preferred_username":"x","_claim_names":{"groups":"src1"}}`)
 	info := decode(t, `{"sub":"s","preferred_username":"mallory","groups":["students"]}`)
 	if !strict().incomplete(overage) || strict().incomplete(info) {

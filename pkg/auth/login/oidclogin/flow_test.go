@@ -13,6 +13,7 @@ import (
 )
 
 func TestHonestLogin(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	l := honest(t, p, op)
 	if l.User.Name != "alice" || l.User.DisplayName != "Alice Adams" || l.User.Admin || l.Issuer != op.Issuer() || l.Subject != "subject-of-alice" || l.SID != hostileop.SID || l.Next != "/user/alice/lab" {
@@ -31,6 +32,7 @@ func TestHonestLogin(t *testing.T) {
 }
 
 func TestO1_StateIsBound(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	other := newProvider(t, op, "other", c)
 	set := func(name, value string) func(url.Values, *string) {
@@ -78,6 +80,7 @@ func TestO1_StateIsBound(t *testing.T) {
 }
 
 func TestO2_OneLoginPerCodeWithPKCE(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	location, sealed, err := p.Begin(t.Context(), callback, "")
 	if err != nil {
@@ -110,6 +113,7 @@ func TestO2_OneLoginPerCodeWithPKCE(t *testing.T) {
 }
 
 func TestO7_MixUp(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	evil := hostileop.Start(t, c.now)
 	for name, lie := range map[string]func(url.Values){
@@ -143,6 +147,7 @@ func TestO7_MixUp(t *testing.T) {
 }
 
 func TestDeclinedAndRefused(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	refused(t, p, op, "the person says no", hostileop.Switches{Redirect: func(v url.Values) { v.Del("code"); v.Set("error", "access_denied") }}, ErrDeclined)
 	refused(t, p, op, "an error with text", hostileop.Switches{Redirect: func(v url.Values) { v.Set("error", "<script>"+strings.Repeat("x", 1000)) }}, ErrDeclined)
@@ -154,6 +159,7 @@ func TestDeclinedAndRefused(t *testing.T) {
 // TestR13_SlowProvider: logins that ask it, and those that wait for their turn, are bounded.
 // The next one is told.
 func TestR13_SlowProvider(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	whole := p.wholeTimeout
 	for name, slots := range map[string]chan struct{}{"no turn comes": p.slots, "too many wait": p.queue} {

@@ -14,6 +14,7 @@ import (
 )
 
 func TestO3_Nonce(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	var earlier string
 	op.Lie(hostileop.Switches{Claims: func(c map[string]any) { earlier = c["nonce"].(string) }})
@@ -32,6 +33,7 @@ func TestO3_Nonce(t *testing.T) {
 }
 
 func TestO4_Audience(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	for name, c := range map[string]struct {
 		aud any
@@ -65,6 +67,7 @@ func TestO4_Audience(t *testing.T) {
 }
 
 func TestO5_Signatures(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	strangers := hostileop.Start(t, newClock().now)
 	var last map[string]any
@@ -118,6 +121,7 @@ func unsigned(raw string) string {
 }
 
 func TestO6_Times(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	for _, x := range []struct {
 		claim  string
@@ -159,6 +163,7 @@ func TestO6_Times(t *testing.T) {
 
 // TestO12_NobodyFollowsAClaimSource: the overage's address is a stranger's.
 func TestO12_NobodyFollowsAClaimSource(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	stranger := hostileop.Start(t, newClock().now)
 	overage := func(c map[string]any) {
@@ -181,6 +186,7 @@ func TestO12_NobodyFollowsAClaimSource(t *testing.T) {
 }
 
 func TestO16_TokensAreBounded(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	say := func(raw string) hostileop.Switches {
 		return hostileop.Switches{Token: func(string) string { return raw }}
@@ -202,6 +208,7 @@ func TestO16_TokensAreBounded(t *testing.T) {
 
 // TestO5_Algorithms: a provider's list makes ours shorter and never longer.
 func TestO5_Algorithms(t *testing.T) {
+	t.Parallel()
 	for _, theirs := range [][]string{nil, {"none"}, {"HS256", "none"}, {"ES256", "HS256"}, {"RS256", "ES256", "none"}} {
 		both := signatures(theirs)
 		if len(both) == 0 {

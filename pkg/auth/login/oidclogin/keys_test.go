@@ -19,6 +19,7 @@ func (b *broken) RoundTrip(*http.Request) (*http.Response, error) {
 // TestO8_FailingKeysAreAskedForSeldom: any client may send tokens to the logout address; a
 // provider that is in trouble is not asked again for each.
 func TestO8_FailingKeysAreAskedForSeldom(t *testing.T) {
+	t.Parallel()
 	endpoint, now := &broken{}, time.Date(2026, 11, 21, 12, 0, 0, 0, time.UTC)
 	cache := &keyCache{next: endpoint, now: func() time.Time { return now }}
 	ask := func() {
@@ -48,6 +49,7 @@ func TestO8_FailingKeysAreAskedForSeldom(t *testing.T) {
 // TestAnonymousClientsDoNotStopLogins: a client that begins logins and answers them with
 // made-up codes, as often as it likes, costs the others nothing.
 func TestAnonymousClientsDoNotStopLogins(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	for i := range maxStates + 10 {
 		state := "made up " + time.Duration(i).String()

@@ -17,6 +17,7 @@ import (
 const typLogout = "logout+jwt"
 
 func TestV6_LogoutTokens(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	strangers := hostileop.Start(t, c.now)
 	typ := func(s string) map[string]any { return map[string]any{"typ": s} }
@@ -77,6 +78,7 @@ func TestV6_LogoutTokens(t *testing.T) {
 }
 
 func TestV6_LogoutTokenIsUsedOnce(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	raw := op.Sign("rsa", op.LogoutClaims(), nil)
 	ended, err := p.VerifyLogout(t.Context(), raw)
@@ -97,6 +99,7 @@ func TestV6_LogoutTokenIsUsedOnce(t *testing.T) {
 
 // TestV6_IDTokenIsNoLogoutToken: whoever holds an ID token cannot log its person out.
 func TestV6_IDTokenIsNoLogoutToken(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	var token string
 	op.Lie(hostileop.Switches{Token: func(raw string) string { token = raw; return raw }})
@@ -115,6 +118,7 @@ func TestV6_IDTokenIsNoLogoutToken(t *testing.T) {
 
 // TestV6_NoFloodOfKeyRequests: strangers send tokens with new key ids to the open address.
 func TestV6_NoFloodOfKeyRequests(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	stranger := hostileop.Start(t, c.now)
 	for range 50 {
@@ -133,6 +137,7 @@ func TestV6_NoFloodOfKeyRequests(t *testing.T) {
 }
 
 func TestLogoutURL(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	l := honest(t, p, op)
 	const redirect = "https://hub.test/hub/logout"

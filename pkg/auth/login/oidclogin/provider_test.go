@@ -13,6 +13,7 @@ import (
 )
 
 func TestO7_Discovery(t *testing.T) {
+	t.Parallel()
 	for name, lie := range map[string]func(map[string]any){
 		"another issuer":        func(d map[string]any) { d["issuer"] = "https://evil.test" },
 		"issuer with a slash":   func(d map[string]any) { d["issuer"] = d["issuer"].(string) + "/" },
@@ -40,6 +41,7 @@ func TestO7_Discovery(t *testing.T) {
 }
 
 func TestO14_ProviderDownSlowOrLying(t *testing.T) {
+	t.Parallel()
 	release := make(chan struct{})
 	defer close(release)
 	hang := func(_ http.ResponseWriter, r *http.Request) {
@@ -105,6 +107,7 @@ func TestO14_ProviderDownSlowOrLying(t *testing.T) {
 
 // TestO14_KnownProviderGoesDown: discovery that was done stays good.
 func TestO14_KnownProviderGoesDown(t *testing.T) {
+	t.Parallel()
 	p, op, c := newPair(t)
 	honest(t, p, op)
 	c.add(2 * knownFor)

@@ -17,6 +17,7 @@ import (
 // TestRealProvider goes through everything with a certified implementation: login, user
 // info, refresh with rotation, logout from here and from there.
 func TestRealProvider(t *testing.T) {
+	t.Parallel()
 	messages := make(chan string, 1)
 	rp := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		messages <- r.PostFormValue("logout_token")

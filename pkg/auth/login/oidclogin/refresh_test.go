@@ -11,6 +11,7 @@ import (
 // TestO15_Refresh asks again and again with what the time before gave, as re-checks do:
 // the next refresh token is kept through every answer.
 func TestO15_Refresh(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	l := honest(t, p, op)
 	groups := func(names ...string) func() { return func() { op.Person(map[string]any{"groups": names}) } }
@@ -50,6 +51,7 @@ func TestO15_Refresh(t *testing.T) {
 // TestO15_ForeignRefreshTokens: what this provider did not seal as a refresh token is not
 // shown to it.
 func TestO15_ForeignRefreshTokens(t *testing.T) {
+	t.Parallel()
 	p, op, _ := newPair(t)
 	l := honest(t, p, op)
 	other := newProvider(t, op, "other", newClock())

@@ -19,6 +19,7 @@ import (
 // lets another one take over, by a new request or by what the kubelet says. Whatever
 // the moment: one volume, one pod, one secret that belongs to it.
 func TestR5_KilledAfterEachWrite(t *testing.T) {
+	t.Parallel()
 	complaints := map[string]func(*testing.T, *fake.Clientset){
 		"the container's status": lacksVariable, "an event about the volume": lacksVolume,
 	}

@@ -40,6 +40,7 @@ func calls(client *fake.Clientset, verb, resource string) (n int) {
 
 // TestD7_PagesCostNoCallOfTheAPI: however often pages ask for servers that do not run.
 func TestD7_PagesCostNoCallOfTheAPI(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
 	for i := range 500 {
@@ -59,6 +60,7 @@ func TestD7_PagesCostNoCallOfTheAPI(t *testing.T) {
 
 // TestGetAfterAStartHere: the cache is behind, and many ask at once.
 func TestGetAfterAStartHere(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, stop := boot(t, client, settings(t))
 	stop() // its cache no longer follows
@@ -91,6 +93,7 @@ func TestGetAfterAStartHere(t *testing.T) {
 // new names, and reloads pages; alice's start takes its usual time with a client that may
 // make 20 calls a second.
 func TestD7_OneUserDoesNotDelayAnothersStart(t *testing.T) {
+	t.Parallel()
 	var called atomic.Int64
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		called.Add(1)
@@ -148,6 +151,7 @@ func quotaOfMallory(w http.ResponseWriter, r *http.Request) {
 
 // TestD7_StopsDeleteOnce: pressing Stop again while the server stops costs no deletion.
 func TestD7_StopsDeleteOnce(t *testing.T) {
+	t.Parallel()
 	api := &api{t: t, client: newClient()}
 	api.client.PrependReactor("delete", "pods", api.hold)
 	c, _ := boot(t, api.client, settings(t))
@@ -168,6 +172,7 @@ func TestD7_StopsDeleteOnce(t *testing.T) {
 
 // TestD7_StartsOfAStartingServerWriteOnce: each reload of the form's answer is a start.
 func TestD7_StartsOfAStartingServerWriteOnce(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
 	for range 20 {
@@ -184,6 +189,7 @@ func TestD7_StartsOfAStartingServerWriteOnce(t *testing.T) {
 
 // TestLostNode: a pod whose node is away is deleted without waiting for the node.
 func TestLostNode(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
@@ -210,6 +216,7 @@ func TestLostNode(t *testing.T) {
 
 // TestVolumeIsNamed: what the cluster says of the home's claim reaches those who watch.
 func TestVolumeIsNamed(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {

@@ -49,6 +49,7 @@ func lead(t *testing.T, srv *httptest.Server) func(context.Context, string, stri
 // TestAnsweringIsNoticed probes the pod from the moment it has an address, accepts
 // nothing but 200, and takes its word back when the container is replaced.
 func TestAnsweringIsNoticed(t *testing.T) {
+	t.Parallel()
 	j := &jupyter{}
 	j.status.Store(http.StatusServiceUnavailable)
 	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -108,6 +109,7 @@ func TestAnsweringIsNoticed(t *testing.T) {
 // program on its address, with another pod's certificate, with none, or with one of a CA of
 // its own, does not; and the pod sees the spawner's certificate.
 func TestK8_ProbeBelievesThePodItself(t *testing.T) {
+	t.Parallel()
 	s, servers, services := withProofs(t)
 	s.Site.Proof = true
 	client := newClient()
@@ -186,6 +188,7 @@ func TestK8_ProbeBelievesThePodItself(t *testing.T) {
 // TestProbeBacksOff: a server that never answers is asked less and less; one that takes its time
 // is noticed soon after it answers.
 func TestProbeBacksOff(t *testing.T) {
+	t.Parallel()
 	for asked, want := range map[time.Duration]time.Duration{
 		0: 50 * time.Millisecond, time.Second: 50 * time.Millisecond, 10 * time.Second: 500 * time.Millisecond,
 		time.Minute: 3 * time.Second, time.Hour: 10 * time.Second,

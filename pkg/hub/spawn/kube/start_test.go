@@ -21,6 +21,7 @@ import (
 
 // TestD7_ManyStartsMakeOneServer: a hundred requests, two replicas, one server (D7).
 func TestD7_ManyStartsMakeOneServer(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	a, _ := boot(t, client, settings(t))
 	b, _ := boot(t, client, settings(t))
@@ -37,6 +38,7 @@ func TestD7_ManyStartsMakeOneServer(t *testing.T) {
 }
 
 func TestD7_SpawnLimit(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	cfg := settings(t)
 	cfg.SpawnLimit = 3
@@ -66,6 +68,7 @@ func TestD7_SpawnLimit(t *testing.T) {
 // TestForeignObjectsAreLeftAlone: a pod or volume of the right name that the spawner did
 // not make is neither used nor deleted.
 func TestForeignObjectsAreLeftAlone(t *testing.T) {
+	t.Parallel()
 	foreignPod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: spawn.PodName(alice), UID: "theirs"}}
 	foreignClaim := &corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: spawn.HomeName("alice")}}
 	for name, object := range map[string]runtime.Object{"pod": foreignPod, "volume": foreignClaim} {
@@ -89,6 +92,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 // TestK1_HomesOfEarlierVersions: a home with the old name is the user's home still; KubeSpawner's
 // claim of that name is not, and is left alone.
 func TestK1_HomesOfEarlierVersions(t *testing.T) {
+	t.Parallel()
 	older := spawn.Claim(settings(t).Site, settings(t).Catalog[0], "alice")
 	older.Name = "claim-alice"
 	theirs := older.DeepCopy()
@@ -112,6 +116,7 @@ func TestK1_HomesOfEarlierVersions(t *testing.T) {
 
 // TestStorageNone: homes that do not last need no volume.
 func TestStorageNone(t *testing.T) {
+	t.Parallel()
 	client, s := newClient(), settings(t)
 	s.Catalog[0].Override.StorageType = "none"
 	c, _ := boot(t, client, s)
@@ -127,6 +132,7 @@ func TestStorageNone(t *testing.T) {
 // TestStopNamesThePodByUID: the deletion carries the UID, so that it cannot hit a pod
 // that was started meanwhile; volumes are never deleted.
 func TestStopNamesThePodByUID(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
@@ -157,6 +163,7 @@ func TestStopNamesThePodByUID(t *testing.T) {
 
 // TestTryAgain replaces a pod that failed; the volume stays the same one.
 func TestTryAgain(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
@@ -182,6 +189,7 @@ func TestTryAgain(t *testing.T) {
 // TestStartWaitsForTheOldPod: while the old pod terminates, a start waits and then goes
 // on; if it takes too long it says so.
 func TestStartWaitsForTheOldPod(t *testing.T) {
+	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
@@ -215,6 +223,7 @@ func TestStartWaitsForTheOldPod(t *testing.T) {
 // TestRefusals: what the API says no to becomes words, and nothing is left over that
 // the next start would trip on.
 func TestRefusals(t *testing.T) {
+	t.Parallel()
 	gr := schema.GroupResource{Resource: "pods"}
 	for want, refusal := range map[spawn.Message]error{
 		spawn.MsgQuota:       apierrors.NewForbidden(gr, "x", errors.New("exceeded quota: servers, requested: pods=1")),
