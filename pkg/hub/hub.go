@@ -70,24 +70,15 @@ func New(cluster Cluster, served Served, pages *web.Renderer, log *slog.Logger, 
 	}
 }
 
-// handler is a request handler that knows its caller. A returned error is answered,
-// as a page or as JSON, by fail.
-type handler func(w http.ResponseWriter, r *http.Request, who caller.Caller) error
-
 // Handler returns all pages and the REST paths.
 func (h *Hub) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
-	for pattern, fn := range h.pages() {
-		mux.HandleFunc(pattern, h.guard(fn))
-	}
-	for _, e := range contract.EndpointsOf(contract.UpstreamHub) {
-		mux.HandleFunc(e.Pattern(), h.guard(h.operations()[e.Operation]))
-	}
+	caller.Door{MaxBody: maxBody, Fail: h.fail}.Register(mux, h.pages(), contract.UpstreamHub, h.operations())
 	return mux
 }
 
-func (h *Hub) pages() map[string]handler {
-	return map[string]handler{
+func (h *Hub) pages() map[string]caller.Handler {
+	return map[string]caller.Handler{
 		"GET /hub":                               h.root,
 		"GET /hub/{$}":                           h.root,
 		"GET /hub/home":                          h.home,
@@ -109,27 +100,14 @@ func (h *Hub) pages() map[string]handler {
 }
 
 // operations are the REST paths that contract.Endpoints gives to this service.
-func (h *Hub) operations() map[string]handler {
-	return map[string]handler{
+func (h *Hub) operations() map[string]caller.Handler {
+	return map[string]caller.Handler{
 		contract.OpVersion:  h.apiVersion,
 		contract.OpSelf:     h.apiSelf,
 		contract.OpUser:     h.apiUser,
 		contract.OpStart:    h.apiStart,
 		contract.OpStop:     h.apiStop,
 		contract.OpProgress: h.apiProgress,
-	}
-}
-
-// guard is in front of every handler: identity, XSRF, size.
-func (h *Hub) guard(next handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		who, err := caller.Admit(w, r, maxBody)
-		if err == nil {
-			err = next(w, r, who)
-		}
-		if err != nil {
-			h.fail(w, r, who, err)
-		}
 	}
 }
 

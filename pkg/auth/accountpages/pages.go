@@ -54,22 +54,13 @@ type Pages struct {
 // New returns the pages.
 func New(keeper Keeper, pages *web.Renderer, s Settings) *Pages { return &Pages{keeper, pages, s} }
 
-// handler is a request handler that knows its caller; a returned error is answered by
-// fail.
-type handler func(w http.ResponseWriter, r *http.Request, v caller.Caller) error
-
 // Register adds the pages to mux.
 func (p *Pages) Register(mux *http.ServeMux) {
-	for pattern, fn := range p.pages() {
-		mux.HandleFunc(pattern, p.guard(fn))
-	}
-	for _, e := range contract.EndpointsOf(contract.UpstreamLogin) {
-		mux.HandleFunc(e.Pattern(), p.guard(p.operations()[e.Operation]))
-	}
+	caller.Door{MaxBody: maxBody, Fail: p.fail}.Register(mux, p.pages(), contract.UpstreamLogin, p.operations())
 }
 
-func (p *Pages) pages() map[string]handler {
-	return map[string]handler{
+func (p *Pages) pages() map[string]caller.Handler {
+	return map[string]caller.Handler{
 		"GET " + contract.PathToken:                  onlySessions(p.tokenPage),
 		"POST " + contract.PathToken:                 onlySessions(p.tokenMake),
 		"POST " + contract.PathToken + "/revoke":     onlySessions(p.tokenRevoke),
@@ -80,26 +71,13 @@ func (p *Pages) pages() map[string]handler {
 }
 
 // operations are the REST paths that contract.Endpoints gives to this service.
-func (p *Pages) operations() map[string]handler {
-	return map[string]handler{
+func (p *Pages) operations() map[string]caller.Handler {
+	return map[string]caller.Handler{
 		contract.OpListTokens:  p.apiList,
 		contract.OpMakeToken:   p.apiMake,
 		contract.OpToken:       p.apiOne,
 		contract.OpRevokeToken: p.apiRevoke,
 		contract.OpEndSessions: p.apiEndSessions,
-	}
-}
-
-// guard is in front of every handler: identity, XSRF, size.
-func (p *Pages) guard(next handler) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		v, err := caller.Admit(w, r, maxBody)
-		if err == nil {
-			err = next(w, r, v)
-		}
-		if err != nil {
-			p.fail(w, r, v, err)
-		}
 	}
 }
 
@@ -115,7 +93,7 @@ type badRequest string
 func (b badRequest) Error() string { return string(b) }
 
 // onlySessions refuses API tokens: pages are for people (S12).
-func onlySessions(next handler) handler {
+func onlySessions(next caller.Handler) caller.Handler {
 	return func(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 		if v.ByToken {
 			return errPages

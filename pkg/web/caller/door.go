@@ -1,0 +1,42 @@
+package caller
+
+import (
+	"net/http"
+
+	"github.com/perijove/perijove/pkg/contract"
+)
+
+// Handler is a request handler that knows its caller. A returned error is answered by the
+// door's Fail.
+type Handler func(w http.ResponseWriter, r *http.Request, who Caller) error
+
+// Door is what stands before every page and REST path of a service: identity, form token, size.
+type Door struct {
+	// MaxBody bounds forms and JSON bodies in bytes.
+	MaxBody int64
+	// Fail answers an error of the door's or of a handler's, as a page or as JSON. With
+	// ErrAnonymous the caller is the zero Caller.
+	Fail func(w http.ResponseWriter, r *http.Request, who Caller, err error)
+}
+
+// Register puts pages, by pattern, and the endpoints that upstream answers, by operation, on mux.
+func (d Door) Register(mux *http.ServeMux, pages map[string]Handler, upstream contract.Upstream, operations map[string]Handler) {
+	for pattern, next := range pages {
+		mux.HandleFunc(pattern, d.guard(next))
+	}
+	for _, e := range contract.EndpointsOf(upstream) {
+		mux.HandleFunc(e.Pattern(), d.guard(operations[e.Operation]))
+	}
+}
+
+func (d Door) guard(next Handler) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, err := Admit(w, r, d.MaxBody)
+		if err == nil {
+			err = next(w, r, who)
+		}
+		if err != nil {
+			d.Fail(w, r, who, err)
+		}
+	}
+}
