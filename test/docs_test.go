@@ -144,30 +144,29 @@ func (all texts) contain(suffix, what string) bool {
 	return false
 }
 
-func TestDocumentsNameWhatExists(t *testing.T) {
-	t.Parallel()
-	all := tracked(t)
+// documents runs check on every document and reports what it finds wrong.
+func (all texts) documents(t *testing.T, check func(name string) []string, fault string) {
+	t.Helper()
 	for name := range all {
 		if path.Ext(name) != ".md" {
 			continue
 		}
-		for _, wrong := range all.missing(name) {
-			t.Errorf("%s names %s, which is no test, make target or metric", name, wrong)
+		for _, wrong := range check(name) {
+			t.Errorf("%s: %q %s", name, wrong, fault)
 		}
 	}
+}
+
+func TestDocumentsNameWhatExists(t *testing.T) {
+	t.Parallel()
+	all := tracked(t)
+	all.documents(t, all.missing, "is no test, make target or metric")
 }
 
 func TestLinksLeadSomewhere(t *testing.T) {
 	t.Parallel()
 	all := tracked(t)
-	for name := range all {
-		if path.Ext(name) != ".md" {
-			continue
-		}
-		for _, target := range all.deadLinks(name) {
-			t.Errorf("%s: the link (%s) leads nowhere", name, target)
-		}
-	}
+	all.documents(t, all.deadLinks, "is a link that leads nowhere")
 }
 
 func TestTextsNamePackagesThatExist(t *testing.T) {
