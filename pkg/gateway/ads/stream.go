@@ -165,7 +165,9 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 		}
 	}
 	if len(versions) == 0 && !evenEmpty {
-		if len(t.dirty) > 0 { // this group changed meanwhile: go on with the next
+		// All that this group held has changed or gone meanwhile. Other groups may wait, and
+		// scopes that Envoy applied by half must still be withdrawn.
+		if len(t.dirty) > 0 || len(t.groups) > 0 || len(t.half) > 0 {
 			st.respond(typeURL, t, false)
 		}
 		return
