@@ -1,5 +1,7 @@
 package contract
 
+import "time"
+
 // PrivatePrefix begins every private header. Envoy removes whatever a client sent under
 // it before anything reads it, so such a header comes from Envoy, authz or a route.
 const PrivatePrefix = "x-perijove-"
@@ -53,8 +55,26 @@ const (
 	PathPassKeys = "/internal/pass-keys"
 )
 
-// MetadataOurs marks, in ext_authz's dynamic metadata, an answer that authz wrote.
-const MetadataOurs = "perijove"
+// What authz tells Envoy about a request beside its headers: dynamic metadata, which no client
+// can write and no server receives.
+const (
+	// MetadataAuthz is the namespace that Envoy's ext_authz filter puts it in.
+	MetadataAuthz = "envoy.filters.http.ext_authz"
+	// MetadataOurs marks an answer that authz wrote.
+	MetadataOurs = "perijove"
+	// MetadataSession says whose session opened a websocket. Envoy gives it back with each
+	// report about the websocket (InputReports).
+	MetadataSession = "session"
+)
+
+// Envoy tells authz how much each open websocket has received from its client: authz sees no
+// request of a user who only types.
+const (
+	// InputReports is the name of the access log that carries the reports.
+	InputReports = "input"
+	// InputEvery is the time between two reports about one websocket.
+	InputEvery = 10 * time.Second
+)
 
 // Cookies. All begin with "perijove-": pkg/gateway/listener/confine.lua keeps these from servers, and
 // servers from setting them.

@@ -40,7 +40,8 @@ type Config struct {
 	PassKeyFiles []string `yaml:"passKeyFiles"`
 	// SessionLifetime is how long a login lasts, from 1m to 744h; 12h by default.
 	SessionLifetime time.Duration `yaml:"sessionLifetime"`
-	// SessionIdle is how long an unused session lives, from 5m; 2h by default. As
+	// SessionIdle is how long an unused session lives, from 5m; 2h by default. Opened pages,
+	// requests that change something and input on open websockets are use. As
 	// long as SessionLifetime means that only that counts.
 	SessionIdle time.Duration `yaml:"sessionIdle"`
 	// Recheck is how often the directory or provider is asked again about people who are

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/grpc"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/accountpages"
 	"github.com/perijove/perijove/pkg/auth/check"
+	"github.com/perijove/perijove/pkg/auth/input"
 	"github.com/perijove/perijove/pkg/auth/login"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/telemetry"
@@ -80,7 +82,8 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		if !users.waitSynced(ctx, ready) {
 			return nil
 		}
-		if err := serveChecks(ctx, g, cfg, checks, log); err != nil {
+		inputs := input.New(users.keeper, reg, input.Settings{Now: time.Now, Log: log, Stop: ctx.Done()})
+		if err := serveEnvoy(ctx, g, cfg, checks, inputs, log); err != nil {
 			return err
 		}
 		l, conf, err := listenFor(cfg, cfg.Listen.HTTP)
@@ -95,8 +98,8 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	return g.Wait()
 }
 
-// serveChecks answers ext_authz and gRPC health checks.
-func serveChecks(ctx context.Context, g *errgroup.Group, cfg Config, checks *check.Server, log *slog.Logger) error {
+// serveEnvoy answers ext_authz and gRPC health checks, and takes reports about websockets.
+func serveEnvoy(ctx context.Context, g *errgroup.Group, cfg Config, checks *check.Server, inputs *input.Server, log *slog.Logger) error {
 	l, conf, err := listenFor(cfg, cfg.Listen.GRPC)
 	if err != nil {
 		return fmt.Errorf("ext_authz: %w", err)
@@ -107,6 +110,7 @@ func serveChecks(ctx context.Context, g *errgroup.Group, cfg Config, checks *che
 	}
 	srv, status := grpc.NewServer(options...), health.NewServer()
 	authv3.RegisterAuthorizationServer(srv, checks)
+	accesslogv3.RegisterAccessLogServiceServer(srv, inputs)
 	healthv1.RegisterHealthServer(srv, status)
 	context.AfterFunc(ctx, status.Shutdown)
 	g.Go(func() error { return run.ServeGRPC(ctx, "ext_authz", l, srv, run.Grace, log) })

@@ -66,10 +66,16 @@ func accept(v Verdict) *authv3.CheckResponse {
 	for _, c := range v.SetCookies {
 		ok.ResponseHeadersToAdd = append(ok.ResponseHeadersToAdd, appended("set-cookie", c))
 	}
-	return &authv3.CheckResponse{
+	resp := &authv3.CheckResponse{
 		Status:       &status.Status{Code: int32(codes.OK)},
 		HttpResponse: &authv3.CheckResponse_OkResponse{OkResponse: ok},
 	}
+	if v.Input != "" {
+		resp.DynamicMetadata = &structpb.Struct{Fields: map[string]*structpb.Value{
+			contract.MetadataSession: structpb.NewStringValue(v.Input),
+		}}
+	}
+	return resp
 }
 
 // deny is a refusal or redirect. The metadata tells Envoy's cookie filter that the answer

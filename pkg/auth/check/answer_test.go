@@ -44,6 +44,7 @@ func TestAnswerGolden(t *testing.T) {
 		v    Verdict
 	}{
 		{"allow", Verdict{Allow: true, Status: 200, Reason: ReasonAllowed, Set: []Header{{contract.HeaderUser, "alice"}, {"cookie", "a=1"}}, Remove: []string{"x"}, SetCookies: []string{"p=1; Path=/a/", "p=1; Path=/b/"}}},
+		{"websocket", Verdict{Allow: true, Status: 200, Reason: ReasonAllowed, Set: []Header{{contract.HeaderUser, "alice"}}, Input: "whose"}},
 		{"redirect", Verdict{Status: 302, Reason: ReasonNoSession, Location: "/hub/login?next=%2Fuser%2Falice%2F"}},
 		{"slash", Verdict{Status: 302, Reason: ReasonSlash, Location: "/user/alice/", SetCookies: []string{"p=1"}}},
 		{"unauthorized", Verdict{Status: 401, Reason: ReasonNoSession}},

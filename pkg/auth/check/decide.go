@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/input"
 	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
@@ -56,6 +57,8 @@ type Verdict struct {
 	RemoveQuery []string
 	// SetCookies are Set-Cookie values for the browser.
 	SetCookies []string
+	// Input names the session that opens a websocket (input.Tag); "" for any other request.
+	Input string
 }
 
 // Liveness answers from memory (*liveness.Keeper).
@@ -180,6 +183,9 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 		return v
 	}
 	v.Set = identityHeaders(s.User)
+	if req.Upgrade != "" {
+		v.Input = input.Tag(s)
+	}
 	return v
 }
 
