@@ -65,6 +65,7 @@ type env struct {
 	// adjust and adjustAuthz change a configuration last; they may be nil.
 	adjust      func(cfg *xdsapp.Config)
 	adjustAuthz func(cfg *authzapp.Config)
+	sessionIdle time.Duration // shorter than an installation may have it; 0 = the default
 
 	proofs     bool   // whether servers that the spawner makes prove which pod they are
 	userDomain string // where each person has a host; "" = all share one

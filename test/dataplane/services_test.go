@@ -53,6 +53,9 @@ func (s *env) startAuthz() {
 	if err := cfg.Validate(); err != nil {
 		s.t.Fatal(err)
 	}
+	if s.sessionIdle != 0 {
+		cfg.SessionIdle = s.sessionIdle
+	}
 	s.stopAuthz = s.run("authz", func(ctx context.Context, log *slog.Logger) error {
 		return authzapp.RunWith(ctx, cfg, s.client, log)
 	})

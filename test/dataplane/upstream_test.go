@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"context"
 	"crypto/tls"
 	"encoding/json"
 	"maps"
@@ -8,6 +9,7 @@ import (
 	"net/http"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -111,6 +113,9 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	defer func() { _ = c.CloseNow() }()
+	if r.URL.Query().Has("ping") {
+		go keepAlive(r.Context(), c)
+	}
 	for {
 		kind, data, err := c.Read(r.Context())
 		if err != nil {
@@ -119,6 +124,15 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		if err := c.Write(r.Context(), kind, data); err != nil {
 			return
 		}
+	}
+}
+
+// keepAlive pings the client, far more often than a Jupyter server does.
+func keepAlive(ctx context.Context, c *websocket.Conn) {
+	every := time.NewTicker(2 * time.Second)
+	defer every.Stop()
+	for c.Ping(ctx) == nil {
+		<-every.C
 	}
 }
 

@@ -103,7 +103,8 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 		HttpFilters:      chain(checks(s)),
 		UpgradeConfigs:   websockets(checks(s)),
 		LocalReplyConfig: localReplies(s.Site),
-		AccessLog:        accessLog(),
+		AccessLog:        accessLogs(),
+		AccessLogOptions: whileOpen(),
 	}
 }
 

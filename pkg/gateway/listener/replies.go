@@ -10,7 +10,6 @@ import (
 	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	streamv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/stream/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -239,31 +238,4 @@ func htmlBody(file string) *corev3.SubstitutionFormatString {
 			TextFormatSource: inline(string(body)),
 		},
 	}
-}
-
-// accessLog writes one JSON line a request, never a query, cookie or header that may hold a
-// secret. It leaves out requests that a pass let in and that succeeded: an open JupyterLab
-// sends several a second, each line costs as much as a check of the pass, and the log shows
-// the user twice a minute anyway, when authz renews the pass.
-func accessLog() []*accesslogv3.AccessLog {
-	fields := map[string]string{
-		"time": "%START_TIME%", "request_id": "%REQ(X-REQUEST-ID)%", "method": "%REQ(:METHOD)%",
-		"path": "%PATH(NQ:ORIG_OR_PATH):256%", "host": "%REQ(:AUTHORITY):256%",
-		"protocol": "%PROTOCOL%", "code": "%RESPONSE_CODE%", "flags": "%RESPONSE_FLAGS%",
-		"client": "%DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT%", "upstream": "%UPSTREAM_HOST%",
-		"ms": "%DURATION%", "bytes_in": "%BYTES_RECEIVED%", "bytes_out": "%BYTES_SENT%",
-	}
-	values := map[string]*structpb.Value{}
-	for k, v := range fields {
-		values[k] = structpb.NewStringValue(v)
-	}
-	return []*accesslogv3.AccessLog{{
-		Name:   "envoy.access_loggers.stdout",
-		Filter: anyFilter(status(accesslogv3.ComparisonFilter_GE, 400), withoutHeader(contract.HeaderPassOwner)),
-		ConfigType: &accesslogv3.AccessLog_TypedConfig{TypedConfig: envoyapi.Pack(&streamv3.StdoutAccessLog{
-			AccessLogFormat: &streamv3.StdoutAccessLog_LogFormat{LogFormat: &corev3.SubstitutionFormatString{
-				Format: &corev3.SubstitutionFormatString_JsonFormat{JsonFormat: &structpb.Struct{Fields: values}},
-			}},
-		})},
-	}}
 }
