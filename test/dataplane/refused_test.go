@@ -9,8 +9,11 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	corev1 "k8s.io/api/core/v1"
 
 	"github.com/perijove/perijove/pkg/gateway/ads"
 	"github.com/perijove/perijove/pkg/gateway/listener"
@@ -46,58 +49,123 @@ func (r *refusals) all() string {
 // R14, X7: one scope that Envoy refuses takes no other with it. Envoy lists the good scopes of
 // a refused response in its config dump and does not route by them, so requests tell.
 func TestX7_RefusedScopeTakesNoOther(t *testing.T) {
-	s := newEnv(t)
-	s.stopXDS()
-	s.envoy.Kill()
+	p := newRefusing(t)
+	p.change(p.bad)
+	p.serveADS(p.store)
+	p.start()
+	wait.Until(t, "the scope is refused", func() bool { return p.refused.all() != "" })
+	p.works("with a refused scope")
+	if got := p.refused.all(); got != "login" || p.raw("GET", "/hub/login").code != 404 { // negative control
+		t.Errorf("refused: %q; the login page answers %d", got, p.raw("GET", "/hub/login").code)
+	}
+	p.change(p.good)
+	wait.Until(t, "the mended scope has a route", func() bool { return p.raw("GET", "/hub/login").code == 200 })
+	p.works("after it was mended")
+	// A change of many at once on an Envoy that has routes.
+	p.publish(spawned("n2"))
+	p.change(p.bad)
+	p.works("after a second refusal")
+}
+
+// refusing is an xds-server whose scope of the login page Envoy may refuse, beside 20 users.
+type refusing struct {
+	*env
+	store     *ads.Store
+	pub       *publish.Publisher
+	refused   refusals
+	good, bad proto.Message // the login page's scope
+	upstream  string
+}
+
+func newRefusing(t *testing.T) *refusing {
+	p := &refusing{env: newEnv(t)}
+	p.stopXDS()
+	p.envoy.Kill()
 	site := sites.Site{Scheme: "http", Hosts: []string{publicHost}}
 	settings := scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32)), PassChecked: true}
-	var refused refusals
-	store := ads.NewStore(refused.add, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
-	s.publishEdge(store, listener.Settings{Address: "127.0.0.1", Port: 8000, Site: site, PassChecked: true,
-		Authz: "unix:" + s.path("authz.sock"), Login: "unix:" + s.path("login.sock"), Hub: "127.0.0.1:8081"})
-	pub := publish.New(store, func(_, pod, _, reason string) { t.Errorf("%s: %s", pod, reason) }, settings)
-	if err := pub.Start(); err != nil {
+	p.good, p.bad = loginScope(settings)
+	p.store = ads.NewStore(p.refused.add, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
+	p.publishEdge(p.store, listener.Settings{Address: "127.0.0.1", Port: 8000, Site: site, PassChecked: true,
+		Authz: "unix:" + p.path("authz.sock"), Login: "unix:" + p.path("login.sock"), Hub: "127.0.0.1:8081"})
+	p.pub = publish.New(p.store, func(_, pod, _, reason string) { t.Errorf("%s: %s", pod, reason) }, settings)
+	if err := p.pub.Start(); err != nil {
 		t.Fatal(err)
 	}
-	up := newUpstream(t, "10.99.0.1", "alice")
-	for i := range 20 {
-		pub.Set(s.newPod(fmt.Sprintf("pod-%d", i), server.ID{User: fmt.Sprintf("user-%d", i)}, up.addr))
-	}
-	good, bad := loginScope(settings)
-	change := func(login proto.Message) {
-		t.Helper()
-		if err := store.Update(resourcev3.ScopedRouteType, []ads.Resource{{Name: "login", Message: login}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	change(bad)
-	s.serveADS(store)
-	s.envoy = envoyproc.Start(t, envoyproc.Options{Node: "envoy-2", XDSSock: s.path("xds.sock"), TLS: s.gate})
-	s.envoy.Ready(t)
+	p.upstream = newUpstream(t, "10.99.0.1", "alice").addr
+	p.publish()
+	return p
+}
 
-	works := func(when string) {
-		t.Helper()
-		for _, path := range []string{"/hub/", "/hub/home", "/hub/spawn", "/hub/static/app.css", "/user/user-0/api", "/user/user-7/api", "/user/user-19/api"} {
-			wait.Until(t, when+" "+path+" has a route", func() bool {
-				code := s.raw("GET", path).code
-				return code != 404 && code != 424
-			})
-		}
-	}
-	wait.Until(t, "the scope is refused", func() bool { return refused.all() != "" })
-	works("with a refused scope")
-	if got := refused.all(); got != "login" || s.raw("GET", "/hub/login").code != 404 { // negative control
-		t.Errorf("refused: %q; the login page answers %d", got, s.raw("GET", "/hub/login").code)
-	}
-	change(good)
-	wait.Until(t, "the mended scope has a route", func() bool { return s.raw("GET", "/hub/login").code == 200 })
-	works("after it was mended")
-	// A change of many at once on an Envoy that has routes.
+// publish hands over the users' pods.
+func (p *refusing) publish(change ...func(*corev1.Pod)) {
 	for i := range 20 {
-		pub.Set(s.newPod(fmt.Sprintf("pod-%d", i), server.ID{User: fmt.Sprintf("user-%d", i)}, up.addr, spawned("n2")))
+		p.pub.Set(p.newPod(fmt.Sprintf("pod-%d", i), server.ID{User: fmt.Sprintf("user-%d", i)}, p.upstream, change...))
 	}
-	change(bad)
-	works("after a second refusal")
+}
+
+// change publishes the login page's scope.
+func (p *refusing) change(login proto.Message) {
+	p.t.Helper()
+	if err := p.store.Update(resourcev3.ScopedRouteType, []ads.Resource{{Name: "login", Message: login}}); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *refusing) start() {
+	p.envoy = envoyproc.Start(p.t, envoyproc.Options{Node: "envoy-2", XDSSock: p.path("xds.sock"), TLS: p.gate})
+	p.envoy.Ready(p.t)
+}
+
+// works waits until all good scopes have routes.
+func (p *refusing) works(when string) {
+	p.t.Helper()
+	for _, path := range []string{"/hub/", "/hub/home", "/hub/spawn", "/hub/static/app.css", "/user/user-0/api", "/user/user-7/api", "/user/user-19/api"} {
+		wait.Until(p.t, when+" "+path+" has a route", func() bool {
+			code := p.raw("GET", path).code
+			return code != 404 && code != 424
+		})
+	}
+}
+
+// TestX7_StreamBreaksAtARefusal: Envoy has applied half of a refused response when its stream
+// breaks and the bad scope is mended. The next stream knows of no refusal, and no user's route
+// stays away.
+func TestX7_StreamBreaksAtARefusal(t *testing.T) {
+	p := newRefusing(t)
+	p.change(p.bad)
+	var broken sync.Once
+	p.serveADS(p.store, grpc.StreamInterceptor(func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		return handler(srv, &breaking{ss, func() (err error) {
+			broken.Do(func() {
+				p.change(p.good)
+				err = status.Error(codes.Unavailable, "broken by the test")
+			})
+			return err
+		}})
+	}))
+	p.start()
+	wait.Until(t, "the login page has a route", func() bool { return p.raw("GET", "/hub/login").code == 200 })
+	p.works("after the stream broke")
+	if broken.Do(func() { t.Error("Envoy refused nothing: the test shows nothing") }); p.refused.all() != "" {
+		t.Errorf("the store heard that %s was refused", p.refused.all())
+	}
+}
+
+// breaking is a stream that asks at each refusal of scopes whether it breaks. The store does
+// not hear of a refusal that breaks it.
+type breaking struct {
+	grpc.ServerStream
+	refused func() error
+}
+
+func (b *breaking) RecvMsg(m any) error {
+	if err := b.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	if req, ok := m.(*discoveryv3.DeltaDiscoveryRequest); ok && req.GetErrorDetail() != nil && req.GetTypeUrl() == resourcev3.ScopedRouteType {
+		return b.refused()
+	}
+	return nil
 }
 
 // loginScope returns the scope of the login page, and one that Envoy refuses.
@@ -131,13 +199,13 @@ func (s *env) publishEdge(store *ads.Store, settings listener.Settings) {
 }
 
 // serveADS answers Envoys at the sidecar's socket from store.
-func (s *env) serveADS(store *ads.Store) {
+func (s *env) serveADS(store *ads.Store, options ...grpc.ServerOption) {
 	s.t.Helper()
 	l, err := run.Listen("unix:" + s.path("xds.sock"))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	srv := grpc.NewServer(grpc.MaxRecvMsgSize(ads.MaxRequestBytes))
+	srv := grpc.NewServer(append(options, grpc.MaxRecvMsgSize(ads.MaxRequestBytes))...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(srv, ads.NewServer(store))
 	go func() { _ = srv.Serve(l) }()
 	s.t.Cleanup(srv.Stop)

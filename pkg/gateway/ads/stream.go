@@ -10,7 +10,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	cachev3 "github.com/envoyproxy/go-control-plane/pkg/cache/v3"
-	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	deltav3 "github.com/envoyproxy/go-control-plane/pkg/server/delta/v3"
 )
 
@@ -21,6 +20,8 @@ type stream struct {
 	store *Store
 	node  string
 	types map[string]*typeState
+	// ran is true for an Envoy that named resources when it connected: it ran before this stream.
+	ran bool
 }
 
 var (
@@ -36,10 +37,9 @@ type typeState struct {
 	dirty map[string]struct{}
 	// refused are the versions that it NACKed: not sent again until they change.
 	refused map[string]refusal
-	// half are names of refused responses. Envoy may have applied half of such a response: it
-	// lists the scopes and does not route by them, and takes the same scopes sent again for
-	// known. They are withdrawn and sent anew once the bad ones are found.
-	half map[string]struct{}
+	// afresh is true once Envoy may have applied half of a refused response, on this stream or
+	// on one before. From then on each scope is marked (see marked).
+	afresh bool
 	// inflight is the response that it has not answered yet.
 	inflight *flight
 	// groups, after a NACK of several, are parts of it that go one by one, the last
@@ -79,8 +79,7 @@ func (st *stream) has(typeURL, name, version string) bool {
 	if !ok {
 		return false
 	}
-	_, half := t.half[name]
-	return !half && t.known[name] == version
+	return t.known[name] == version
 }
 
 // CreateWatch refuses state-of-the-world: it would resend everyone for each change.
@@ -97,9 +96,12 @@ func (st *stream) CreateDeltaWatch(req *cachev3.DeltaRequest, _ cachev3.Subscrip
 	if _, ok := st.store.types[typeURL]; !ok {
 		return nil, fmt.Errorf("type %q is not served", typeURL)
 	}
+	// Envoy asks for listeners before it asks for their scopes, so an Envoy that ran before is
+	// known as one even if it has ACKed no scope.
+	st.ran = st.ran || len(req.GetInitialResourceVersions()) > 0
 	t, ok := st.types[typeURL]
 	if !ok {
-		t = &typeState{known: map[string]string{}, refused: map[string]refusal{}, half: map[string]struct{}{}}
+		t = &typeState{known: map[string]string{}, refused: map[string]refusal{}, afresh: st.ran && mayApplyHalf(typeURL)}
 		maps.Copy(t.known, req.GetInitialResourceVersions())
 		t.dirty = st.store.stale(typeURL, t.known)
 		st.types[typeURL] = t
@@ -119,7 +121,6 @@ func (t *typeState) forget(names []string) {
 	for _, name := range names {
 		delete(t.known, name)
 		delete(t.refused, name)
-		delete(t.half, name)
 		if t.inflight != nil {
 			delete(t.inflight.versions, name)
 		}
@@ -143,10 +144,7 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 	}
 	resp := &discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL}
 	versions := map[string]string{}
-	if len(t.groups) == 0 && len(t.half) > 0 {
-		st.withdraw(typeURL, t)
-		return
-	}
+	mark := t.mark()
 	for _, name := range t.due() {
 		e, exists := st.store.types[typeURL][name]
 		switch {
@@ -156,8 +154,8 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 			delete(t.dirty, name)
 		case exists:
 			versions[name] = e.version
-			resp.Resources = append(resp.Resources, &discoveryv3.Resource{Name: name, Version: e.version, Resource: e.body})
-		case t.known[name] != "":
+			resp.Resources = append(resp.Resources, &discoveryv3.Resource{Name: name, Version: e.version, Resource: marked(e.body, mark)})
+		case t.known[name] != "" || t.afresh: // Envoy may list a scope that it never ACKed
 			versions[name] = ""
 			resp.RemovedResources = append(resp.RemovedResources, name)
 		default:
@@ -165,9 +163,8 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 		}
 	}
 	if len(versions) == 0 && !evenEmpty {
-		// All that this group held has changed or gone meanwhile. Other groups may wait, and
-		// scopes that Envoy applied by half must still be withdrawn.
-		if len(t.dirty) > 0 || len(t.groups) > 0 || len(t.half) > 0 {
+		// All that this group held has changed or gone meanwhile. Other groups may wait.
+		if len(t.dirty) > 0 || len(t.groups) > 0 {
 			st.respond(typeURL, t, false)
 		}
 		return
@@ -179,35 +176,10 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 		// A map keeps the room of the first full push, and walking it costs that room.
 		t.dirty = map[string]struct{}{}
 	}
-	t.send(resp, versions)
-}
-
-// send answers the open watch. versions are the names in the response, "" for removals.
-func (t *typeState) send(resp *discoveryv3.DeltaDiscoveryResponse, versions map[string]string) {
 	t.inflight = &flight{versions: versions}
 	w := t.watch
 	t.watch = nil
 	w.out <- &deltaResponse{request: w.request, response: resp}
-}
-
-// withdraw removes from Envoy what it may have applied by half. The names stay dirty, so the
-// response after this one brings them anew. Caller holds store.mu.
-func (st *stream) withdraw(typeURL string, t *typeState) {
-	versions := map[string]string{}
-	for _, name := range slices.Sorted(maps.Keys(t.half)) {
-		if t.refused[name].version == st.store.types[typeURL][name].version && t.refused[name].version != "" {
-			continue // Envoy goes on with the version before
-		}
-		versions[name] = ""
-		t.dirty[name] = struct{}{}
-		delete(t.known, name)
-	}
-	t.half = map[string]struct{}{}
-	if len(versions) == 0 {
-		st.respond(typeURL, t, false)
-		return
-	}
-	t.send(&discoveryv3.DeltaDiscoveryResponse{TypeUrl: typeURL, RemovedResources: slices.Sorted(maps.Keys(versions))}, versions)
 }
 
 // due takes the next group to send, or everything.
@@ -288,11 +260,7 @@ func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []N
 		t.dirty[name] = struct{}{}
 	}
 	if len(sent) > 1 {
-		for _, name := range sent {
-			if req.GetTypeUrl() == resourcev3.ScopedRouteType && versions[name] != "" {
-				t.half[name] = struct{}{}
-			}
-		}
+		t.afresh = t.afresh || mayApplyHalf(req.GetTypeUrl())
 		suspects, others := split(sent, req.GetErrorDetail().GetMessage())
 		t.groups = append(t.groups, others, suspects)
 		return nil
@@ -302,6 +270,9 @@ func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []N
 		// It stays dirty: it may have changed while the refused version was under way.
 		if versions[name] == "" {
 			delete(t.known, name) // a refused removal cannot be repeated usefully
+			if _, exists := st.store.types[req.GetTypeUrl()][name]; !exists {
+				delete(t.dirty, name)
+			}
 			continue
 		}
 		t.refused[name] = refusal{versions[name], req.GetErrorDetail().GetMessage()}
