@@ -40,9 +40,10 @@ func TestSpawnSpeed(t *testing.T) {
 	t.Logf("warm spawn, median of %d: click → first byte of /user/bob/lab %.2f s; bare pod → its own /lab %.2f s; ratio %.2f",
 		len(ours), a.Seconds(), b.Seconds(), a.Seconds()/b.Seconds())
 	t.Logf("ours %v, bare %v", ours, bare)
-	// The figure to reach is 1.2; a test on a shared machine fails only beyond doubt.
-	if ratio := a.Seconds() / b.Seconds(); ratio > 1.6 {
-		t.Errorf("a spawn takes %.2f × a bare pod's time", ratio)
+	// The figure to reach is 1.2. A test on a shared machine fails only beyond doubt: when the
+	// fastest spawn, which other work disturbed least, is too slow.
+	if ratio := slices.Min(ours).Seconds() / slices.Min(bare).Seconds(); ratio > 1.6 {
+		t.Errorf("the fastest spawn takes %.2f × the fastest bare pod's time", ratio)
 	}
 }
 
