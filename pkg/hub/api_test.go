@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -106,7 +107,7 @@ func TestD7_LimitSays429(t *testing.T) {
 func TestOnePersonsServersAreLimited(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	for i := range maxServers {
+	for i := range spawn.MaxServers {
 		name := fmt.Sprintf("s%d", i)
 		if code, _, body := e.api("POST", "/hub/api/users/alice/servers/"+name, ""); code != 202 {
 			t.Fatalf("server %d: %d %s", i, code, body)

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"sync"
 	"time"
 
@@ -19,8 +18,6 @@ import (
 const (
 	// maxBody bounds forms and JSON bodies; ours have a few hundred bytes.
 	maxBody = 64 << 10
-	// maxServers bounds how many servers one user may have, the default one included.
-	maxServers = 10
 	// stopWait is how long a stop request waits to say that the server is gone.
 	stopWait = 10 * time.Second
 	// startWait bounds the calls that a start makes; the gateway waits for a minute.
@@ -111,19 +108,9 @@ func (h *Hub) operations() map[string]caller.Handler {
 	}
 }
 
-// start starts a server unless the user has too many.
+// start starts a server. A browser that goes away does not interrupt it: half of a start
+// would be left for the next one to finish.
 func (h *Hub) start(ctx context.Context, r spawn.Request) error {
-	others := 0
-	for _, s := range h.cluster.List(r.ID.User) {
-		if s.ID != r.ID {
-			others++
-		}
-	}
-	if others >= maxServers {
-		return &spawn.Problem{Message: spawn.MsgTooMany, Data: map[string]string{"Limit": strconv.Itoa(maxServers)}}
-	}
-	// A browser that goes away does not interrupt a start: half of it would be left for
-	// the next one to finish.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
 	defer cancel()
 	return h.cluster.Start(ctx, r)

@@ -2,6 +2,8 @@ package clustertest
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -37,6 +39,7 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"each user has a catalog":            profiles,
 		"names that are none":                badNames,
 		"so many starts at a time":           limit,
+		"so many servers of one user":        crowd,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -334,4 +337,32 @@ func limit(t *testing.T, e *Env) {
 	e.Change(done, memory.Answer)
 	e.becomes(t, done, spawn.Answering)
 	e.start(t, bob, "", spawn.Options{})
+}
+
+// crowd: of a user's starts at one moment no more succeed than the user may have servers.
+func crowd(t *testing.T, e *Env) {
+	for i := range spawn.MaxServers - 1 {
+		s := e.start(t, alice, fmt.Sprintf("s%d", i), spawn.Options{})
+		e.Change(s.ID, memory.Answer)
+		e.becomes(t, s.ID, spawn.Answering)
+	}
+	results := make(chan error, SpawnLimit)
+	for i := range SpawnLimit {
+		id := server.ID{User: alice.Name, Name: fmt.Sprintf("late%d", i)}
+		go func() { results <- e.Cluster.Start(t.Context(), spawn.Request{ID: id, Owner: alice}) }()
+	}
+	started := 0
+	for range SpawnLimit {
+		var p *spawn.Problem
+		switch err := <-results; {
+		case err == nil:
+			started++
+		case !errors.As(err, &p) || p.Message != spawn.MsgTooMany:
+			t.Errorf("a start ended with %v", err)
+		}
+	}
+	if started != 1 {
+		t.Errorf("%d servers started, and alice may have one more", started)
+	}
+	e.start(t, bob, "", spawn.Options{}) // another user's servers do not count
 }

@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"strconv"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -39,4 +40,20 @@ type Request struct {
 	// they are known only when the owner asks.
 	Owner   access.User
 	Options Options
+}
+
+// MaxServers bounds how many servers one user may have, the default one included: each takes
+// a part of what all users share.
+const MaxServers = 10
+
+// Room returns a Problem when the user who has these servers may not have one more under id.
+func Room(have map[server.ID]bool, id server.ID) error {
+	others := len(have)
+	if have[id] {
+		others--
+	}
+	if others < MaxServers {
+		return nil
+	}
+	return &Problem{Message: MsgTooMany, Data: map[string]string{"Limit": strconv.Itoa(MaxServers)}}
 }

@@ -100,6 +100,10 @@ func (c *Cluster) write(ctx context.Context, spec spawn.Spec) (*corev1.Pod, erro
 		return nil, problem("wait for the user's other requests", err)
 	}
 	defer done()
+	// In the user's turn: of many starts at one moment none overlooks another.
+	if err := spawn.Room(c.owned(spec.ID.User), spec.ID); err != nil {
+		return nil, err
+	}
 	if spec.Home, err = c.ensureHome(ctx, spec); err != nil {
 		return nil, err
 	}

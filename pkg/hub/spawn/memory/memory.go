@@ -128,14 +128,21 @@ func (c *Cluster) create(spec spawn.Spec) error {
 	if c.refusal != nil {
 		return c.refusal
 	}
-	starting := 0
+	starting, have := 0, map[server.ID]bool{}
 	for _, pod := range c.pods {
-		if id, ok := spawn.Identify(pod); ok && c.describe(id, pod).Phase == spawn.Pending {
+		id, ok := spawn.Identify(pod)
+		if ok && c.describe(id, pod).Phase == spawn.Pending {
 			starting++
+		}
+		if ok && id.User == spec.ID.User {
+			have[id] = true
 		}
 	}
 	if starting >= c.SpawnLimit {
 		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", starting)}
+	}
+	if err := spawn.Room(have, spec.ID); err != nil {
+		return err
 	}
 	if spec.Profile.Override.Persistent() {
 		c.homes[spawn.HomeName(spec.ID.User)] = true
