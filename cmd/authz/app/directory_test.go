@@ -9,7 +9,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/slapd"
@@ -33,7 +32,7 @@ func TestL10_LiveSessionsFollowTheDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return users.login(t, user, account.LDAP, user.Name, methodLDAP, "")
+		return users.login(t, user.User, user.Links, methodLDAP, "")
 	}
 	over := func(s session.Session) bool { return users.overAfterUse(ctx, s) }
 	for _, c := range []struct {

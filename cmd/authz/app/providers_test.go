@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -41,7 +42,7 @@ func TestO15_RecheckAtTheProvider(t *testing.T) {
 	providers := cfg.providers(boxes)
 	recheck := recheckAt(providers)
 	account := account.Account{
-		Name: "alice-of-old", Groups: []string{"known"}, Links: []account.Link{{Issuer: op.Issuer(), Subject: "subject-of-alice"}}, Refresh: loginFor(t, providers[0], op).Refresh,
+		Name: "alice-of-old", Groups: []string{"known"}, Links: []identity.Link{{Issuer: op.Issuer(), Subject: "subject-of-alice"}}, Refresh: loginFor(t, providers[0], op).Refresh,
 	}
 	answer, err := recheck(t.Context(), account, time.Time{})
 	if err != nil || answer.User.Name != "alice-of-old" || answer.User.Admin || answer.Refresh == "" || answer.Refresh == account.Refresh {

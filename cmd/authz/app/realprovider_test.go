@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes/fake"
 
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/test/keys"
@@ -50,7 +51,7 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return users.login(t, l.User, l.Issuer, l.Subject, methodOIDC, l.Refresh)
+		return users.login(t, l.User, []identity.Link{{Issuer: l.Issuer, Subject: l.Subject}}, methodOIDC, l.Refresh)
 	}
 	over := func(s session.Session) bool { return users.overAfterUse(ctx, s) }
 	ends := func(s session.Session) bool { // on a busy machine an answer may come too late

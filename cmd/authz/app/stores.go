@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -10,6 +11,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/login"
 	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
@@ -98,25 +100,38 @@ func (c Config) directory() *ldaplogin.Login {
 	return ldaplogin.New(c.LDAP)
 }
 
-func checker(directory *ldaplogin.Login) login.Checker {
+// checker asks the directory about a password; nil when there is none.
+func checker(directory *ldaplogin.Login, log *slog.Logger) login.Checker {
 	if directory == nil {
 		return nil
 	}
-	return directory.Check
+	return proving(directory.Check, log)
 }
 
-// recheckIn looks a user up in the directory again, by the canonical name that the account
-// is linked to.
+// proving makes logins of what check finds out. It warns once if entries have no lasting id:
+// then a name that the directory gives to a new person opens the old person's account (L9).
+func proving(check func(ctx context.Context, username, password string) (ldaplogin.Person, error), log *slog.Logger) login.Checker {
+	var once sync.Once
+	return func(ctx context.Context, username, password string) (login.Proof, error) {
+		person, err := check(ctx, username, password)
+		if err == nil && !identity.HasID(person.Links) {
+			once.Do(func() {
+				log.WarnContext(ctx, "the directory shows no lasting id of its entries (entryUUID, objectGUID or the like): a user name that it gives to another person opens the first one's account; set ldap.idAttribute", "user", person.Name)
+			})
+		}
+		return login.Proof{User: person.User, Links: person.Links}, err
+	}
+}
+
+// recheckIn looks a user up in the directory again, by what the account is linked to.
 func recheckIn(directory *ldaplogin.Login) liveness.Rechecker {
 	return func(ctx context.Context, a account.Account, since time.Time) (liveness.Answer, error) {
-		name := a.Name
-		for _, link := range a.Links {
-			if link.Issuer == account.LDAP {
-				name = link.Subject
-			}
+		known := a.Links
+		if len(known) == 0 { // the account was lost while the user was here
+			known = []identity.Link{identity.Named(a.Name)}
 		}
-		user, err := directory.Recheck(ctx, name, since)
-		return liveness.Answer{User: user}, err
+		person, err := directory.Recheck(ctx, a.Name, known, since)
+		return liveness.Answer{User: person.User, Links: person.Links}, err
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
@@ -160,11 +161,11 @@ func follow(t *testing.T, s stores) context.Context {
 }
 
 // login records a login of user.
-func (s stores) login(t *testing.T, user access.User, issuer, subject, method, refresh string) session.Session {
+func (s stores) login(t *testing.T, user access.User, links []identity.Link, method, refresh string) session.Session {
 	t.Helper()
 	begun := session.New(user, method, time.Now(), time.Hour)
 	if _, err := s.keeper.LogIn(t.Context(), liveness.Login{
-		User: user, Link: account.Link{Issuer: issuer, Subject: subject}, Refresh: refresh,
+		User: user, Links: links, Refresh: refresh,
 		Session: account.Session{ID: begun.ID, Method: method, Since: begun.Since, Expires: begun.Expires, LastSeen: begun.Since},
 	}); err != nil {
 		t.Fatal(err)

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 	"unicode/utf8"
+
+	"github.com/perijove/perijove/pkg/auth/identity"
 )
 
 // Limits of what one account holds. They keep it far below the 1 MiB of a Secret.
@@ -22,16 +24,6 @@ const (
 	maxAddress = 64  // bytes of an address
 	maxNote    = 200 // bytes of a token's note
 )
-
-// LDAP is the Issuer of a Link to the directory; its Subject is the canonical name.
-const LDAP = "ldap"
-
-// Link says which login a user name belongs to: the pair that never changes, whatever
-// name or e-mail address a person has today (O9).
-type Link struct {
-	Issuer  string `json:"issuer"`  // LDAP, or an OIDC issuer URL
-	Subject string `json:"subject"` // unique within the issuer
-}
 
 // Session is what is remembered of one open session, for its owner to see and end.
 type Session struct {
@@ -74,14 +66,18 @@ type Token struct {
 // Account is everything about one person. A value that a Store handed out is never
 // changed: slices are shared.
 type Account struct {
-	Name        string    `json:"name"`
-	DisplayName string    `json:"displayName,omitempty"`
-	Groups      []string  `json:"groups,omitempty"`
-	Admin       bool      `json:"admin,omitempty"`
-	Disabled    bool      `json:"disabled,omitempty"` // refused at the last check
-	Method      string    `json:"method,omitempty"`   // of the last login
-	Links       []Link    `json:"links,omitempty"`
-	Checked     time.Time `json:"checked,omitzero"` // when the directory was asked last
+	Name        string   `json:"name"`
+	DisplayName string   `json:"displayName,omitempty"`
+	Groups      []string `json:"groups,omitempty"`
+	Admin       bool     `json:"admin,omitempty"`
+	Disabled    bool     `json:"disabled,omitempty"` // refused at the last check
+	Method      string   `json:"method,omitempty"`   // of the last login
+	// Links say which login the name belongs to: what never changes, whatever name or e-mail
+	// address the person has today (O9, L9). Since is when that login got the name; zero in
+	// accounts from before it was recorded.
+	Links   []identity.Link `json:"links,omitempty"`
+	Since   time.Time       `json:"since,omitzero"`
+	Checked time.Time       `json:"checked,omitzero"` // when the directory was asked last
 	// Refresh is a refresh token that outlives sessions (scope offline_access), sealed; only Load
 	// returns it.
 	Refresh  string    `json:"refresh,omitempty"`
@@ -110,8 +106,45 @@ func (a Account) Token(id string) (Token, bool) {
 	return a.Tokens[i], true
 }
 
-// LinkedTo reports whether the account belongs to the login l.
-func (a Account) LinkedTo(l Link) bool { return slices.Contains(a.Links, l) }
+// ErrTaken: the user name that a login wants belongs to another login. ErrReused says beside it
+// that both come from one directory or provider, which gave the name a second time.
+var (
+	ErrTaken  = errors.New("the user name belongs to another login")
+	ErrReused = fmt.Errorf("%w of the same directory or provider", ErrTaken)
+)
+
+// claim gives the account to a login that shows links, if it is free or belongs to that login
+// already. Errors: ErrTaken, ErrReused.
+func (a *Account) claim(shown []identity.Link, now time.Time) error {
+	switch {
+	case len(a.Links) == 0:
+		// What was recorded before the name belonged to a login is not this user's.
+		a.Sessions, a.Tokens, a.Refresh, a.Since = nil, nil, "", now
+	case identity.Same(a.Links, shown):
+	case identity.Rivals(a.Links, shown):
+		return fmt.Errorf("%w: it is kept for %s", ErrReused, a.Links[0])
+	default:
+		return ErrTaken
+	}
+	a.Links = identity.Lasting(shown)
+	return nil
+}
+
+// Recognise takes over what the directory shows of the person now, if it is this one: so an
+// account from before ids were recorded gets one.
+func (a *Account) Recognise(shown []identity.Link) {
+	if identity.Same(a.Links, shown) {
+		a.Links = identity.Lasting(shown)
+	}
+}
+
+// Foreign reports whether a session that began at since is an earlier owner's of the name: it
+// began before the present owner's first login, and was not recorded as theirs. Its cookie
+// says the name and would open what is another person's now.
+func (a Account) Foreign(session string, since time.Time) bool {
+	_, listed := a.Session(session)
+	return !listed && since.Before(a.Since)
+}
 
 // AddSession records s, or replaces what was recorded of it, and returns the sessions
 // that had to give way: those that began first, in that order. The caller revokes those: removing the record ends nothing.
@@ -190,9 +223,9 @@ func (a *Account) forgetTokens(now time.Time) {
 	a.Tokens = slices.DeleteFunc(slices.Clone(a.Tokens), func(t Token) bool { return !now.Before(t.Expires) })
 }
 
-// key is the label that stands for a link: 128 bits of hash, so that no login hits
+// linkKey is the label that stands for a link: 128 bits of hash, so that no login hits
 // another's by chance or on purpose. The fields are length-prefixed.
-func (l Link) key() string {
+func linkKey(l identity.Link) string {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s%d:%s", len(l.Issuer), l.Issuer, len(l.Subject), l.Subject))
 	return hex.EncodeToString(sum[:16])
 }

@@ -62,7 +62,7 @@ func (s *Store) encode(v stored, into *corev1.Secret) error {
 	}
 	labels[contract.LabelAccount], labels[contract.LabelInstance] = "true", s.Release
 	for _, link := range v.Links {
-		labels[contract.LabelAccountLink+link.key()] = ""
+		labels[contract.LabelAccountLink+linkKey(link)] = ""
 	}
 	into.Labels = labels
 	into.Data = map[string][]byte{dataKey: data}

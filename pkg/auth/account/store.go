@@ -16,12 +16,10 @@ import (
 	"k8s.io/client-go/util/retry"
 
 	"github.com/perijove/perijove/pkg/auth/feed"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 )
-
-// ErrTaken: the user name that a login wants belongs to another login.
-var ErrTaken = errors.New("the user name belongs to another login")
 
 // Settings is what a Store rests on. Fields must all be set.
 type Settings struct {
@@ -61,7 +59,7 @@ func (s *Store) Len() int { return s.view.len() }
 func (s *Store) Get(name string) (Account, bool) { return s.view.byName(name) }
 
 // ByLink returns the account that a login belongs to, from memory.
-func (s *Store) ByLink(l Link) (Account, bool) { return s.view.byLink(l) }
+func (s *Store) ByLink(l identity.Link) (Account, bool) { return s.view.byLink(l) }
 
 // ByProviderSession returns the account with a session that began in the session sid of
 // an OIDC provider, from memory.
@@ -154,21 +152,21 @@ func (s *Store) update(ctx context.Context, name string, look bool, change func(
 	return nil
 }
 
-// Claim returns the user name that belongs to the login link, and writes change into its
-// account in the same step. The first login takes the name it wants; afterwards the login
-// keeps that name, whatever it wants, and no other login gets it: ErrTaken (O9). Two first
-// logins at once for one name: one gets it.
+// Claim returns the user name that belongs to a login that shows links, the strongest first,
+// and writes change into its account in the same step. The first login takes the name it
+// wants; afterwards the login keeps that name, whatever it wants, and no other login gets it:
+// ErrTaken or ErrReused (O9, L9). Two first logins at once for one name: one gets it.
 //
 // A login that had its name before keeps it while Kubernetes is away: then name is returned
 // together with the error of writing the change.
 //
 // One login that wants two names on two replicas within the same second may get both;
 // from the next login on it is led to the older one.
-func (s *Store) Claim(ctx context.Context, link Link, wanted string, change func(*Account)) (name string, err error) {
-	if link.Issuer == "" || link.Subject == "" {
+func (s *Store) Claim(ctx context.Context, shown []identity.Link, wanted string, change func(*Account)) (name string, err error) {
+	if !identity.Complete(shown) {
 		return "", errors.New("claim user name: a login needs an issuer and a subject")
 	}
-	name, known, err := s.linked(ctx, link)
+	name, known, err := s.linked(ctx, shown)
 	if err != nil {
 		return "", err
 	}
@@ -176,12 +174,8 @@ func (s *Store) Claim(ctx context.Context, link Link, wanted string, change func
 		name = wanted
 	}
 	err = s.Update(ctx, name, func(a *Account) error {
-		if len(a.Links) > 0 && !a.LinkedTo(link) {
-			return ErrTaken
-		}
-		if !a.LinkedTo(link) {
-			// What was recorded before the name belonged to a login is not this user's.
-			a.Links, a.Sessions, a.Tokens, a.Refresh = []Link{link}, nil, nil, ""
+		if err := a.claim(shown, s.Now()); err != nil {
+			return fmt.Errorf("secret %s: %w", s.secretName(name), err) // an administrator may delete it
 		}
 		change(a)
 		return nil
@@ -194,15 +188,27 @@ func (s *Store) Claim(ctx context.Context, link Link, wanted string, change func
 
 // linked finds the name that a login has already: in memory, and in Kubernetes when that may
 // be stale.
-func (s *Store) linked(ctx context.Context, link Link) (string, bool, error) {
-	if a, ok := s.ByLink(link); ok {
-		return a.Name, true, nil
+func (s *Store) linked(ctx context.Context, shown []identity.Link) (string, bool, error) {
+	for _, link := range shown {
+		if a, ok := s.ByLink(link); ok && identity.Same(a.Links, shown) {
+			return a.Name, true, nil
+		}
 	}
 	if !s.Stale() {
 		return "", false, nil
 	}
+	for _, link := range shown {
+		if name, ok, err := s.lookFor(ctx, link, shown); ok || err != nil {
+			return name, ok, err
+		}
+	}
+	return "", false, nil
+}
+
+// lookFor finds in Kubernetes the name of a login by one of its links.
+func (s *Store) lookFor(ctx context.Context, link identity.Link, shown []identity.Link) (string, bool, error) {
 	list, err := s.client.CoreV1().Secrets(s.Namespace).List(ctx, metav1.ListOptions{
-		LabelSelector: s.selector() + "," + contract.LabelAccountLink + link.key(),
+		LabelSelector: s.selector() + "," + contract.LabelAccountLink + linkKey(link),
 	})
 	if err != nil {
 		return "", false, fmt.Errorf("look for the account of a login: %w", err)
@@ -218,7 +224,7 @@ func (s *Store) linked(ctx context.Context, link Link) (string, bool, error) {
 		if err != nil {
 			return "", false, err
 		}
-		if v.LinkedTo(link) {
+		if slices.Contains(v.Links, link) && identity.Same(v.Links, shown) {
 			s.view.set(list.Items[i].UID, v)
 			return v.Name, true, nil
 		}

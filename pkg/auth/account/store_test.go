@@ -17,6 +17,7 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/test/locking"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -147,20 +148,20 @@ func TestWritesOnlyWhatChanged(t *testing.T) {
 func TestO9_FirstComeFirstServed(t *testing.T) {
 	client := locking.NewClientset()
 	s := replica(t, client)
-	oidc, ldap := Link{"https://idp.test", "123"}, Link{LDAP, "alice"}
+	oidc, ldap := identity.Link{Issuer: "https://idp.test", Subject: "123"}, identity.Named("alice")
 	for _, c := range []struct {
 		what, want, name string
-		link             Link
+		link             identity.Link
 		err              error
 	}{
 		{"the first login gets the name", "alice", "alice", oidc, nil},
 		{"again", "alice", "alice", oidc, nil},
 		{"the directory's alice is another person", "alice", "", ldap, ErrTaken},
-		{"the same subject at another issuer too", "alice", "", Link{"https://other.test", "123"}, ErrTaken},
+		{"the same subject at another issuer too", "alice", "", identity.Link{Issuer: "https://other.test", Subject: "123"}, ErrTaken},
 		{"a renamed person keeps the name", "alicia", "alice", oidc, nil},
 		{"a free name", "alice2", "alice2", ldap, nil},
 	} {
-		name, err := s.Claim(t.Context(), c.link, c.want, nothing)
+		name, err := s.Claim(t.Context(), []identity.Link{c.link}, c.want, nothing)
 		if name != c.name || !errors.Is(err, c.err) {
 			t.Errorf("%s: %q, %v", c.what, name, err)
 		}
@@ -170,10 +171,10 @@ func TestO9_FirstComeFirstServed(t *testing.T) {
 	}
 	// A replica that has seen nothing yet finds the links by their labels.
 	blind := New(client, settings())
-	if name, err := blind.Claim(t.Context(), oidc, "eve", nothing); err != nil || name != "alice" {
+	if name, err := blind.Claim(t.Context(), []identity.Link{oidc}, "eve", nothing); err != nil || name != "alice" {
 		t.Errorf("%q, %v", name, err)
 	}
-	if _, err := blind.Claim(t.Context(), Link{"", ""}, "eve", nothing); err == nil {
+	if _, err := blind.Claim(t.Context(), []identity.Link{{}}, "eve", nothing); err == nil {
 		t.Error("a login without issuer and subject was linked")
 	}
 }
@@ -190,7 +191,7 @@ func TestO9_AClaimInheritsNothing(t *testing.T) {
 		}
 	})
 	for range 2 { // the second login keeps what is its own
-		if _, err := s.Claim(t.Context(), Link{LDAP, "alice"}, "alice", nothing); err != nil {
+		if _, err := s.Claim(t.Context(), []identity.Link{identity.Named("alice")}, "alice", nothing); err != nil {
 			t.Fatal(err)
 		}
 		a, _, err := s.Load(t.Context(), "alice")
@@ -208,7 +209,7 @@ func TestO9_ManyAtOnceOneWins(t *testing.T) {
 	won := 0
 	for i := range 8 {
 		running.Go(func() {
-			_, err := stores[i%2].Claim(context.Background(), Link{LDAP, fmt.Sprint(i)}, "alice", nothing)
+			_, err := stores[i%2].Claim(context.Background(), []identity.Link{identity.Entry("entryUUID", fmt.Sprint(i))}, "alice", nothing)
 			mu.Lock()
 			defer mu.Unlock()
 			if err == nil {
@@ -289,8 +290,8 @@ func TestUnreadableAccountHidesNoOther(t *testing.T) {
 }
 
 func TestLinkKeysDoNotCollide(t *testing.T) {
-	for _, pair := range [][2]Link{{{"a", "bc"}, {"ab", "c"}}, {{"1:a", ""}, {"1", "a"}}} {
-		if pair[0].key() == pair[1].key() {
+	for _, pair := range [][2]identity.Link{{{Issuer: "a", Subject: "bc"}, {Issuer: "ab", Subject: "c"}}, {{Issuer: "1:a"}, {Issuer: "1", Subject: "a"}}} {
+		if linkKey(pair[0]) == linkKey(pair[1]) {
 			t.Errorf("%v and %v have one key", pair[0], pair[1])
 		}
 	}
@@ -299,7 +300,7 @@ func TestLinkKeysDoNotCollide(t *testing.T) {
 func TestStoredFormIsStable(t *testing.T) {
 	s := New(locking.NewClientset(), settings())
 	secret := s.newSecret("Alice Ä")
-	v := stored{Account{Name: "Alice Ä", Links: []Link{{LDAP, "alice"}}}, 7}
+	v := stored{Account{Name: "Alice Ä", Links: []identity.Link{identity.Named("alice")}}, 7}
 	if err := s.encode(v, secret); err != nil {
 		t.Fatal(err)
 	}

@@ -4,14 +4,16 @@ import (
 	"sync"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/perijove/perijove/pkg/auth/identity"
 )
 
 // view is all accounts in memory, without their sealed parts.
 type view struct {
 	mu     sync.RWMutex
 	names  map[string]held
-	links  map[Link]string   // to a user name
-	tokens map[string]string // hash to a user name
+	links  map[identity.Link]string // to a user name
+	tokens map[string]string        // hash to a user name
 }
 
 type held struct {
@@ -21,7 +23,7 @@ type held struct {
 }
 
 func newView() *view {
-	return &view{names: map[string]held{}, links: map[Link]string{}, tokens: map[string]string{}}
+	return &view{names: map[string]held{}, links: map[identity.Link]string{}, tokens: map[string]string{}}
 }
 
 func (v *view) len() int {
@@ -37,7 +39,7 @@ func (v *view) byName(name string) (Account, bool) {
 	return h.account, ok
 }
 
-func (v *view) byLink(l Link) (Account, bool) {
+func (v *view) byLink(l identity.Link) (Account, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
 	name, ok := v.links[l]

@@ -20,6 +20,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/auth/session"
@@ -66,7 +67,7 @@ func newEnv(t *testing.T) env {
 func (e env) login(t *testing.T, user, id string, admin bool) {
 	t.Helper()
 	_, err := e.keeper.LogIn(t.Context(), liveness.Login{
-		User: access.User{Name: user, Admin: admin}, Link: account.Link{Issuer: account.LDAP, Subject: user},
+		User: access.User{Name: user, Admin: admin}, Links: []identity.Link{identity.Named(user)},
 		Session: account.Session{
 			ID: id, Method: "ldap", Since: now(), Expires: now().Add(12 * time.Hour), LastSeen: now(), Agent: "Browser <b>" + id,
 		},

@@ -17,11 +17,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	forms "github.com/perijove/perijove/pkg/auth/login"
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/locking"
 )
@@ -41,7 +41,9 @@ func BenchmarkLoginsWithGarbage(b *testing.B) {
 		liveness.Settings{Idle: time.Hour, Lifetime: lifetime, Every: time.Minute, Now: now, Log: quiet})
 	form := http.NewServeMux()
 	forms.New(keeper, h.sessions, h.passes, pages(b), prometheus.NewRegistry(), forms.Settings{
-		Check:  func(context.Context, string, string) (access.User, error) { return user("alice"), nil },
+		Check: func(context.Context, string, string) (forms.Proof, error) {
+			return forms.Proof{User: user("alice"), Links: []identity.Link{identity.Named("alice")}}, nil
+		},
 		Method: "ldap", Site: h.site, Lifetime: lifetime, PassTTL: time.Minute, Now: now, Log: quiet,
 	}).Register(form)
 

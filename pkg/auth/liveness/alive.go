@@ -10,14 +10,14 @@ import (
 )
 
 // User returns the user of a session as the directory described them last. ok is false when
-// the session has ended before its time: it was revoked or unused for too long, or its user
-// is disabled. That its own time is not up, the caller has checked (session.Ring.Open).
+// the session has ended before its time: it was revoked or unused for too long, its user is
+// disabled, or the name is another person's by now. That its own time is not up, the caller has checked (session.Ring.Open).
 func (k *Keeper) User(s session.Session) (user access.User, ok bool) {
 	if k.revoked.Revoked(s.ID, s.User.Name, s.Since) {
 		return access.User{}, false
 	}
 	a, _ := k.accounts.Get(s.User.Name)
-	if a.Disabled || idle(a, s.ID, s.Since, k.lastActive(s.ID), k.Now(), k.Idle) {
+	if a.Disabled || a.Foreign(s.ID, s.Since) || idle(a, s.ID, s.Since, k.lastActive(s.ID), k.Now(), k.Idle) {
 		return access.User{}, false
 	}
 	return describe(a, s.User), true

@@ -7,14 +7,15 @@ import (
 	"slices"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
 // Login is a login that just succeeded.
 type Login struct {
-	User    access.User // Name is the user name that the login wants
-	Link    account.Link
+	User    access.User     // Name is the user name that the login wants
+	Links   []identity.Link // what it shows of its person, the strongest first
 	Session account.Session
 	Refresh string // a refresh token that outlives the session, sealed; "" for none
 }
@@ -26,7 +27,7 @@ type Login struct {
 func (k *Keeper) LogIn(ctx context.Context, l Login) (name string, err error) {
 	now := k.Now()
 	var evicted []account.Session
-	name, err = k.accounts.Claim(ctx, l.Link, l.User.Name, func(a *account.Account) {
+	name, err = k.accounts.Claim(ctx, l.Links, l.User.Name, func(a *account.Account) {
 		a.Disabled, a.Checked, a.Method = false, now, l.Session.Method
 		a.DisplayName, a.Groups, a.Admin = l.User.DisplayName, l.User.Groups, l.User.Admin
 		a.Refresh = l.Refresh
@@ -51,7 +52,7 @@ func (k *Keeper) evict(ctx context.Context, user string, evicted []account.Sessi
 }
 
 // ByLink returns the account that a login belongs to, from memory.
-func (k *Keeper) ByLink(l account.Link) (account.Account, bool) { return k.accounts.ByLink(l) }
+func (k *Keeper) ByLink(l identity.Link) (account.Account, bool) { return k.accounts.ByLink(l) }
 
 // ByProviderSession returns the account with a session that began in the session sid of an
 // OIDC provider, from memory.

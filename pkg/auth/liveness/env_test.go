@@ -15,6 +15,7 @@ import (
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -100,7 +101,7 @@ func recorded(s session.Session) account.Session {
 func loginOf(s session.Session) Login {
 	user := s.User
 	user.Groups = []string{"staff"}
-	return Login{User: user, Link: account.Link{Issuer: account.LDAP, Subject: user.Name}, Session: recorded(s)}
+	return Login{User: user, Links: []identity.Link{identity.Named(user.Name)}, Session: recorded(s)}
 }
 
 // login records a login of alice's.

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/server/access"
 )
@@ -27,6 +28,8 @@ var ErrTokenRefused = errors.New("the provider refuses the refresh token")
 // Answer is what a Rechecker found out.
 type Answer struct {
 	User access.User
+	// Links is what the source shows of the person now, the strongest first; nil: nothing new.
+	Links []identity.Link
 	// Refresh is the sealed refresh token to keep from now on, whatever the error says:
 	// providers take one only once. "" keeps the old one.
 	Refresh string

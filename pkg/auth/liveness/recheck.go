@@ -192,6 +192,7 @@ func (k *Keeper) settle(ctx context.Context, a account.Account, answer Answer, e
 		case result == "refused":
 			stored.Disabled, stored.Sessions = true, nil
 		case err == nil:
+			stored.Recognise(answer.Links)
 			stored.Groups, stored.Admin, stored.DisplayName = answer.User.Groups, answer.User.Admin, answer.User.DisplayName
 		}
 		return nil

@@ -55,7 +55,7 @@ func (k *Keeper) flush(ctx context.Context, due func(usage, account.Account) boo
 	byUser := map[string][]usage{}
 	for _, u := range k.snapshot() {
 		a, _ := k.accounts.Get(u.user)
-		if !a.Disabled && !k.gone(u) && due(u, a) {
+		if !a.Disabled && !k.gone(u, a) && due(u, a) {
 			byUser[u.user] = append(byUser[u.user], u)
 		}
 	}
@@ -94,9 +94,10 @@ func (k *Keeper) write(ctx context.Context, user string, usages []usage) error {
 	return k.evict(ctx, user, evicted)
 }
 
-// gone reports whether a usage is of a session that was revoked meanwhile.
-func (k *Keeper) gone(u usage) bool {
-	return u.token == "" && k.revoked.Revoked(u.session.ID, u.user, u.session.Since)
+// gone reports whether a usage is of a session that was revoked meanwhile, or whose name is
+// another person's by now.
+func (k *Keeper) gone(u usage, a account.Account) bool {
+	return u.token == "" && (a.Foreign(u.session.ID, u.session.Since) || k.revoked.Revoked(u.session.ID, u.user, u.session.Since))
 }
 
 func (k *Keeper) snapshot() []usage {
@@ -114,7 +115,7 @@ func (k *Keeper) forget(now time.Time) {
 	for _, u := range k.snapshot() {
 		a, _ := k.accounts.Get(u.user)
 		over := u.token == "" && !now.Before(u.session.Expires)
-		if !over && !a.Disabled && !k.gone(u) && (u.news(a) || now.Sub(u.seen) < 2*k.Every) {
+		if !over && !a.Disabled && !k.gone(u, a) && (u.news(a) || now.Sub(u.seen) < 2*k.Every) {
 			continue
 		}
 		k.mu.Lock()

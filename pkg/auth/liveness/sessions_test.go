@@ -7,6 +7,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/feed"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -26,7 +27,7 @@ func TestLoginWhileKubernetesIsAway(t *testing.T) {
 		t.Fatalf("%q, %v; want the name and an error", name, err)
 	}
 	stranger := loginOf(s)
-	stranger.User.Name, stranger.Link.Subject = "bob", "bob"
+	stranger.User.Name, stranger.Links = "bob", []identity.Link{identity.Named("bob")}
 	if name, err := k.LogIn(t.Context(), stranger); err == nil || name != "" {
 		t.Errorf("a first login got the name %q (%v) although it may be another's", name, err)
 	}

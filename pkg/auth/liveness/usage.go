@@ -101,6 +101,9 @@ func (u usage) apply(a *account.Account, now time.Time, idle time.Duration) []ac
 		return nil
 	}
 	s := u.session
+	if a.Foreign(s.ID, s.Since) {
+		return nil
+	}
 	s.LastSeen = s.Since
 	if u.active.After(s.LastSeen) {
 		s.LastSeen = u.active

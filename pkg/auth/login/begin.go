@@ -6,6 +6,7 @@ import (
 	"net/http"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
@@ -16,10 +17,10 @@ import (
 
 // Proof is a login that succeeded, whatever checked it.
 type Proof struct {
-	User   access.User  // Name is the name that this login wants
-	Method string       // for the session, the metrics and the audit log: "ldap", "oidc"
-	Next   string       // where the person wanted to go, not yet judged
-	Link   account.Link // who it is, for good
+	User   access.User     // Name is the name that this login wants
+	Method string          // for the session, the metrics and the audit log: "ldap", "oidc"
+	Next   string          // where the person wanted to go, not yet judged
+	Links  []identity.Link // who it is, for good; the strongest first
 
 	// Of a login with a provider: its id, its session, and the sealed tokens.
 	Provider, ProviderSID, IDTokenHint, Refresh string
@@ -64,7 +65,7 @@ func (p *Pages) record(r *http.Request, s session.Session, proof Proof) (name st
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), recordWait)
 	defer cancel()
 	l := liveness.Login{
-		User: proof.User, Link: proof.Link,
+		User: proof.User, Links: proof.Links,
 		Session: account.Session{
 			ID: s.ID, Method: s.Method, Since: s.Since, Expires: s.Expires, LastSeen: s.Since,
 			Agent: r.UserAgent(), Address: r.Header.Get(contract.HeaderClientAddress),
@@ -86,12 +87,19 @@ func (p *Pages) notClaimed(w http.ResponseWriter, r *http.Request, proof Proof, 
 		RequestID: telemetry.RequestID(r.Context()), ActionURL: contract.PathLogin + query(proof.Next), Action: "oauth.again",
 	}
 	result := "unavailable"
-	if errors.Is(err, account.ErrTaken) {
+	switch {
+	case errors.Is(err, account.ErrReused):
+		result, page.Status, page.Title, page.Text = "reused", http.StatusForbidden, "login.reused", "login.reused_text"
+	case errors.Is(err, account.ErrTaken):
 		result, page.Status, page.Title, page.Text = "taken", http.StatusForbidden, "oauth.taken", "oauth.taken_text"
-	} else {
+	default:
 		w.Header().Set("Retry-After", "30")
 	}
+	var shown identity.Link // for the log; what a login shows best of its person
+	if len(proof.Links) > 0 {
+		shown = proof.Links[0]
+	}
 	p.logins.WithLabelValues(proof.Method, result).Inc()
-	p.audit(r, telemetry.LoginFailed, proof.Method, proof.User.Name, "login failed", "result", result, "provider", proof.Provider, "subject", telemetry.UserText(proof.Link.Subject), "error", telemetry.UserText(err.Error()))
+	p.audit(r, telemetry.LoginFailed, proof.Method, proof.User.Name, "login failed", "result", result, "provider", proof.Provider, "issuer", shown.Issuer, "subject", telemetry.UserText(shown.Subject), "error", telemetry.UserText(err.Error()))
 	p.web.Page(w, r, page.Status, page)
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
 )
@@ -21,12 +22,12 @@ func TestAClassLogsInAtOnce(t *testing.T) {
 	const class = 130
 	e := newEnv(t)
 	e.keeper = e.list.Keeper
-	e.Check = func(_ context.Context, name, password string) (access.User, error) {
+	e.Check = func(_ context.Context, name, password string) (Proof, error) {
 		time.Sleep(5 * time.Millisecond) // the directory's own time; without it none would meet
 		if password != name+"-password" {
-			return access.User{}, access.ErrCredentials
+			return Proof{}, access.ErrCredentials
 		}
-		return access.User{Name: name}, nil
+		return Proof{User: access.User{Name: name}, Links: []identity.Link{identity.Named(name)}}, nil
 	}
 	browsers := make([]*browser, class)
 	forms := make([]string, class)

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/handoff"
 	"github.com/perijove/perijove/pkg/auth/login/ratelimit"
 	"github.com/perijove/perijove/pkg/auth/pass"
@@ -74,13 +73,14 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	attempt := p.attempt(r, username)
-	user, err := p.check(r, attempt, password)
+	proof, err := p.check(r, attempt, password)
 	if err != nil {
 		p.failed(w, r, web.Login{Next: next, Username: username}, err)
 		return
 	}
 	p.remember(w, attempt)
-	p.begin(w, r, Proof{User: user, Method: p.Method, Next: next, Link: account.Link{Issuer: account.LDAP, Subject: user.Name}})
+	proof.Method, proof.Next = p.Method, next
+	p.begin(w, r, proof)
 }
 
 // withoutDomain returns the name in what people of a Windows domain type: EXAMPLE\alice. No
@@ -122,24 +122,24 @@ var errBusy = errors.New("too many logins at one time")
 
 // check asks the directory about a password. A class that logs in at once takes turns: up to
 // queueWait it waits for undecided attempts from its address and for the directory.
-func (p *Pages) check(r *http.Request, attempt ratelimit.Attempt, password string) (access.User, error) {
+func (p *Pages) check(r *http.Request, attempt ratelimit.Attempt, password string) (Proof, error) {
 	if strings.TrimSpace(password) == "" {
-		return access.User{}, access.ErrCredentials
+		return Proof{}, access.ErrCredentials
 	}
 	select {
 	case p.queue <- struct{}{}:
 		defer func() { <-p.queue }()
 	default:
-		return access.User{}, errBusy
+		return Proof{}, errBusy
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), p.queueWait)
 	defer cancel()
 	done, wait := p.guesses.Begin(ctx, attempt)
 	switch {
 	case wait > 0 && ctx.Err() != nil:
-		return access.User{}, errBusy
+		return Proof{}, errBusy
 	case wait > 0:
-		return access.User{}, throttled{wait}
+		return Proof{}, throttled{wait}
 	}
 	failed := false
 	defer func() { done(failed) }()
@@ -147,11 +147,11 @@ func (p *Pages) check(r *http.Request, attempt ratelimit.Attempt, password strin
 	case p.checking <- struct{}{}:
 		defer func() { <-p.checking }()
 	case <-ctx.Done():
-		return access.User{}, errBusy
+		return Proof{}, errBusy
 	}
-	user, err := p.Check(r.Context(), attempt.Account, password)
+	proof, err := p.Check(r.Context(), attempt.Account, password)
 	failed = errors.Is(err, access.ErrCredentials)
-	return user, err
+	return proof, err
 }
 
 // failed shows the form again with the reason. JupyterHub's clients expect 403 for

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
@@ -147,7 +147,7 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.begin(w, r, Proof{
-		User: login.User, Method: methodOIDC, Next: next, Link: account.Link{Issuer: login.Issuer, Subject: login.Subject},
+		User: login.User, Method: methodOIDC, Next: next, Links: []identity.Link{{Issuer: login.Issuer, Subject: login.Subject}},
 		Provider: provider.ID(), ProviderSID: login.SID, IDTokenHint: login.Hint, Refresh: login.Refresh, Offline: provider.Offline(),
 	})
 }

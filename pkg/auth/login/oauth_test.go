@@ -239,14 +239,15 @@ func TestO9_ANameBelongsToOneLogin(t *testing.T) {
 	if res := s.browser(t).post("alice", "alice-password", "", nil); res.StatusCode != http.StatusSeeOther {
 		t.Fatalf("LDAP: %d", res.StatusCode)
 	}
-	refused := func(name string, res *http.Response, b *browser) {
+	refused := func(name, why string, res *http.Response, b *browser) {
 		t.Helper()
-		if _, in := b.session(); in || res.StatusCode != http.StatusForbidden || !strings.Contains(body(t, res), "belongs to another login") {
+		if _, in := b.session(); in || res.StatusCode != http.StatusForbidden || !strings.Contains(body(t, res), why) {
 			t.Errorf("%s: %d, logged in: %v", name, res.StatusCode, in)
 		}
 	}
 	b := s.browser(t)
-	refused("a provider's alice after the directory's", b.loginAt(one, "one", ""), b)
+	const taken, reused = "belongs to another login", "belongs to another person here"
+	refused("a provider's alice after the directory's", taken, b.loginAt(one, "one", ""), b)
 
 	one.Person(map[string]any{"preferred_username": "zoe", "sub": "s1", "email": "zoe@example.org"})
 	if res := s.browser(t).loginAt(one, "one", ""); res.StatusCode != http.StatusFound {
@@ -254,12 +255,12 @@ func TestO9_ANameBelongsToOneLogin(t *testing.T) {
 	}
 	two.Person(map[string]any{"preferred_username": "zoe", "sub": "s1", "email": "zoe@example.org"})
 	b = s.browser(t)
-	refused("the same subject of another issuer", b.loginAt(two, "two", ""), b)
+	refused("the same subject of another issuer", taken, b.loginAt(two, "two", ""), b)
 	one.Person(map[string]any{"sub": "s2"})
 	b = s.browser(t)
-	refused("the same name and e-mail, another subject", b.loginAt(one, "one", ""), b)
+	refused("the same name and e-mail, another subject", reused, b.loginAt(one, "one", ""), b)
 	b = s.browser(t)
-	refused("the directory's zoe", b.post("zoe", "zoe-password", "", nil), b)
+	refused("the directory's zoe", taken, b.post("zoe", "zoe-password", "", nil), b)
 
 	// The person keeps the name when the provider renames them, and gets nobody else's.
 	one.Person(map[string]any{"sub": "s1", "preferred_username": "alice"})

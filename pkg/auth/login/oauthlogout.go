@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
@@ -101,7 +102,7 @@ func (p *Pages) endFor(r *http.Request, provider string, ended oidclogin.Ended) 
 
 func (p *Pages) loggedOut(provider string, ended oidclogin.Ended) (account.Account, bool) {
 	if ended.Subject != "" {
-		return p.keeper.ByLink(account.Link{Issuer: ended.Issuer, Subject: ended.Subject})
+		return p.keeper.ByLink(identity.Link{Issuer: ended.Issuer, Subject: ended.Subject})
 	}
 	return p.keeper.ByProviderSession(provider, ended.SID)
 }

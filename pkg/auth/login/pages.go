@@ -11,6 +11,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/handoff"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/login/oidclogin"
 	"github.com/perijove/perijove/pkg/auth/login/ratelimit"
@@ -40,8 +41,9 @@ const (
 	recordWait = 2 * time.Second
 )
 
-// Checker returns the user with this name and password, or fails with one of access' errors.
-type Checker func(ctx context.Context, username, password string) (access.User, error)
+// Checker returns the login of this name and password (of Proof, User and Links), or fails with
+// one of access' errors.
+type Checker func(ctx context.Context, username, password string) (Proof, error)
 
 // Keeper is what the pages need of accounts and open sessions (*liveness.Keeper).
 type Keeper interface {
@@ -56,7 +58,7 @@ type Keeper interface {
 	// Session is what is recorded of one open session.
 	Session(ctx context.Context, user, id string) (account.Session, bool)
 	// ByLink and ByProviderSession find the account of a login at a provider.
-	ByLink(l account.Link) (account.Account, bool)
+	ByLink(l identity.Link) (account.Account, bool)
 	ByProviderSession(provider, sid string) (account.Account, bool)
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perijove/perijove/pkg/auth/account"
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/revocation"
@@ -64,6 +65,7 @@ type env struct {
 	list  *revoked
 	log   *bytes.Buffer
 	asked []string // what the Checker was asked
+	entry string   // begins the ids of the directory's entries; another one: they are other persons
 }
 
 func newEnv(t *testing.T) *env {
@@ -96,17 +98,19 @@ func keeper(log *slog.Logger) *liveness.Keeper {
 		prometheus.NewRegistry(), liveness.Settings{Idle: time.Hour, Lifetime: time.Hour, Every: time.Minute, Now: now, Log: log})
 }
 
-func (s *env) check(_ context.Context, username, password string) (access.User, error) {
+func (s *env) check(_ context.Context, username, password string) (Proof, error) {
 	s.asked = append(s.asked, username)
 	switch {
 	case username == "down":
-		return access.User{}, fmt.Errorf("%w: connection refused", access.ErrUnavailable)
+		return Proof{}, fmt.Errorf("%w: connection refused", access.ErrUnavailable)
 	case password != username+"-password":
-		return access.User{}, access.ErrCredentials
+		return Proof{}, access.ErrCredentials
 	case username == "dave":
-		return access.User{}, access.ErrNotAllowed
+		return Proof{}, access.ErrNotAllowed
 	}
-	return access.User{Name: strings.ToLower(username), Admin: username == "carol"}, nil
+	name := strings.ToLower(username)
+	links := []identity.Link{identity.Entry("entryUUID", s.entry+name), identity.Named(name)}
+	return Proof{User: access.User{Name: name, Admin: username == "carol"}, Links: links}, nil
 }
 
 // browser keeps cookies as a browser does, by name and path.

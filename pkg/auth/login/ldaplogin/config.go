@@ -28,6 +28,12 @@ const URLPattern = `^ldaps?://([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\])(:[0-9]{1,5})?
 
 var validURL = regexp.MustCompile(URLPattern)
 
+// AttributePattern is the name of an attribute (RFC 4512 §1.4, keystring); the chart checks its
+// values with the same.
+const AttributePattern = `^[A-Za-z][A-Za-z0-9-]*$`
+
+var validAttribute = regexp.MustCompile(AttributePattern)
+
 // Everyone in AllowedGroups admits all users of the directory.
 const Everyone = "*"
 
@@ -56,6 +62,9 @@ type Config struct {
 	UserSearch Search `yaml:"userSearch"`
 	// UsernameAttribute holds the canonical name; it must have exactly one value.
 	UsernameAttribute string `yaml:"usernameAttribute"`
+	// IDAttribute identifies an entry for good, whatever the person is called: "entryUUID". An
+	// entry without it is refused. Empty: the attributes of ids.go, where entries have one.
+	IDAttribute string `yaml:"idAttribute"`
 	// DisplayNameAttribute holds the name for people; may be absent in an entry.
 	DisplayNameAttribute string `yaml:"displayNameAttribute"`
 	// GroupSearch finds the person's groups.
@@ -121,6 +130,7 @@ func (c Config) Validate(prefix string, f *config.Faults) {
 		key("usernameAttribute"): c.UsernameAttribute, key("displayNameAttribute"): c.DisplayNameAttribute,
 		key("groupNameAttribute"): c.GroupNameAttribute,
 	})
+	f.Check(c.IDAttribute == "" || validAttribute.MatchString(c.IDAttribute), key("idAttribute"), "must be the name of an attribute, like entryUUID")
 	f.Check(len(c.AllowedGroups) > 0, key("allowedGroups"), `must name the groups that may log in, or be ["*"] for everyone in the directory`)
 	for i, g := range c.AdminGroups {
 		f.Check(g != "" && g != Everyone, fmt.Sprintf("%s.adminGroups[%d]", prefix, i), "must be the name of a group")

@@ -12,6 +12,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
@@ -33,6 +34,7 @@ var errDisabled = errors.New("the account is disabled")
 type Login struct {
 	cfg     Config
 	now     func() time.Time
+	ids     []idKind
 	servers []*replica
 	good    atomic.Int32 // index of the server that answered last
 
@@ -43,47 +45,55 @@ type Login struct {
 func New(cfg Config) *Login { return newLogin(cfg, dial, time.Now) }
 
 func newLogin(cfg Config, dial dialFunc, now func() time.Time) *Login {
-	l := &Login{cfg: cfg, now: now, timeout: timeout, attempt: attempt}
+	l := &Login{cfg: cfg, now: now, ids: cfg.idKinds(), timeout: timeout, attempt: attempt}
 	for _, u := range cfg.URLs {
 		l.servers = append(l.servers, newServer(u, cfg, dial, now))
 	}
 	return l
 }
 
+// Person is a user of the directory.
+type Person struct {
+	access.User
+	// Links say who it is, the strongest first and the name last.
+	Links []identity.Link
+}
+
 // Check returns the person with that name and password. Errors: access.ErrCredentials,
 // access.ErrNotAllowed, and for everything else access.ErrUnavailable with the
 // reason for the log (never a password).
-func (l *Login) Check(ctx context.Context, username, password string) (access.User, error) {
+func (l *Login) Check(ctx context.Context, username, password string) (Person, error) {
 	if !plausible(username, password) {
-		return access.User{}, access.ErrCredentials
+		return Person{}, access.ErrCredentials
 	}
 	check := l.searchAndBind
 	if !l.cfg.canRecheck() {
 		check = l.bindAndRead
 	}
-	user, err := l.anywhere(ctx, func(ctx context.Context, s *replica) (access.User, error) {
+	user, err := l.anywhere(ctx, func(ctx context.Context, s *replica) (Person, error) {
 		return check(ctx, s, username, password)
 	})
 	if errors.Is(err, errDisabled) {
 		// Disabled looks like a wrong password, or guessing would tell which names
 		// exist; the reason is for the log.
-		return access.User{}, fmt.Errorf("%w: %w", access.ErrCredentials, err)
+		return Person{}, fmt.Errorf("%w: %w", access.ErrCredentials, err)
 	}
 	return user, err
 }
 
-// Recheck returns what the directory says now about the person with the canonical name
-// that Check returned. Errors: access.ErrNotAllowed when the person is gone, disabled
-// or in no allowed group any more, or changed the password after since (zero: does not
+// Recheck returns what the directory says now about the person who is known by links that
+// Check returned, and whose canonical name was name. Errors: access.ErrNotAllowed when the
+// person is gone, the name is another person's, or the person is disabled or in no allowed
+// group any more, or changed the password after since (zero: does not
 // matter); access.ErrUnavailable when the directory does not answer, and always
 // without a service account: that says nothing about the person.
-func (l *Login) Recheck(ctx context.Context, name string, since time.Time) (access.User, error) {
+func (l *Login) Recheck(ctx context.Context, name string, known []identity.Link, since time.Time) (Person, error) {
 	if !l.cfg.canRecheck() {
-		return access.User{}, fmt.Errorf("%w: without ldap.bindDN nobody can be looked up again", access.ErrUnavailable)
+		return Person{}, fmt.Errorf("%w: without ldap.bindDN nobody can be looked up again", access.ErrUnavailable)
 	}
-	user, err := l.anywhere(ctx, func(ctx context.Context, s *replica) (user access.User, err error) {
+	user, err := l.anywhere(ctx, func(ctx context.Context, s *replica) (user Person, err error) {
 		err = s.asService(ctx, func(c Conn) error {
-			entry, err := l.byName(c, name)
+			entry, err := l.again(c, name, known)
 			if err != nil {
 				return err
 			}
@@ -96,7 +106,7 @@ func (l *Login) Recheck(ctx context.Context, name string, since time.Time) (acce
 		return user, err
 	})
 	if errors.Is(err, errDisabled) {
-		return access.User{}, fmt.Errorf("%w: %w", access.ErrNotAllowed, err)
+		return Person{}, fmt.Errorf("%w: %w", access.ErrNotAllowed, err)
 	}
 	return user, err
 }
@@ -113,7 +123,7 @@ func plausible(username, password string) bool {
 
 // anywhere asks one server after the other until one has an answer about the person.
 // A server that is silent may take attempt of the time while others are left.
-func (l *Login) anywhere(ctx context.Context, ask func(context.Context, *replica) (access.User, error)) (access.User, error) {
+func (l *Login) anywhere(ctx context.Context, ask func(context.Context, *replica) (Person, error)) (Person, error) {
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
 	var all []error
@@ -136,7 +146,7 @@ func (l *Login) anywhere(ctx context.Context, ask func(context.Context, *replica
 			break
 		}
 	}
-	return access.User{}, fmt.Errorf("%w: %w", access.ErrUnavailable, errors.Join(all...))
+	return Person{}, fmt.Errorf("%w: %w", access.ErrUnavailable, errors.Join(all...))
 }
 
 // decided reports whether err is an answer about the person.
@@ -147,7 +157,7 @@ func decided(err error) bool {
 // searchAndBind searches as the service account and tries the password as the person.
 // What is asked until the password is known to be right does not depend on whether the
 // name exists (L3); all that the entry says is looked at afterwards.
-func (l *Login) searchAndBind(ctx context.Context, s *replica, username, password string) (user access.User, err error) {
+func (l *Login) searchAndBind(ctx context.Context, s *replica, username, password string) (user Person, err error) {
 	var found *ldap.Entry
 	var missing error
 	err = s.asService(ctx, func(c Conn) (err error) {
@@ -155,7 +165,7 @@ func (l *Login) searchAndBind(ctx context.Context, s *replica, username, passwor
 		return err
 	})
 	if err != nil {
-		return access.User{}, err
+		return Person{}, err
 	}
 	dn := l.nobody(username)
 	if found != nil {
@@ -166,11 +176,11 @@ func (l *Login) searchAndBind(ctx context.Context, s *replica, username, passwor
 		err = notFound(missing)
 	}
 	if err != nil {
-		return access.User{}, err
+		return Person{}, err
 	}
 	name, err := l.canonical(found)
 	if err != nil {
-		return access.User{}, err
+		return Person{}, err
 	}
 	err = s.asService(ctx, func(c Conn) error {
 		// Another look, by the name that owns servers: it must lead to this entry
@@ -190,7 +200,7 @@ func (l *Login) searchAndBind(ctx context.Context, s *replica, username, passwor
 
 // bindAndRead is the way without a service account: the DN is made from the name, and
 // the person reads the own entry and groups.
-func (l *Login) bindAndRead(ctx context.Context, s *replica, username, password string) (user access.User, err error) {
+func (l *Login) bindAndRead(ctx context.Context, s *replica, username, password string) (user Person, err error) {
 	err = s.asNobody(ctx, func(c Conn) error {
 		if err := bindPerson(c, l.templateDN(username), password); err != nil {
 			return err
@@ -232,8 +242,8 @@ func (l *Login) find(c Conn, username string) (entry *ldap.Entry, missing, err e
 // byName returns the entry whose canonical name is exactly name. The person must still
 // pass the configured filter, whatever it compares with {username}.
 func (l *Login) byName(c Conn, name string) (*ldap.Entry, error) {
-	filter := "(&(" + l.cfg.UsernameAttribute + "=" + ldap.EscapeFilter(name) + ")" + strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, "*") + ")"
-	entry, missing, err := l.one(c, l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree, filter)
+	filter := "(" + l.cfg.UsernameAttribute + "=" + ldap.EscapeFilter(name) + ")"
+	entry, missing, err := l.one(c, l.cfg.UserSearch.Base, ldap.ScopeWholeSubtree, l.anyName(filter))
 	if err != nil {
 		return nil, err
 	}
@@ -244,6 +254,11 @@ func (l *Login) byName(c Conn, name string) (*ldap.Entry, error) {
 		return nil, errors.Join(fmt.Errorf("%w: the entry has another name now", access.ErrNotAllowed), err)
 	}
 	return entry, nil
+}
+
+// anyName returns filter together with the configured one, for a user of whatever name.
+func (l *Login) anyName(filter string) string {
+	return "(&" + filter + strings.ReplaceAll(l.cfg.UserSearch.Filter, placeName, "*") + ")"
 }
 
 // notFound is the answer to a name without its one entry. Two entries are the administrator's
@@ -265,6 +280,9 @@ var (
 // let one password open several users' servers, entry is nil and missing says which.
 func (l *Login) one(c Conn, base string, scope int, filter string) (entry *ldap.Entry, missing, err error) {
 	attributes := append(stateAttributes(), l.cfg.UsernameAttribute, l.cfg.DisplayNameAttribute)
+	for _, kind := range l.ids {
+		attributes = append(attributes, kind.attribute)
+	}
 	if l.cfg.MemberOfAttribute != "" {
 		attributes = append(attributes, l.cfg.MemberOfAttribute)
 	}
@@ -298,24 +316,28 @@ func (l *Login) canonical(entry *ldap.Entry) (string, error) {
 }
 
 // judge decides by what entry and the person's groups say now.
-func (l *Login) judge(c Conn, entry *ldap.Entry) (access.User, error) {
+func (l *Login) judge(c Conn, entry *ldap.Entry) (Person, error) {
 	if reason := disabled(entry, l.now()); reason != "" {
-		return access.User{}, fmt.Errorf("%w: %s", errDisabled, reason)
+		return Person{}, fmt.Errorf("%w: %s", errDisabled, reason)
 	}
 	name, err := l.canonical(entry)
 	if err != nil {
-		return access.User{}, err
+		return Person{}, err
+	}
+	links, err := l.links(entry, name)
+	if err != nil {
+		return Person{}, err
 	}
 	groups, err := l.groups(c, entry, name)
 	if err != nil {
-		return access.User{}, err
+		return Person{}, err
 	}
 	admin := groups.any(l.cfg.AdminGroups)
 	if !admin && !slices.Contains(l.cfg.AllowedGroups, Everyone) && !groups.any(l.cfg.AllowedGroups) {
-		return access.User{}, fmt.Errorf("%w: none of the groups is allowed", access.ErrNotAllowed)
+		return Person{}, fmt.Errorf("%w: none of the groups is allowed", access.ErrNotAllowed)
 	}
 	display := strings.ToValidUTF8(entry.GetEqualFoldAttributeValue(l.cfg.DisplayNameAttribute), "")
-	return access.User{Name: name, DisplayName: display, Groups: groups.names(), Admin: admin}, nil
+	return Person{access.User{Name: name, DisplayName: display, Groups: groups.names(), Admin: admin}, links}, nil
 }
 
 // bindPerson tries the password, and asks what the directory thinks about its age

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-ldap/ldap/v3"
 
+	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/slapd"
 )
@@ -24,6 +25,9 @@ const (
 
 func personDN(name string) string { return "uid=" + name + "," + peopleBase }
 func groupDN(name string) string  { return "cn=" + name + "," + groupsBase }
+
+// named is how an account from before ids, or of a directory without, is known.
+func named(name string) []identity.Link { return []identity.Link{identity.Named(name)} }
 
 // addPerson adds somebody whose password is the name and "-password".
 func addPerson(t *testing.T, s *slapd.Server, name string, more map[string][]string) {
@@ -182,7 +186,7 @@ func TestL10_Disabled(t *testing.T) {
 				if _, err := login.Check(ctx, user, user+"-password"); !errors.Is(err, logs) {
 					t.Errorf("%s: login: %v, want %v", when, err, logs)
 				}
-				if _, err := login.Recheck(ctx, user, time.Time{}); !errors.Is(err, stay) {
+				if _, err := login.Recheck(ctx, user, named(user), time.Time{}); !errors.Is(err, stay) {
 					t.Errorf("%s: re-check: %v, want %v", when, err, stay)
 				}
 			}
@@ -204,16 +208,16 @@ func TestV4_Recheck(t *testing.T) {
 	cfg := directoryConfig(server)
 	login := New(cfg)
 	ctx := context.Background()
-	recheck := func(since time.Time) (access.User, error) {
+	recheck := func(since time.Time) (Person, error) {
 		t.Helper()
-		return login.Recheck(ctx, "bob", since)
+		return login.Recheck(ctx, "bob", named("bob"), since)
 	}
 	begin := time.Now().Add(-time.Minute)
 	if user, err := recheck(begin); err != nil || user.Name != "bob" || user.Admin || !slices.Equal(user.Groups, []string{"staff"}) {
 		t.Fatalf("%+v, %v", user, err)
 	}
 	for _, name := range []string{"BOB", "b*", "*", "nobody", "", "bob)(uid=*"} {
-		if user, err := login.Recheck(ctx, name, begin); !errors.Is(err, access.ErrNotAllowed) {
+		if user, err := login.Recheck(ctx, name, named(name), begin); !errors.Is(err, access.ErrNotAllowed) {
 			t.Errorf("%q is %+v, %v", name, user, err)
 		}
 	}
@@ -240,7 +244,7 @@ func TestV4_Recheck(t *testing.T) {
 		t.Errorf("directory gone: %v", err)
 	}
 	cfg.BindTemplate, cfg.BindDN, cfg.BindPasswordFile = "uid={username},"+peopleBase, "", ""
-	if _, err := New(cfg).Recheck(ctx, "bob", begin); !errors.Is(err, access.ErrUnavailable) {
+	if _, err := New(cfg).Recheck(ctx, "bob", named("bob"), begin); !errors.Is(err, access.ErrUnavailable) {
 		t.Errorf("without a service account: %v", err)
 	}
 }
@@ -278,7 +282,7 @@ func TestTemplateWithServiceAccount(t *testing.T) {
 			t.Errorf("%q is %+v, %v", name, user, err)
 		}
 	}
-	if user, err := New(cfg).Recheck(context.Background(), "alice", time.Time{}); err != nil || user.Name != "alice" {
+	if user, err := New(cfg).Recheck(context.Background(), "alice", named("alice"), time.Time{}); err != nil || user.Name != "alice" {
 		t.Errorf("%+v, %v", user, err)
 	}
 }

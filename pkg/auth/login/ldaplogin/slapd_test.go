@@ -25,7 +25,7 @@ func directoryConfig(s *slapd.Server) Config {
 	}
 }
 
-func check(t *testing.T, cfg Config, username, password string) (access.User, error) {
+func check(t *testing.T, cfg Config, username, password string) (Person, error) {
 	t.Helper()
 	var faults config.Faults
 	cfg.Validate("ldap", &faults)
@@ -52,7 +52,7 @@ func TestDirectory(t *testing.T) {
 			change(&cfg)
 			got, err := check(t, cfg, "alice", "alice-password")
 			want := access.User{Name: "alice", DisplayName: "Alice Adams", Groups: []string{"students"}}
-			if diff := cmp.Diff(want, got); err != nil || diff != "" {
+			if diff := cmp.Diff(want, got.User); err != nil || diff != "" {
 				t.Error(err, diff)
 			}
 		})
