@@ -89,6 +89,7 @@ var settings = []setting{
 	{"auth.ldap.groupSearch.filter", "authz", "ldap.groupSearch.filter", "", quoted("(member={dn})", "", "(a=b)")},
 	{"auth.ldap.groupSearch.nestedFilter", "authz", "ldap.groupSearch.nestedFilter", "", quoted("", "(member={dn})", "(memberUid={username})", "(&(member={dn})(memberUid={username}))", "(member={dn}")},
 	{"auth.ldap.usernameAttribute", "authz", "ldap.usernameAttribute", "", quoted("uid", "")},
+	{"auth.ldap.idAttribute", "authz", "ldap.idAttribute", "", quoted("", "entryUUID", "ibm-entryUUID", "a b", "1x", "x;binary", "(x)")},
 	{"auth.ldap.displayNameAttribute", "authz", "ldap.displayNameAttribute", "", quoted("cn", "")},
 	{"auth.ldap.groupNameAttribute", "authz", "ldap.groupNameAttribute", "", quoted("cn", "")},
 	{"auth.ldap.allowedGroups", "authz", "ldap.allowedGroups", "", []string{`["x"]`, `["*"]`, `[]`, `[""]`}},

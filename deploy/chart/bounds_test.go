@@ -62,6 +62,7 @@ func TestPatternsAreTheServices(t *testing.T) {
 		"properties singleuser properties profile properties slug pattern":                            spawn.SlugPattern,
 		"$defs image properties name pattern":                                                         spawn.ImagePattern,
 		"properties auth properties ldap properties urls items pattern":                               ldaplogin.URLPattern,
+		"properties auth properties ldap properties idAttribute anyOf 1 pattern":                      ldaplogin.AttributePattern,
 		"properties auth properties oidc items properties id pattern":                                 oidclogin.IDPattern,
 		"properties auth properties oidc items properties issuer pattern":                             oidclogin.IssuerPattern,
 		"properties auth properties oidc items properties scopes items pattern":                       oidclogin.ScopePattern,
