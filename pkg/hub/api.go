@@ -93,7 +93,8 @@ func (h *Hub) model(s spawn.Server) apiServer {
 	return m
 }
 
-// apiStart starts a server: 202 while it starts, 400 if it runs already.
+// apiStart starts a server: 202 while it starts, 400 if it runs already, 503 if it runs and the
+// gateway refuses its route.
 func (h *Hub) apiStart(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	id, err := target(r, who)
 	if err != nil {
@@ -108,6 +109,9 @@ func (h *Hub) apiStart(w http.ResponseWriter, r *http.Request, who caller.Caller
 		return err
 	}
 	if s.Phase == spawn.Answering {
+		if _, refused := asProblem(h.reach(r.Context(), s)); refused {
+			return errRefused
+		}
 		return badRequest{http.StatusBadRequest, id.String() + " is already running"}
 	}
 	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: options}); err != nil {

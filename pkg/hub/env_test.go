@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -36,6 +37,7 @@ type env struct {
 	changes atomic.Int64 // how often the hub asked for a start or a stop
 	origin  string
 	served  atomic.Bool // what the gateway says about routes
+	refused sync.Map    // by pod UID: why the gateway refuses its route
 	log     logs.Buffer
 }
 
@@ -67,6 +69,9 @@ func newEnvAt(t *testing.T, site origin.Site) *env {
 
 // waitServed is the gateway's word about routes.
 func (e *env) waitServed(ctx context.Context, _ server.ID, uid string) error {
+	if why, ok := e.refused.Load(uid); ok {
+		return &spawn.Problem{Message: spawn.MsgRouteRefused, Err: why.(error)}
+	}
 	if wait.Poll(time.Minute, func() bool { return e.served.Load() && uid != "" || ctx.Err() != nil }); ctx.Err() != nil {
 		return ctx.Err()
 	}

@@ -15,6 +15,7 @@ import (
 var (
 	errNotFound   = errors.New("no such page")
 	errStuck      = errors.New("server runs but is not routed")
+	errRefused    = errors.New("the gateway refuses the server's route")
 	errNotRunning = errors.New("server is not running")
 )
 
@@ -49,6 +50,8 @@ func explain(err error) reply {
 		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", nil, err.Error()}
 	case errors.Is(err, errStuck):
 		return reply{http.StatusServiceUnavailable, "error.stuck", "error.stuck_text", nil, err.Error()}
+	case errors.Is(err, errRefused):
+		return reply{http.StatusServiceUnavailable, "error.stuck", string(spawn.MsgRouteRefused), nil, ""}
 	case errors.Is(err, errNotRunning):
 		return reply{http.StatusFailedDependency, "error.not_running", "error.not_running_text", nil, err.Error()}
 	case errors.As(err, &bad):

@@ -27,13 +27,16 @@ const (
 	// routePatience is how long the gateway may take to lead to a server that answers, before
 	// a page says that the gateway is what is missing.
 	routePatience = 10 * time.Second
+	// maxLogged bounds the refusals that are remembered as logged.
+	maxLogged = 1000
 	// maxStreams bounds the progress streams that one user may have open on one replica.
 	maxStreams = 20
 	// routeWait is how long a page waits to learn that a running server is reachable.
 	routeWait = 2 * time.Second
 )
 
-// Served waits until users can reach the pod of a server (see routestatus.Client).
+// Served waits until users can reach the pod of a server (see routestatus.Client). It returns a
+// *spawn.Problem at once when the gateway refuses the server's route.
 type Served func(ctx context.Context, id server.ID, podUID string) error
 
 // Settings is how the pages are reached.
@@ -54,7 +57,8 @@ type Hub struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	streams map[string]int // open progress streams by user
+	streams map[string]int    // open progress streams by user
+	logged  map[string]string // by pod UID: the refusal of its route that the log has
 	// patience is routePatience; tests shorten it.
 	patience time.Duration
 }
@@ -63,7 +67,7 @@ type Hub struct {
 func New(cluster Cluster, served Served, pages *web.Renderer, log *slog.Logger, s Settings) *Hub {
 	return &Hub{
 		Settings: s, cluster: cluster, served: served, web: pages, log: log,
-		streams: map[string]int{}, patience: routePatience,
+		streams: map[string]int{}, logged: map[string]string{}, patience: routePatience,
 	}
 }
 
@@ -116,9 +120,36 @@ func (h *Hub) start(ctx context.Context, r spawn.Request) error {
 	return h.cluster.Start(ctx, r)
 }
 
-// reachable reports whether users can open a server that answers.
-func (h *Hub) reachable(ctx context.Context, s spawn.Server) bool {
+// route returns nil when users can open a server that answers, a *spawn.Problem when the gateway
+// refuses its route, and another error when the route has not come within ctx.
+func (h *Hub) route(ctx context.Context, s spawn.Server) error {
+	err := h.served(ctx, s.ID, s.UID)
+	if _, ok := asProblem(err); ok && h.isNew(s.UID, err.Error()) {
+		h.log.ErrorContext(ctx, "the gateway refuses the route of a server", "user", s.ID.User, "server", s.ID.Name, "error", err)
+	}
+	return err
+}
+
+// isNew reports whether a refusal was not logged yet. Pages and streams ask again and again.
+func (h *Hub) isNew(uid, refusal string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.logged[uid] == refusal {
+		return false
+	}
+	if len(h.logged) >= maxLogged {
+		clear(h.logged)
+	}
+	h.logged[uid] = refusal
+	return true
+}
+
+// reach is route with the patience of a page, for a server in any phase.
+func (h *Hub) reach(ctx context.Context, s spawn.Server) error {
+	if s.Phase != spawn.Answering {
+		return errNotRunning
+	}
 	ctx, cancel := context.WithTimeout(ctx, routeWait)
 	defer cancel()
-	return s.Phase == spawn.Answering && h.served(ctx, s.ID, s.UID) == nil
+	return h.route(ctx, s)
 }

@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 	"strconv"
@@ -21,7 +22,7 @@ import (
 // root leads into the caller's own server when it runs, else to their home page.
 func (h *Hub) root(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	s, err := h.cluster.Get(r.Context(), server.ID{User: who.Name})
-	if err == nil && h.reachable(r.Context(), s) {
+	if err == nil && h.reach(r.Context(), s) == nil {
 		http.Redirect(w, r, h.serverURL(s.ID), http.StatusFound)
 		return nil
 	}
@@ -137,6 +138,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 		return err
 	}
 	next := safeNext(r.URL.Query().Get("next"), id)
+	reached := h.reach(r.Context(), s)
 	switch {
 	case s.Phase == spawn.Stopped:
 		http.Redirect(w, r, withNext(spawnURL(id), next), http.StatusSeeOther)
@@ -144,7 +146,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	case s.Phase == spawn.Stopping:
 		http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
 		return nil
-	case h.reachable(r.Context(), s):
+	case reached == nil:
 		return h.open(w, r, who, h.openURL(id, next))
 	}
 	page := web.Pending{
@@ -153,7 +155,9 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 		ReadyURL: h.openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
 		Temporary: h.temporary(ownerOf(id, who)),
 	}
-	if s.Phase == spawn.Answering && time.Since(s.Answered) > h.patience {
+	if problem, ok := asProblem(reached); ok {
+		page.Failed, page.Runs, page.Now = true, true, web.Line{ID: string(problem.Message)}
+	} else if s.Phase == spawn.Answering && time.Since(s.Answered) > h.patience {
 		page.Percent, page.Now = percentRoute, web.Line{ID: string(spawn.MsgRoute)}
 	}
 	for _, step := range s.Steps {
@@ -163,7 +167,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	}
 	if page.Failed {
 		page.RequestID = telemetry.RequestID(r.Context())
-		page.Safe = !s.Options.Safe && !page.Temporary
+		page.Safe = !page.Runs && !s.Options.Safe && !page.Temporary
 	} else {
 		page.ProgressURL = progressURL(id)
 	}
@@ -250,12 +254,15 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, who caller.Calle
 	case s.Phase == spawn.Pending || s.Phase == spawn.Failed:
 		http.Redirect(w, r, withNext(pendingURL(s.ID), next), http.StatusSeeOther)
 		return nil
-	case s.Phase == spawn.Answering && (count >= maxRedirects || !h.reachable(r.Context(), s)):
-		return errStuck
-	case s.Phase == spawn.Answering && next != "":
-		query.Set(redirectsParam, strconv.Itoa(count+1))
-		http.Redirect(w, r, h.Site.UserBaseURL(owner)+path+"?"+query.Encode(), http.StatusFound)
-		return nil
+	case s.Phase == spawn.Answering:
+		if err := h.stuck(r.Context(), s, count); err != nil {
+			return err
+		}
+		if next != "" {
+			query.Set(redirectsParam, strconv.Itoa(count+1))
+			http.Redirect(w, r, h.Site.UserBaseURL(owner)+path+"?"+query.Encode(), http.StatusFound)
+			return nil
+		}
 	}
 	text := "error.not_running_text"
 	if h.temporary(ownerOf(s.ID, who)) {
@@ -265,6 +272,18 @@ func (h *Hub) notRouted(w http.ResponseWriter, r *http.Request, who caller.Calle
 		Status: http.StatusFailedDependency, Title: "error.not_running", Text: text,
 		Data: map[string]string{"User": owner}, ActionURL: withNext(spawnURL(s.ID), next), Action: "error.start", User: who.Name,
 	})
+	return nil
+}
+
+// stuck returns why a browser is not sent back to a server that answers, nil for no reason.
+func (h *Hub) stuck(ctx context.Context, s spawn.Server, redirects int) error {
+	err := h.reach(ctx, s)
+	if _, ok := asProblem(err); ok {
+		return errRefused
+	}
+	if err != nil || redirects >= maxRedirects {
+		return errStuck
+	}
 	return nil
 }
 

@@ -103,7 +103,7 @@ func (st *stream) run(ctx context.Context) {
 			}
 			if s.Phase == spawn.Answering && served == nil {
 				served = make(chan error, 1)
-				go func(answer chan<- error) { answer <- st.hub.served(ctx, s.ID, s.UID) }(served)
+				go func(answer chan<- error) { answer <- st.hub.route(ctx, s) }(served)
 			}
 		}
 		select {
@@ -125,7 +125,7 @@ func (st *stream) run(ctx context.Context) {
 			}
 		case err := <-served:
 			served = nil
-			if err == nil && st.ready(ctx) {
+			if st.end(ctx, err) {
 				return
 			}
 		}
@@ -154,14 +154,24 @@ func (st *stream) tell(s spawn.Server) (over bool) {
 	return s.Phase == spawn.Stopped || s.Phase == spawn.Stopping
 }
 
-// ready sends the last event, unless the server has changed since its route was seen.
-func (st *stream) ready(ctx context.Context) bool {
+// end sends the last event: the route is there, or the gateway refuses it. It sends none and
+// returns false while the route does not come, and when the server has changed meanwhile.
+func (st *stream) end(ctx context.Context, route error) bool {
+	problem, refused := asProblem(route)
+	if route != nil && !refused {
+		return false
+	}
 	s, err := st.hub.cluster.Get(ctx, st.id)
 	if err != nil || s.Phase != spawn.Answering || s.UID != st.uid {
 		return false
 	}
-	text := st.hub.web.Text(st.language, string(spawn.MsgReady), nil)
-	_ = st.event(progressEvent{Progress: 100, Message: text, Ready: true, URL: st.hub.serverURL(s.ID)}) // over either way
+	last := progressEvent{Progress: 100, Ready: true, URL: st.hub.serverURL(s.ID)}
+	message := spawn.MsgReady
+	if refused {
+		last, message = progressEvent{Progress: percentRoute, Failed: true}, problem.Message
+	}
+	last.Message = st.hub.web.Text(st.language, string(message), nil)
+	_ = st.event(last) // over either way
 	return true
 }
 

@@ -138,6 +138,7 @@ type Pending struct {
 	Now         Line
 	Log         []Line
 	Failed      bool
+	Runs        bool   // Failed, but the server runs: only the way to it is missing
 	Safe        bool   // offers to start without the user's own configuration
 	Temporary   bool   // homes may be gone after a stop
 	ProgressURL string // server-sent events; "" when Failed

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"testing"
 
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	resourcev3 "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/grpc"
@@ -26,18 +28,25 @@ import (
 	"github.com/perijove/perijove/test/wait"
 )
 
-// refusals are the names of the scopes that Envoy refused.
+// refusals are the scopes that Envoy refused: names, and the last reason.
 type refusals struct {
-	mu    sync.Mutex
-	names []string
+	mu     sync.Mutex
+	names  []string
+	reason string
 }
 
 func (r *refusals) add(n ads.Nack) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if n.TypeURL == resourcev3.ScopedRouteType {
-		r.names = append(r.names, n.Name)
+		r.names, r.reason = append(r.names, n.Name), n.Reason
 	}
+}
+
+func (r *refusals) why() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.reason
 }
 
 func (r *refusals) all() string {
@@ -124,6 +133,29 @@ func (p *refusing) works(when string) {
 			code := p.raw("GET", path).code
 			return code != 404 && code != 424
 		})
+	}
+}
+
+// TestS14_ARefusalTellsNoSecret: Envoy repeats a scope that has not the right form, with all that
+// it holds. The reason that goes to logs and to the spawner does not.
+func TestS14_ARefusalTellsNoSecret(t *testing.T) {
+	const secret = "the-secret-of-a-server"
+	p := newRefusing(t)
+	p.serveADS(p.store)
+	p.start()
+	nameless := proto.CloneOf(p.good)
+	route := nameless.(*routev3.ScopedRouteConfiguration).GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()[0]
+	route.Match.Headers = append(route.Match.Headers, &routev3.HeaderMatcher{})
+	route.RequestHeadersToAdd = append(route.RequestHeadersToAdd,
+		&corev3.HeaderValueOption{Header: &corev3.HeaderValue{Key: "x-secret", Value: secret}})
+	p.change(nameless)
+	wait.Until(t, "the scope is refused", func() bool { return p.refused.all() != "" })
+	if got := p.refused.why(); strings.Contains(got, secret) || strings.Contains(got, "hub.test") || !strings.Contains(got, "HeaderMatcherValidationError.Name: value length must be at least 1") {
+		t.Errorf("the reason is %q", got)
+	}
+	refusal, ok := p.store.Refused(resourcev3.ScopedRouteType, "login")
+	if _, other := p.store.Refused(resourcev3.ScopedRouteType, "user-0"); !ok || other || refusal.Version != p.store.Versions(resourcev3.ScopedRouteType)["login"] {
+		t.Errorf("the login page: %v %v; another scope: %v", refusal, ok, other)
 	}
 }
 

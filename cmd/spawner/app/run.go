@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
 )
 
@@ -87,7 +89,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		return err
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	served := routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed
+	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
 	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Done: ctx.Done()}).Handler()
 	group.Go(func() error { return cluster.Run(ctx) })
 	group.Go(func() error {
@@ -104,6 +106,17 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		return run.ServeHTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler), log)
 	})
 	return group.Wait()
+}
+
+// told makes Envoy's refusal of a route a problem that users are told of.
+func told(served hub.Served) hub.Served {
+	return func(ctx context.Context, id server.ID, podUID string) error {
+		err := served(ctx, id, podUID)
+		if errors.As(err, new(*routestatus.Refusal)) {
+			return &spawn.Problem{Message: spawn.MsgRouteRefused, Err: err}
+		}
+		return err
+	}
 }
 
 // resolver returns a function that finds every address behind the given host:ports:

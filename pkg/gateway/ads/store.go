@@ -17,9 +17,14 @@ type Resource struct {
 	Message proto.Message
 }
 
+// Refusal is the version of a resource that an Envoy refused, and why: one line in Envoy's words,
+// cleaned of the resource's content.
+type Refusal struct{ Version, Reason string }
+
 // Nack is an Envoy's refusal of a resource.
 type Nack struct {
-	Node, TypeURL, Name, Version, Reason string
+	Node, TypeURL, Name string
+	Refusal
 }
 
 // Store holds the current resources of every type and the streams they go to. All
@@ -30,7 +35,7 @@ type Store struct {
 	mu      sync.Mutex
 	types   map[string]map[string]entry
 	streams map[*stream]struct{}
-	changed chan struct{} // closed and replaced whenever an answer of Acked may differ
+	changed chan struct{} // closed and replaced whenever an answer of Acked or Refused may differ
 }
 
 type entry struct {
@@ -135,7 +140,24 @@ func (s *Store) acked(typeURL, name string) (envoys, acked int) {
 	return len(s.streams), acked
 }
 
-// Changed returns a channel that is closed when an answer of Acked may differ from
+// Refused returns whether a connected Envoy refused the current version of name, and why. A
+// refusal of an earlier version does not count.
+func (s *Store) Refused(typeURL, name string) (Refusal, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e, ok := s.types[typeURL][name]
+	if !ok {
+		return Refusal{}, false
+	}
+	for st := range s.streams {
+		if t := st.types[typeURL]; t != nil && t.refused[name].Version == e.version {
+			return t.refused[name], true
+		}
+	}
+	return Refusal{}, false
+}
+
+// Changed returns a channel that is closed when an answer of Acked or Refused may differ from
 // one given before the call.
 func (s *Store) Changed() <-chan struct{} {
 	s.mu.Lock()

@@ -36,7 +36,7 @@ type typeState struct {
 	// dirty are names whose current state it may lack.
 	dirty map[string]struct{}
 	// refused are the versions that it NACKed: not sent again until they change.
-	refused map[string]refusal
+	refused map[string]Refusal
 	// afresh is true once Envoy may have applied half of a refused response, on this stream or
 	// on one before. From then on each scope is marked (see marked).
 	afresh bool
@@ -48,9 +48,6 @@ type typeState struct {
 	// watch is open while the server waits for something to send.
 	watch *watch
 }
-
-// refusal is a version that an Envoy refused, and why.
-type refusal struct{ version, reason string }
 
 type flight struct {
 	nonce    string
@@ -101,7 +98,7 @@ func (st *stream) CreateDeltaWatch(req *cachev3.DeltaRequest, _ cachev3.Subscrip
 	st.ran = st.ran || len(req.GetInitialResourceVersions()) > 0
 	t, ok := st.types[typeURL]
 	if !ok {
-		t = &typeState{known: map[string]string{}, refused: map[string]refusal{}, afresh: st.ran && mayApplyHalf(typeURL)}
+		t = &typeState{known: map[string]string{}, refused: map[string]Refusal{}, afresh: st.ran && mayApplyHalf(typeURL)}
 		maps.Copy(t.known, req.GetInitialResourceVersions())
 		t.dirty = st.store.stale(typeURL, t.known)
 		st.types[typeURL] = t
@@ -148,7 +145,7 @@ func (st *stream) respond(typeURL string, t *typeState, evenEmpty bool) {
 	for _, name := range t.due() {
 		e, exists := st.store.types[typeURL][name]
 		switch {
-		case exists && t.refused[name].version == e.version:
+		case exists && t.refused[name].Version == e.version:
 			delete(t.dirty, name) // a change will touch it again
 		case exists && t.known[name] == e.version:
 			delete(t.dirty, name)
@@ -275,11 +272,8 @@ func (st *stream) nack(t *typeState, req *discoveryv3.DeltaDiscoveryRequest) []N
 			}
 			continue
 		}
-		t.refused[name] = refusal{versions[name], req.GetErrorDetail().GetMessage()}
-		out = append(out, Nack{
-			Node: st.node, TypeURL: req.GetTypeUrl(), Name: name, Version: versions[name],
-			Reason: req.GetErrorDetail().GetMessage(),
-		})
+		t.refused[name] = Refusal{versions[name], reason(req.GetErrorDetail().GetMessage())}
+		out = append(out, Nack{Node: st.node, TypeURL: req.GetTypeUrl(), Name: name, Refusal: t.refused[name]})
 	}
 	return out
 }

@@ -223,7 +223,7 @@ func (p *Publisher) Counts() (served, skipped int) {
 func (p *Publisher) Wait(ctx context.Context, id server.ID, podUID string) routestatus.Status {
 	for {
 		status, changed := p.status(id, podUID)
-		if status.Served {
+		if status.Served || status.Refused != nil {
 			return status
 		}
 		select {
@@ -234,7 +234,7 @@ func (p *Publisher) Wait(ctx context.Context, id server.ID, podUID string) route
 	}
 }
 
-// status reads the route and its ACKs under one lock with rebuild, so that an ACK
+// status reads the route and its ACKs under one lock with rebuild, so that an ACK or a NACK
 // of the route before is never taken for one of this pod's.
 func (p *Publisher) status(id server.ID, podUID string) (routestatus.Status, <-chan struct{}) {
 	p.mu.Lock()
@@ -246,6 +246,10 @@ func (p *Publisher) status(id server.ID, podUID string) (routestatus.Status, <-c
 	}
 	for _, key := range server.Spellings(id.User) {
 		envoys, acked := p.store.Acked(resourcev3.ScopedRouteType, key)
+		if refusal, ok := p.store.Refused(resourcev3.ScopedRouteType, key); ok {
+			status.Refused = &routestatus.Refusal{Version: refusal.Version, Reason: refusal.Reason}
+			return status, changed
+		}
 		if acked < envoys {
 			return status, changed
 		}

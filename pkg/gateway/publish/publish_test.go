@@ -218,3 +218,27 @@ func TestWaitIsAboutThisPod(t *testing.T) {
 		t.Error("no pod at all counts as served")
 	}
 }
+
+// TestX7_ARefusalIsThisPods: a NACK of the route to this pod is told with its reason and without
+// the pod's secret. A NACK of another user's route, and one of the route before, are not.
+func TestX7_ARefusalIsThisPods(t *testing.T) {
+	f := newEnv(t).started(t)
+	f.Set(pod("p", "alice", "", "u1", 1))
+	f.Set(pod("q", "bob", "", "u2", 1))
+	envoy := connect(t, f.store)
+	envoy.refuse("bob", "no room for bob")
+	alice, bob := server.ID{User: "alice"}, server.ID{User: "bob"}
+	if got := f.wait(t, bob, "u2"); got.Served || got.Refused == nil || got.Refused.Reason != "no room for bob" || got.Refused.Version != f.version("bob") {
+		t.Errorf("bob: %+v", got)
+	}
+	if got := f.wait(t, alice, "u1"); !got.Served || got.Refused != nil {
+		t.Errorf("alice, whose neighbour was refused: %+v", got)
+	}
+	f.Set(pod("q", "bob", "", "u2", 1, func(p *corev1.Pod) { p.Status.PodIP = "10.0.0.2" }))
+	if got := f.wait(t, bob, "u2"); got.Refused != nil {
+		t.Errorf("bob's new route is told as refused with the old one: %+v", got.Refused)
+	}
+	if got := f.wait(t, bob, "another"); got.Refused != nil {
+		t.Errorf("the refusal is told of another pod: %+v", got.Refused)
+	}
+}

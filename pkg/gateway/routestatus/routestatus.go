@@ -34,16 +34,31 @@ type Status struct {
 	Envoys int `json:"envoys"`
 	// Served is whether all of them have ACKed a route to the pod that was asked about.
 	Served bool `json:"served"`
+	// Refused is set when one of them has refused that route: it does not come until the
+	// route changes.
+	Refused *Refusal `json:"refused,omitempty"`
+}
+
+// Refusal is the version of a route that an Envoy refused, and why, in Envoy's words. It is an
+// error of WaitServed.
+type Refusal struct {
+	Version string `json:"version"`
+	Reason  string `json:"reason"`
+}
+
+// Error is for logs.
+func (r *Refusal) Error() string {
+	return fmt.Sprintf("Envoy refuses version %s of the route: %s", r.Version, r.Reason)
 }
 
 // Source knows which routes the connected Envoys have ACKed. Wait returns as soon
-// as the answer is Served, else the state when ctx ends.
+// as the answer is Served or Refused, else the state when ctx ends.
 type Source interface {
 	Wait(ctx context.Context, id server.ID, podUID string) Status
 }
 
 // Handler answers GET Path?user=…&server=…&pod=UID, holding the request for a few
-// seconds until the answer is yes.
+// seconds until the answer is yes or a refusal.
 func Handler(source Source) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET "+Path, func(w http.ResponseWriter, r *http.Request) {
@@ -83,7 +98,8 @@ func NewClient(targets func(ctx context.Context) ([]string, error), tlsConf *tls
 
 // WaitServed returns nil once every xds-server that can be reached says that all
 // its Envoys have ACKed a route to the pod, and at least one Envoy exists. It
-// returns an error when ctx ends first. It leaves out a gateway that does not
+// returns a *Refusal as soon as one of them says that an Envoy refused the route, and another
+// error when ctx ends first. It leaves out a gateway that does not
 // answer: no user is routed by that gateway, and it must not stop all starts.
 func (c *Client) WaitServed(ctx context.Context, id server.ID, podUID string) error {
 	var last error
@@ -91,6 +107,9 @@ func (c *Client) WaitServed(ctx context.Context, id server.ID, podUID string) er
 		served, err := c.ask(ctx, id, podUID)
 		if err == nil && served {
 			return nil
+		}
+		if errors.As(err, new(*Refusal)) {
+			return fmt.Errorf("wait for the route of %s: %w", id, err)
 		}
 		if err != nil {
 			last = err
@@ -112,14 +131,19 @@ func (c *Client) ask(ctx context.Context, id server.ID, podUID string) (bool, er
 	}
 	answers := make([]*Status, len(targets))
 	failures := make([]error, len(targets))
-	var g errgroup.Group
+	g, ctx := errgroup.WithContext(ctx)
 	for i, target := range targets {
 		g.Go(func() error {
 			answers[i], failures[i] = c.askOne(ctx, target, id, podUID)
+			if answers[i] != nil && answers[i].Refused != nil {
+				return answers[i].Refused // the other answers cannot change it
+			}
 			return nil
 		})
 	}
-	_ = g.Wait()
+	if err := g.Wait(); err != nil {
+		return false, err
+	}
 	envoys := 0
 	for _, a := range answers {
 		if a == nil {

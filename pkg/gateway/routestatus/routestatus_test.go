@@ -3,6 +3,7 @@ package routestatus_test
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http/httptest"
 	"sync/atomic"
@@ -15,12 +16,16 @@ import (
 	"github.com/perijove/perijove/test/pki"
 )
 
-// gateway is one xds-server's answer; it never holds the question.
+// gateway is one xds-server's answer; it holds the question only if told to.
 type gateway struct {
 	status atomic.Pointer[routestatus.Status]
+	hold   atomic.Bool
 }
 
-func (g *gateway) Wait(context.Context, server.ID, string) routestatus.Status {
+func (g *gateway) Wait(ctx context.Context, _ server.ID, _ string) routestatus.Status {
+	if g.hold.Load() {
+		<-ctx.Done()
+	}
 	return *g.status.Load()
 }
 
@@ -95,5 +100,36 @@ func TestWaitServedReturnsOnceTheAnswerTurns(t *testing.T) {
 	defer cancel()
 	if err := client.WaitServed(ctx, server.ID{User: "alice"}, "uid"); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestRefusalIsToldAtOnce: one gateway refuses while another still holds the question. The
+// negative control is that other gateway alone: it says nothing.
+func TestRefusalIsToldAtOnce(t *testing.T) {
+	ca := pki.New(t)
+	files := ca.Issue("gateway", time.Hour)
+	slow, slowAddr := start(t, files)
+	slow.hold.Store(true)
+	bad, badAddr := start(t, files)
+	bad.status.Store(&routestatus.Status{Envoys: 1, Refused: &routestatus.Refusal{Version: "v7", Reason: "too <long>"}})
+	conf, err := mtls.Client(ca.Issue("spawner", time.Hour), "gateway")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func(patience time.Duration, targets ...string) (time.Duration, error) {
+		client := routestatus.NewClient(func(context.Context) ([]string, error) { return targets, nil }, conf)
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		begin := time.Now()
+		err := client.WaitServed(ctx, server.ID{User: "alice"}, "uid")
+		return time.Since(begin), err
+	}
+	took, err := ask(time.Minute, slowAddr, badAddr)
+	var refusal *routestatus.Refusal
+	if !errors.As(err, &refusal) || *refusal != (routestatus.Refusal{Version: "v7", Reason: "too <long>"}) || took > 3*time.Second {
+		t.Errorf("after %s: %v", took, err)
+	}
+	if _, err := ask(200*time.Millisecond, slowAddr); err == nil || errors.As(err, &refusal) {
+		t.Errorf("without a refusal: %v", err)
 	}
 }

@@ -22,26 +22,27 @@ const (
 	MsgStopping      Message = "progress.stopping"
 	MsgNote          Message = "progress.note"
 
-	MsgImage       Message = "failure.image"
-	MsgConfig      Message = "failure.config"
-	MsgCrash       Message = "failure.crash"
-	MsgOOM         Message = "failure.oom"
-	MsgMount       Message = "failure.mount"
-	MsgPod         Message = "failure.pod"
-	MsgTimeout     Message = "failure.timeout"
-	MsgVolumeLate  Message = "failure.volume_late"
-	MsgRoomLate    Message = "failure.room_late"
-	MsgPullLate    Message = "failure.pull_late"
-	MsgLost        Message = "failure.lost"
-	MsgQuota       Message = "failure.quota"
-	MsgRefused     Message = "failure.refused"
-	MsgConflict    Message = "failure.conflict"
-	MsgUnavailable Message = "failure.unavailable"
-	MsgStopWait    Message = "failure.stopping"
-	MsgBusy        Message = "failure.busy"
-	MsgTooMany     Message = "failure.too_many"
-	MsgProfile     Message = "failure.profile"
-	MsgNoProfile   Message = "failure.no_profile"
+	MsgImage        Message = "failure.image"
+	MsgConfig       Message = "failure.config"
+	MsgCrash        Message = "failure.crash"
+	MsgOOM          Message = "failure.oom"
+	MsgMount        Message = "failure.mount"
+	MsgPod          Message = "failure.pod"
+	MsgTimeout      Message = "failure.timeout"
+	MsgVolumeLate   Message = "failure.volume_late"
+	MsgRoomLate     Message = "failure.room_late"
+	MsgPullLate     Message = "failure.pull_late"
+	MsgLost         Message = "failure.lost"
+	MsgQuota        Message = "failure.quota"
+	MsgRefused      Message = "failure.refused"
+	MsgRouteRefused Message = "failure.route_refused"
+	MsgConflict     Message = "failure.conflict"
+	MsgUnavailable  Message = "failure.unavailable"
+	MsgStopWait     Message = "failure.stopping"
+	MsgBusy         Message = "failure.busy"
+	MsgTooMany      Message = "failure.too_many"
+	MsgProfile      Message = "failure.profile"
+	MsgNoProfile    Message = "failure.no_profile"
 )
 
 // Messages lists them all, so that a test can check that each has its sentences.
@@ -50,7 +51,7 @@ func Messages() []Message {
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
 		MsgRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
-		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgConflict,
+		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgNoProfile,
 	}
 }
