@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 // Options is what a user chose for a start: JupyterHub's user_options, as far as this
@@ -108,5 +108,5 @@ func Resolve(c Catalog, groups []string, o Options) (Profile, error) {
 }
 
 func (p Profile) allows(groups []string) bool {
-	return len(p.AllowedGroups) == 0 || slices.ContainsFunc(groups, func(g string) bool { return slices.Contains(p.AllowedGroups, g) })
+	return len(p.AllowedGroups) == 0 || access.InGroup(groups, p.AllowedGroups)
 }

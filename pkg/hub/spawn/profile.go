@@ -17,7 +17,8 @@ type Profile struct {
 	DisplayName string `yaml:"display_name"`
 	Slug        string `yaml:"slug"`
 	Description string `yaml:"description"`
-	// AllowedGroups are the groups whose users may choose it; empty means all users.
+	// AllowedGroups are the names of the groups whose users may choose it (access.SameGroup);
+	// empty means all users.
 	AllowedGroups []string `yaml:"allowed_groups"`
 	Override      Override `yaml:"kubespawner_override"`
 }
@@ -116,7 +117,7 @@ func (p Profile) Validate() []Fault {
 	f.check(p.DisplayName != "", "display_name", "is required")
 	f.check(validSlug.MatchString(p.Slug), "slug",
 		"must be 1 to 63 lower-case letters, digits and dashes")
-	f.check(!slices.Contains(p.AllowedGroups, ""), "allowed_groups", "has an empty name")
+	f.check(!slices.ContainsFunc(p.AllowedGroups, func(g string) bool { return strings.TrimSpace(g) == "" }), "allowed_groups", "has an empty name")
 	var o faults
 	p.Override.validateImage(&o)
 	p.Override.validateAmounts(&o)

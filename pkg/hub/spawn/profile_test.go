@@ -34,7 +34,7 @@ func keys(p Profile) (keys []string) {
 
 func TestProfileReportsEveryFault(t *testing.T) {
 	t.Parallel()
-	p := Profile{Slug: "No!", AllowedGroups: []string{""}, Override: Override{
+	p := Profile{Slug: "No!", AllowedGroups: []string{" "}, Override: Override{
 		ImagePullPolicy: "Sometimes", CPUGuarantee: "3", CPULimit: "2", MemGuarantee: "2G", MemLimit: "1G", StorageCapacity: "-1Gi",
 		StorageClass: "No!", StorageType: "static", ImagePullSecrets: []string{"ok", "No!"},
 		ExtraResourceGuarantees: map[string]Amount{"nvidia.com/gpu": "2"},

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/go-ldap/ldap/v3"
+
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 const (
@@ -67,25 +69,20 @@ func (f found) names() []string {
 	return slices.Compact(names)
 }
 
-// any reports whether one of the groups is wanted, by its name or by its DN. Directories
-// compare both without regard to case and blanks (caseIgnoreMatch, RFC 4517 §4.2.11), so
-// what an administrator copies from one may be spelt otherwise.
+// any reports whether one of the groups is wanted, by its name (access.SameGroup) or by its DN,
+// which directories compare without regard to case and blanks too.
 func (f found) any(wanted []string) bool {
 	return slices.ContainsFunc(wanted, func(want string) bool {
 		if _, ok := f[dnKey(want)]; ok && strings.Contains(want, "=") {
 			return true
 		}
 		for _, g := range f {
-			if slices.ContainsFunc(g.names, func(name string) bool { return sameName(name, want) }) {
+			if access.InGroup(g.names, []string{want}) {
 				return true
 			}
 		}
 		return false
 	})
-}
-
-func sameName(a, b string) bool {
-	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
 
 // merge adds what is new in more and returns its DNs, sorted.
