@@ -47,6 +47,7 @@ var settings = []setting{
 	{"auth.sessionLifetime", "authz", "sessionLifetime", alone, durations("1m", "59s", "59.9s", "60000ms", "744h", "744h0m1s", "2h30m", ".5h", "1.h", "1h1h")},
 	{"auth.sessionIdle", "authz", "sessionIdle", alone, durations("5m", "4m59s", "12h", "12h1s", "300s")},
 	{"auth.sessionIdle", "authz", "sessionIdle", `auth.sessionLifetime="2m"`, durations("2m", "1m", "3m")},
+	{"auth.keepLoggedIn", "authz", "keepLoggedIn", alone, append(quoted("maybe"), "true", "false", "2")},
 	{"auth.recheck", "authz", "recheck", "", durations("1m", "30s", "1h", "1h1s", "60m")},
 	{"auth.passTTL", "authz", "passTTL", "", durations("0", "0s", "2s", "1999ms", "10m", "601s")},
 	{"auth.revocations.mode", "authz", "revocationMode", "", quoted("strict", "best_effort", "maybe", "Strict", "")},

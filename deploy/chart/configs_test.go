@@ -44,6 +44,9 @@ func testConfigs(t *testing.T, helm string) {
 		if login.PublicURL == "" || login.Kubernetes.Namespace != "perijove" || len(login.LDAP.URLs) == 0 {
 			t.Errorf("%s: authz.yaml: %+v", values, login)
 		}
+		if login.KeepLoggedIn != strings.Contains(values, "production") { // off by default
+			t.Errorf("%s: logins are kept: %v", values, login.KeepLoggedIn)
+		}
 		testProviders(t, values, login.OIDC)
 		if xds.Envoy.CheckPasses != (login.PassTTL != 0) {
 			t.Errorf("%s: Envoy checks passes is %v with a passTTL of %v", values, xds.Envoy.CheckPasses, login.PassTTL)

@@ -32,7 +32,14 @@ type Login struct {
 	Next      string // where to go afterwards, already checked
 	XSRF      string
 	Username  string // what the user typed before, to show it again
+	Keep      Keep
 	Error     string // message id: login.invalid, login.unavailable, login.throttled, login.busy, login.stale, login.not_allowed, or ""
+}
+
+// Keep is the box by which a user stays logged in when the browser is closed.
+type Keep struct {
+	Offered bool // show it
+	Chosen  bool // it was ticked before
 }
 
 // Provider is an OpenID Connect provider, and the address to log in or out there.

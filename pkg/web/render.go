@@ -165,7 +165,7 @@ func (r *Renderer) Page(w http.ResponseWriter, req *http.Request, status int, pa
 	_, _ = w.Write(body) // an error means that the browser went away
 }
 
-// Leave shows a page that takes the browser to target, an address on another host of ours.
+// Leave shows a page that takes the browser to target, an address on another host.
 // Handlers of forms use it instead of a redirect: browsers apply form-action to redirects
 // too (CSP3 §4.2.4).
 func (r *Renderer) Leave(w http.ResponseWriter, req *http.Request, user, target string) {

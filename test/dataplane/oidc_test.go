@@ -85,6 +85,12 @@ func TestOIDCThroughEnvoy(t *testing.T) {
 		t.Errorf("alice, with a password beside the provider: %d", r.code)
 	}
 
+	// The button of a login page that may keep logins posts a form.
+	button := s.newPerson().send("POST", "/hub/oauth_login/op", url.Values{"next": {"/hub/home"}, "keep": {"true"}}, false)
+	if button.code != http.StatusOK || !strings.HasPrefix(button.get("Refresh"), "0; url="+op.Issuer+"/") {
+		t.Errorf("the posted button: %d, Refresh %q", button.code, button.get("Refresh"))
+	}
+
 	t.Run("U3", func(t *testing.T) {
 		for _, next := range []string{"//evil.test", "https:%2F%2Fevil.test", "/%255cevil.test", "%2F%2Fe%2F..%252f"} {
 			if r := s.newPerson().loginAt(op, op.Browser(), "emil", next); r.get("location") != contract.PathHub {

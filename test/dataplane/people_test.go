@@ -3,6 +3,7 @@ package dataplane
 import (
 	"context"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -37,13 +38,20 @@ var xsrfField = regexp.MustCompile(`name="` + contract.XSRFName + `"[^>]*value="
 // login goes through the form as a browser does.
 func (s *env) login(name string) *person {
 	s.t.Helper()
+	return s.loginWith(name, url.Values{})
+}
+
+// loginWith is login with further fields in the form.
+func (s *env) loginWith(name string, form url.Values) *person {
+	s.t.Helper()
 	p := s.newPerson()
 	page := p.visit("/hub/login")
 	m := xsrfField.FindStringSubmatch(page.body)
 	if m == nil {
 		s.t.Fatalf("the login page (%d) has no form:\n%s", page.code, page.body)
 	}
-	r := p.send("POST", "/hub/login", url.Values{"username": {name}, "password": {name + "-password"}, contract.XSRFName: {m[1]}}, false)
+	maps.Copy(form, url.Values{"username": {name}, "password": {name + "-password"}, contract.XSRFName: {m[1]}})
+	r := p.send("POST", "/hub/login", form, false)
 	if r.code != http.StatusSeeOther {
 		s.t.Fatalf("login of %s answers %d:\n%s", name, r.code, r.body)
 	}

@@ -24,15 +24,17 @@ func pages() map[string]web.Page {
 	alice := web.Viewer{Name: "alice", DisplayName: "Alice Adams"}
 	keycloak := web.Provider{Name: "Keycloak", URL: "/hub/oauth_login/keycloak"}
 	all := map[string]web.Page{
-		"login":                  web.Login{Password: true, Action: contract.PathLogin, XSRF: "x"},
-		"login: wrong password":  web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Username: "alice", Error: "login.invalid"},
-		"login: throttled":       web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Username: "alice", Error: "login.throttled"},
-		"login: form and button": web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Providers: []web.Provider{keycloak, {Name: "GitLab", URL: "/hub/oauth_login/gitlab"}}},
-		"login: button":          web.Login{Providers: []web.Provider{keycloak}},
-		"logout":                 web.Logout{XSRF: "x"},
-		"logout: done":           web.Logout{Done: true},
-		"logout: goes on":        web.Logout{Done: true, Next: &keycloak},
-		"home":                   web.Home{Viewer: alice, XSRF: "x", Servers: servers()},
+		"login":                        web.Login{Password: true, Action: contract.PathLogin, XSRF: "x"},
+		"login: wrong password":        web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Username: "alice", Error: "login.invalid"},
+		"login: throttled":             web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Username: "alice", Error: "login.throttled"},
+		"login: form and button":       web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Providers: []web.Provider{keycloak, {Name: "GitLab", URL: "/hub/oauth_login/gitlab"}}},
+		"login: button":                web.Login{Providers: []web.Provider{keycloak}},
+		"login: kept, form and button": web.Login{Password: true, Action: contract.PathLogin, XSRF: "x", Keep: web.Keep{Offered: true}, Providers: []web.Provider{keycloak}},
+		"login: kept, button":          web.Login{Action: contract.PathLogin, XSRF: "x", Keep: web.Keep{Offered: true, Chosen: true}, Providers: []web.Provider{keycloak}},
+		"logout":                       web.Logout{XSRF: "x"},
+		"logout: done":                 web.Logout{Done: true},
+		"logout: goes on":              web.Logout{Done: true, Next: &keycloak},
+		"home":                         web.Home{Viewer: alice, XSRF: "x", Servers: servers()},
 		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profile: web.Profile{
 			Slug: "lab", DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
 		}},

@@ -10,6 +10,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/network"
+	"github.com/chromedp/cdproto/storage"
 	"github.com/chromedp/chromedp"
 	"github.com/prometheus/client_golang/prometheus"
 	"k8s.io/client-go/kubernetes/fake"
@@ -27,9 +30,9 @@ import (
 	"github.com/perijove/perijove/test/wait"
 )
 
-// loginSite serves the real login pages at localhost, with a provider that is another
+// loginSite serves the real login pages at localhost, which may keep logins, with a provider that is another
 // site to a browser (127.0.0.1).
-func loginSite(t *testing.T) (base string) {
+func loginSite(t *testing.T, keep bool) (base string) {
 	t.Helper()
 	var handler http.Handler
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { handler.ServeHTTP(w, r) }))
@@ -54,7 +57,7 @@ func loginSite(t *testing.T) (base string) {
 			ID: "op", Name: "Provider", Issuer: op.Issuer, ClientID: provider.ClientID, ClientSecretFile: op.SecretFile, Scopes: []string{"profile", "groups"},
 			Claims: oidclogin.Claims{Username: "preferred_username", DisplayName: "name", Groups: "groups"}, AllowedGroups: []string{"students"},
 		}, sessions, time.Now)},
-		Site: at, Lifetime: time.Hour, PassTTL: time.Minute, Now: time.Now, Log: log,
+		Site: at, Lifetime: time.Hour, PassTTL: time.Minute, KeepLoggedIn: keep, Now: time.Now, Log: log,
 	}).Register(mux)
 	handler = mux
 	return base
@@ -70,7 +73,7 @@ func check(t *testing.T, err error) {
 // TestProviderInABrowser: cookies, content security policy and the ways from site to site
 // work in a real browser, in and out, twice.
 func TestProviderInABrowser(t *testing.T) {
-	base, ctx := loginSite(t), browser(t)
+	base, ctx := loginSite(t, false), browser(t)
 	enter := func(password bool) {
 		do(t, ctx, chromedp.Navigate(base+"/hub/login?next=%2Fhub%2Fhome"), chromedp.WaitVisible(`a[href^="/hub/oauth_login/op"]`), chromedp.Click(`a[href^="/hub/oauth_login/op"]`))
 		if password {
@@ -115,4 +118,39 @@ func arrives(t *testing.T, ctx context.Context, address string) {
 	}) {
 		t.Fatalf("the browser is at %s, not at %s", at, address)
 	}
+}
+
+// TestKeptLogin: a user who ticks the box, by the keyboard, has a cookie that outlives the browser,
+// although the login goes through another site; one who does not has none.
+func TestKeptLogin(t *testing.T) {
+	base := loginSite(t, true)
+	for _, tick := range []bool{true, false} {
+		ctx := browser(t)
+		do(t, ctx, chromedp.Navigate(base+"/hub/login?next=%2Fhub%2Fhome"), chromedp.WaitVisible(`input[name=keep]`), chromedp.Focus(`input[name=keep]`))
+		if tick {
+			do(t, ctx, chromedp.KeyEvent(" "))
+		}
+		do(t, ctx, chromedp.KeyEvent("\t"), chromedp.KeyEvent("\r"))
+		do(t, ctx, chromedp.WaitVisible(`#login`), chromedp.SendKeys(`#login`, "dora"), chromedp.SendKeys(`#password`, "dora-password"), chromedp.Submit(`#password`))
+		arrives(t, ctx, base+"/hub/home")
+		session := cookieNamed(t, ctx, contract.CookieSession)
+		if session == nil || session.Session == tick {
+			t.Errorf("ticked %v: the session's cookie is %+v", tick, session)
+		}
+	}
+}
+
+// cookieNamed returns a cookie that the browser keeps, or nil.
+func cookieNamed(t *testing.T, ctx context.Context, name string) (found *network.Cookie) {
+	t.Helper()
+	do(t, ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		all, err := cdp.Call(ctx, tab, storage.GetCookies, storage.GetCookiesParams{})
+		for _, c := range all.Cookies {
+			if c.Name == name {
+				found = c
+			}
+		}
+		return err
+	}))
+	return found
 }

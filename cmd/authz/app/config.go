@@ -44,6 +44,9 @@ type Config struct {
 	// requests that change something and input on open websockets are use. As
 	// long as SessionLifetime means that only that counts.
 	SessionIdle time.Duration `yaml:"sessionIdle"`
+	// KeepLoggedIn offers a box on the login page: a user who ticks it is logged in still when
+	// the browser was closed meanwhile, as long as the session lasts. Off by default.
+	KeepLoggedIn bool `yaml:"keepLoggedIn"`
 	// Recheck is how often the directory or provider is asked again about people who are
 	// active, from 1m to 1h; 5m by default.
 	Recheck time.Duration `yaml:"recheck"`

@@ -75,7 +75,7 @@ func TestO15_RecheckAtTheProvider(t *testing.T) {
 
 func loginFor(t *testing.T, p *oidclogin.Provider, op *hostileop.OP) oidclogin.Login {
 	t.Helper()
-	location, sealed, err := p.Begin(t.Context(), "https://hub.test/hub/oauth_callback/op", "")
+	location, sealed, err := p.Begin(t.Context(), "https://hub.test/hub/oauth_callback/op", "", false)
 	if err != nil {
 		t.Fatal(err)
 	}

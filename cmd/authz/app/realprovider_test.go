@@ -39,7 +39,7 @@ func TestO15_LiveSessionsFollowTheProvider(t *testing.T) {
 	ctx := follow(t, users)
 	login := func() session.Session {
 		t.Helper()
-		location, sealed, err := providers[0].Begin(ctx, callback, "")
+		location, sealed, err := providers[0].Begin(ctx, callback, "", false)
 		if err != nil {
 			t.Fatal(err)
 		}

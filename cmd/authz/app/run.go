@@ -62,7 +62,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	pages := newMux(passes, renderer, log)
 	login.New(users.keeper, sessions, passes, renderer, reg, login.Settings{
 		Check: checker(directory, log), Method: methodLDAP, Providers: providers, Site: site,
-		Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, Now: time.Now, Log: log,
+		Lifetime: cfg.SessionLifetime, PassTTL: cfg.PassTTL, KeepLoggedIn: cfg.KeepLoggedIn, Now: time.Now, Log: log,
 	}).Register(pages)
 	accountpages.New(users.keeper, renderer, accountpages.Settings{Now: time.Now, Log: log}).Register(pages)
 

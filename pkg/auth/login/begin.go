@@ -20,6 +20,7 @@ type Proof struct {
 	User   access.User     // Name is the name that this login wants
 	Method string          // for the session, the metrics and the audit log: "ldap", "oidc"
 	Next   string          // where the person wanted to go, not yet judged
+	Keep   bool            // the user wants to stay logged in when the browser is closed
 	Links  []identity.Link // who it is, for good; the strongest first
 
 	// Of a login with a provider: its id, its session, and the sealed tokens.
@@ -51,11 +52,20 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, proof Proof) {
 	}
 	// No Clear-Site-Data here: it would throw away what other tabs of the same user
 	// have not saved yet, each time a session ends. The logout sends it.
-	w.Header().Add("Set-Cookie", p.jar().Set(contract.CookieSession, value, contract.PathHub))
+	w.Header().Add("Set-Cookie", p.sessionCookie(value, s, proof.Keep))
 	w.Header().Add("Set-Cookie", p.jar().Delete(contract.CookieLogin, contract.PathLogin))
 	p.logins.WithLabelValues(proof.Method, "success").Inc()
 	p.audit(r, telemetry.LoginSucceeded, proof.Method, proof.User.Name, "login", "admin", proof.User.Admin, "provider", proof.Provider)
 	p.enter(w, r, s, proof.Next)
+}
+
+// sessionCookie ends with the browser, or with the session where the user wants that and the
+// site allows it. The session's end and its idle time hold in either case.
+func (p *Pages) sessionCookie(value string, s session.Session, keep bool) string {
+	if keep && p.KeepLoggedIn {
+		return p.jar().Keep(contract.CookieSession, value, contract.PathHub, s.Expires.Sub(p.Now()))
+	}
+	return p.jar().Set(contract.CookieSession, value, contract.PathHub)
 }
 
 // record writes the session down and returns the user name that belongs to this login: a

@@ -52,6 +52,7 @@ func (p *Pages) form(w http.ResponseWriter, r *http.Request, status int, page we
 	if !p.safe(page.Next) {
 		page.Next = ""
 	}
+	page.Keep = web.Keep{Offered: p.KeepLoggedIn, Chosen: keeps(r)}
 	page.Password, page.Providers = p.Check != nil, p.buttons(page.Next)
 	page.Action, page.XSRF = contract.PathLogin, p.sessions.LoginToken(pre)
 	p.web.Page(w, r, status, page)
@@ -79,9 +80,12 @@ func (p *Pages) doLogin(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.remember(w, attempt)
-	proof.Method, proof.Next = p.Method, next
+	proof.Method, proof.Next, proof.Keep = p.Method, next, keeps(r)
 	p.begin(w, r, proof)
 }
+
+// keeps reports whether a posted form says that the user wants to stay logged in.
+func keeps(r *http.Request) bool { return r.PostForm.Get("keep") == "true" }
 
 // withoutDomain returns the name in what people of a Windows domain type: EXAMPLE\alice. No
 // user name has a backslash. It is cut here, before guesses are counted: each made-up domain

@@ -48,19 +48,25 @@ func (p *Pages) provider(w http.ResponseWriter, r *http.Request) (*oidclogin.Pro
 	return nil, false
 }
 
-// startOAuth sends the browser to the provider.
+// startOAuth sends the browser to the provider: by a link, or by a form that says whether the
+// user stays logged in.
 func (p *Pages) startOAuth(w http.ResponseWriter, r *http.Request) {
 	provider, ok := p.provider(w, r)
 	if !ok {
 		return
 	}
-	next := r.URL.Query().Get("next")
-	if fromElsewhere(r) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		p.message(w, r, http.StatusBadRequest, "error.bad_request", "error.bad_request_text", access.User{})
+		return
+	}
+	next := r.Form.Get("next")
+	if fromElsewhere(r) || p.origin.Check(r) != nil {
 		// Another site must not choose when a user logs in here (S7).
 		p.redirect(w, r, contract.PathLogin+query(next))
 		return
 	}
-	location, sealed, err := provider.Begin(r.Context(), p.ownOrigin(r)+contract.PathOAuthCallback+provider.ID(), next)
+	location, sealed, err := provider.Begin(r.Context(), p.ownOrigin(r)+contract.PathOAuthCallback+provider.ID(), next, keeps(r))
 	if err != nil {
 		p.oauthFailed(w, r, provider, next, err)
 		return
@@ -72,7 +78,7 @@ func (p *Pages) startOAuth(w http.ResponseWriter, r *http.Request) {
 	}
 	p.makeRoom(w, r, provider)
 	w.Header().Add("Set-Cookie", p.jar().Keep(cookie, sealed, contract.PathHub, oidclogin.StateLifetime))
-	p.redirect(w, r, location)
+	p.leave(w, r, access.User{}, location)
 }
 
 // maxUnderWay is how many logins one browser may have under way.
@@ -147,7 +153,7 @@ func (p *Pages) finishOAuth(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	p.begin(w, r, Proof{
-		User: login.User, Method: methodOIDC, Next: next, Links: []identity.Link{{Issuer: login.Issuer, Subject: login.Subject}},
+		User: login.User, Method: methodOIDC, Next: next, Keep: login.Keep, Links: []identity.Link{{Issuer: login.Issuer, Subject: login.Subject}},
 		Provider: provider.ID(), ProviderSID: login.SID, IDTokenHint: login.Hint, Refresh: login.Refresh, Offline: provider.Offline(),
 	})
 }

@@ -48,7 +48,13 @@ func (b *browser) leave(op *hostileop.OP, id, next string) (callback string) {
 	if res.StatusCode != http.StatusFound || !strings.HasPrefix(res.Header.Get("Location"), op.Issuer()+"/authorize?") {
 		b.t.Fatalf("the button leads to %d %s", res.StatusCode, res.Header.Get("Location"))
 	}
-	back, err := op.Client().Get(res.Header.Get("Location"))
+	return b.approve(op, res.Header.Get("Location"))
+}
+
+// approve follows the browser to the provider, which lets the user in.
+func (b *browser) approve(op *hostileop.OP, location string) (callback string) {
+	b.t.Helper()
+	back, err := op.Client().Get(location)
 	if err != nil {
 		b.t.Fatal(err)
 	}

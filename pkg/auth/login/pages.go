@@ -71,8 +71,10 @@ type Settings struct {
 	Site      origin.Site   // our own addresses
 	Lifetime  time.Duration // of a session
 	PassTTL   time.Duration
-	Now       func() time.Time
-	Log       *slog.Logger
+	// KeepLoggedIn lets users ask for a session that outlives the browser.
+	KeepLoggedIn bool
+	Now          func() time.Time
+	Log          *slog.Logger
 }
 
 // Pages answers /hub/login, /hub/logout and what providers and users' hosts send back to.
@@ -114,6 +116,7 @@ func (p *Pages) Register(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+contract.PathLogout, p.showLogout)
 	mux.HandleFunc("POST "+contract.PathLogout, p.doLogout)
 	mux.HandleFunc("GET "+contract.PathOAuthLogin+"{provider}", p.startOAuth)
+	mux.HandleFunc("POST "+contract.PathOAuthLogin+"{provider}", p.startOAuth)
 	mux.HandleFunc("GET "+contract.PathOAuthCallback+"{provider}", p.finishOAuth)
 	mux.HandleFunc(contract.PathOAuthLogout+"{provider}", p.backChannelLogout)
 	mux.HandleFunc("GET "+contract.PathUser+"{owner}/"+contract.SegmentHandOver, p.handleCallback)

@@ -43,6 +43,7 @@ type pending struct {
 	Verifier string `json:"verifier"` // PKCE (RFC 7636)
 	Redirect string `json:"redirect"`
 	Next     string `json:"next,omitempty"`
+	Keep     bool   `json:"keep,omitempty"`
 	Expires  int64  `json:"exp"`
 }
 
@@ -58,12 +59,14 @@ type Login struct {
 	Refresh, Hint string
 	// Next is where the person wanted to go, not yet judged.
 	Next string
+	// Keep says that the user wants to stay logged in.
+	Keep bool
 }
 
 // Begin returns where to send the browser and the sealed value that it must bring back
 // together with the provider's answer to redirect, our callback address. The login may
-// take ten minutes. Errors wrap access.ErrUnavailable.
-func (p *Provider) Begin(ctx context.Context, redirect, next string) (location, sealed string, err error) {
+// take ten minutes. keep says that the user wants to stay logged in. Errors wrap access.ErrUnavailable.
+func (p *Provider) Begin(ctx context.Context, redirect, next string, keep bool) (location, sealed string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.wholeTimeout)
 	defer cancel()
 	k, err := p.discover(ctx)
@@ -79,7 +82,7 @@ func (p *Provider) Begin(ctx context.Context, redirect, next string) (location, 
 	}
 	login := pending{
 		Provider: p.cfg.ID, State: session.RandomID(), Nonce: session.RandomID(), Verifier: oauth2.GenerateVerifier(),
-		Redirect: redirect, Next: next, Expires: p.now().Add(StateLifetime).Unix(),
+		Redirect: redirect, Next: next, Keep: keep, Expires: p.now().Add(StateLifetime).Unix(),
 	}
 	plain, err := json.Marshal(login)
 	if err != nil {
@@ -104,7 +107,7 @@ func (p *Provider) Finish(ctx context.Context, answer url.Values, sealed string)
 		return Login{}, began.Next, err
 	}
 	login, err = p.redeem(ctx, began, code, answer.Has("iss"))
-	login.Next = began.Next
+	login.Next, login.Keep = began.Next, began.Keep
 	return login, began.Next, err
 }
 

@@ -82,7 +82,7 @@ func TestO1_StateIsBound(t *testing.T) {
 func TestO2_OneLoginPerCodeWithPKCE(t *testing.T) {
 	t.Parallel()
 	p, op, c := newPair(t)
-	location, sealed, err := p.Begin(t.Context(), callback, "")
+	location, sealed, err := p.Begin(t.Context(), callback, "", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func approve(t *testing.T, op *hostileop.OP, location string) url.Values {
 
 func begin(t *testing.T, p *Provider, op *hostileop.OP) (answer url.Values, sealed string) {
 	t.Helper()
-	location, sealed, err := p.Begin(t.Context(), callback, "/user/alice/lab")
+	location, sealed, err := p.Begin(t.Context(), callback, "/user/alice/lab", false)
 	if err != nil {
 		t.Fatal(err)
 	}

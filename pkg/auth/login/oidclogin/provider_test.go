@@ -27,7 +27,7 @@ func TestO7_Discovery(t *testing.T) {
 	} {
 		p, op, _ := newPair(t)
 		op.Lie(hostileop.Switches{Discovery: lie})
-		if _, _, err := p.Begin(t.Context(), callback, ""); !errors.Is(err, access.ErrUnavailable) {
+		if _, _, err := p.Begin(t.Context(), callback, "", false); !errors.Is(err, access.ErrUnavailable) {
 			t.Errorf("%s: %v", name, err)
 		}
 		honest(t, p, op) // and a fault does not stay
@@ -79,7 +79,7 @@ func TestO14_ProviderDownSlowOrLying(t *testing.T) {
 					Instead: instead, InsteadOf: func(r *http.Request) bool { return strings.HasSuffix(r.URL.Path, path) },
 				}
 				op.Lie(lie)
-				location, sealed, err := p.Begin(t.Context(), callback, "")
+				location, sealed, err := p.Begin(t.Context(), callback, "", false)
 				if err == nil {
 					_, _, err = p.Finish(t.Context(), approve(t, op, location), sealed)
 				}
@@ -99,7 +99,7 @@ func TestO14_ProviderDownSlowOrLying(t *testing.T) {
 		_, p.cfg.CAFile = other.Files()
 		// Every httptest server has the same certificate; none is trusted without the file.
 		p.cfg.CAFile = ""
-		if _, _, err := p.Begin(t.Context(), callback, ""); !errors.Is(err, access.ErrUnavailable) || op.Asked("/.well-known/openid-configuration") != 0 {
+		if _, _, err := p.Begin(t.Context(), callback, "", false); !errors.Is(err, access.ErrUnavailable) || op.Asked("/.well-known/openid-configuration") != 0 {
 			t.Errorf("%v", err)
 		}
 	})

@@ -27,7 +27,7 @@ func TestRealProvider(t *testing.T) {
 	p := at(t, op)
 	browser := op.Browser()
 	enter := func(browser *http.Client, name string) (Login, error) {
-		location, sealed, err := p.Begin(t.Context(), "http://hub.test/hub/oauth_callback/op", "")
+		location, sealed, err := p.Begin(t.Context(), "http://hub.test/hub/oauth_callback/op", "", false)
 		if err != nil {
 			t.Fatal(err)
 		}
