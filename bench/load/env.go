@@ -40,6 +40,9 @@ type env struct {
 
 const many = 10_000
 
+// provenNamespace holds as many pods that prove to Envoy which pod they are.
+const provenNamespace = "proven-users"
+
 func (o options) sizes() []int {
 	if o.quick || o.check {
 		return []int{1, many}
@@ -55,6 +58,9 @@ func build(r *rig.Rig, o options) (*env, error) {
 	var pods []*corev1.Pod
 	for _, n := range o.sizes() {
 		pods = append(pods, rig.Pods(namespace(n), n)...)
+	}
+	if !o.quick && !o.check {
+		pods = append(pods, rig.Proven(rig.Pods(provenNamespace, many))...)
 	}
 	var err error
 	if s.kube, err = r.StartKube(pods); err != nil {
@@ -126,6 +132,11 @@ func (s *env) ours() error {
 	if s.quick || s.check {
 		return nil
 	}
+	proven, err := s.rig.Gateway(s.kube, provenNamespace, true)
+	if err != nil {
+		return err
+	}
+	s.add(target{name: "ours, pass, pods by TLS", users: many, addr: proven.Envoy.Addr, proc: proven.Envoy.Proc, h2: true, h2ws: true})
 	g, err := s.rig.Gateway(s.kube, namespace(many), false)
 	if err != nil {
 		return err

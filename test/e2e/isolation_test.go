@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"os"
 	"os/exec"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server/podmeta"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -60,6 +64,42 @@ func TestNobodyEntersAnothersServer(t *testing.T) {
 	b.login("bob", "/user/alice/lab")
 	b.run(10*time.Second, chromedp.WaitVisible(`main`))
 	b.shot("forbidden")
+}
+
+// TestK8_ServersAnswerTheGatewayOnly: a spawned server shows the certificate of its own UID,
+// and refuses a client that shows none before it reads a request.
+func TestK8_ServersAnswerTheGatewayOnly(t *testing.T) {
+	if podCIDRReachable(t) == "" {
+		t.Skip("pods cannot be reached from here")
+	}
+	ensureServer(t, login(t, "bob")) // through Envoy it answers: the negative control
+	pod := spawnedPod(t)
+	name, err := podmeta.ProofName(pod)
+	if err != nil || name == "" {
+		t.Fatalf("the pod has no proof: %q, %v", name, err)
+	}
+	authority := secretFiles(t, t.TempDir(), "perijove-servers-ca")
+	pem, err := os.ReadFile(authority.Cert)
+	if err != nil {
+		t.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(pem)
+	stranger := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: name}}}
+	for scheme, client := range map[string]*http.Client{"https": stranger, "http": {Timeout: 5 * time.Second}} {
+		resp, err := client.Get(scheme + "://" + pod.Status.PodIP + ":8888/user/bob/api")
+		if err != nil {
+			t.Logf("%s: %v", scheme, err)
+			continue
+		}
+		_ = resp.Body.Close()
+		t.Errorf("a stranger over %s gets %s", scheme, resp.Status)
+	}
+	conn, err := tls.Dial("tcp", pod.Status.PodIP+":8888", &tls.Config{RootCAs: roots, ServerName: name}) // TLS 1.3 asks for the client's certificate later
+	if err != nil {
+		t.Fatalf("the pod does not show the certificate of its UID: %v", err)
+	}
+	_ = conn.Close()
 }
 
 // withHubSession sends the hub's session cookie where a browser never would, as

@@ -16,6 +16,7 @@ const (
 	fileSessionKey = "session.key"
 	filePassKey    = "pass.pem"
 	dirTLS         = "tls"
+	dirServers     = "servers" // the CA of the pods' certificates
 )
 
 // writeKeys makes every secret of the platform for this one run. Nothing is reached
@@ -35,6 +36,9 @@ func (r *Rig) writeKeys() error {
 	if _, err := authority.Write(r.Path(dirTLS), pair); err != nil {
 		return err
 	}
+	if err := r.writeServersCA(); err != nil {
+		return err
+	}
 	passKey, err := keys.PEM()
 	if err != nil {
 		return err
@@ -47,4 +51,22 @@ func (r *Rig) writeKeys() error {
 		}
 	}
 	return nil
+}
+
+// writeServersCA makes the CA that pods' certificates come from. Only the upstream, which
+// plays all pods, reads its key.
+func (r *Rig) writeServersCA() error {
+	authority, err := pki.NewAuthority()
+	if err != nil {
+		return err
+	}
+	pair, err := authority.Pair()
+	if err != nil {
+		return err
+	}
+	if err := os.Mkdir(r.Path(dirServers), 0o700); err != nil {
+		return fmt.Errorf("folder of the servers' CA: %w", err)
+	}
+	_, err = authority.Write(r.Path(dirServers), pair)
+	return err
 }

@@ -129,7 +129,7 @@ func (r *Rig) StartXDS(k *Kube, g *Gateway) (err error) {
 		"kubernetes":    options{"kubeconfig": k.Kubeconfig, "namespaces": []string{g.namespace}},
 		"envoy":         envoy,
 		"upstreams":     options{"authz": r.sock("authz", g.passes), "login": r.sock("login", g.passes), "hub": "unix:" + r.Path("hub.sock")},
-		"serverKeyFile": r.Path(fileServerKey), "serversCAFile": r.Path(dirTLS + "/ca.crt"),
+		"serverKeyFile": r.Path(fileServerKey), "serversCAFile": r.Path(dirServers + "/ca.crt"),
 	}, g.private)
 	return err
 }

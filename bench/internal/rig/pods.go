@@ -43,6 +43,14 @@ func Pods(namespace string, n int) []*corev1.Pod {
 	return all
 }
 
+// Proven makes pods that prove to Envoy which pod they are, by a certificate.
+func Proven(pods []*corev1.Pod) []*corev1.Pod {
+	for _, pod := range pods {
+		pod.Annotations[contract.AnnotationProof] = "true"
+	}
+	return pods
+}
+
 // Pod is the i-th user's running server.
 func Pod(namespace string, i int) *corev1.Pod {
 	labels, annotations := podmeta.Write(server.ID{User: User(i)})

@@ -18,6 +18,8 @@ import (
 const (
 	envRole  = "PERIJOVE_BENCH_ROLE"
 	envDebug = "PERIJOVE_BENCH_DEBUG" // address of the child's debug port
+	// envServers is the folder of the servers' CA.
+	envServers = "PERIJOVE_BENCH_SERVERS"
 )
 
 // Child turns a process that the rig started into what it shall be, and never returns

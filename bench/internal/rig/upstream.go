@@ -3,6 +3,7 @@ package rig
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -21,7 +22,8 @@ const UpstreamPort = 8888
 
 // Upstream plays all pods: one process on every address of the pod network. A path that
 // ends in /big answers 1 MB, an upgrade echoes, everything else answers a few bytes. It
-// does as little as HTTP/1.1 allows, so that what is measured is the proxy.
+// does as little as HTTP/1.1 allows, so that what is measured is the proxy. To a client that
+// begins with TLS it shows the certificate that the client asks for.
 type Upstream struct{ *Proc }
 
 const countPath = "/upstream-count"
@@ -32,7 +34,7 @@ func (r *Rig) StartUpstream() (*Upstream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	p, err := r.start("upstream", []string{envRole + "=upstream"}, self)
+	p, err := r.start("upstream", []string{envRole + "=upstream", envServers + "=" + r.Path(dirServers)}, self)
 	if err != nil {
 		return nil, err
 	}
@@ -61,7 +63,13 @@ func serveUpstream() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	certificates, err := newCertificates(os.Getenv(envServers))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
 	u := &upstream{
+		tls:      &tls.Config{GetCertificate: certificates.get, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true},
 		small:    reply([]byte(`{"version": "2.21.0"}`)),
 		big:      reply(bytes.Repeat([]byte("0123456789abcdef"), 1<<16)),
 		upgrades: make(chan net.Conn),
@@ -82,6 +90,7 @@ func reply(body []byte) []byte {
 }
 
 type upstream struct {
+	tls        *tls.Config
 	small, big []byte
 	count      atomic.Int64
 	upgrades   chan net.Conn
@@ -91,6 +100,11 @@ type upstream struct {
 func (u *upstream) serve(conn net.Conn) {
 	defer func() { _ = conn.Close() }()
 	in := bufio.NewReaderSize(conn, 8<<10)
+	const handshake = 0x16 // the first byte of TLS (RFC 8446 §5.1)
+	if first, err := in.Peek(1); err == nil && first[0] == handshake {
+		conn = tls.Server(&bufferedConn{conn, in, make(chan struct{})}, u.tls)
+		in = bufio.NewReaderSize(conn, 8<<10)
+	}
 	for {
 		head, err := peekHead(in)
 		if err != nil {

@@ -11,8 +11,9 @@
 //  1. PersistentVolumeClaim home-<user>: one per user, outlives every pod, never
 //     deleted by this platform. Alone it is an empty home, reused by the next start.
 //  2. Pod server-<server>: its fixed name makes a second create fail instead of
-//     doubling it. Alone it waits in CreateContainerConfigError for its secret, which
-//     every spawner replica creates for any pod that lacks one.
+//     doubling it. Alone it waits for its secret, which every spawner replica
+//     creates for any pod that lacks one: in CreateContainerConfigError, or, when its
+//     certificate is a volume of that secret, with FailedMount events.
 //  3. Secret <pod>-<nonce>: owned by the pod, so Kubernetes deletes it with the pod.
 //     The nonce in its name keeps a new pod from reading the secret of its
 //     predecessor, which is collected some time after the predecessor is gone.
