@@ -107,12 +107,16 @@ func (u *upstream) accept(s seen) bool {
 	return true
 }
 
+// maxMessage is the largest websocket message that the test's own ends take, in bytes.
+const maxMessage = 64 << 20
+
 func echo(w http.ResponseWriter, r *http.Request) {
 	c, err := websocket.Accept(w, r, &websocket.AcceptOptions{InsecureSkipVerify: true}) // the origin check is Jupyter's and authz's
 	if err != nil {
 		return
 	}
 	defer func() { _ = c.CloseNow() }()
+	c.SetReadLimit(maxMessage)
 	if r.URL.Query().Has("ping") {
 		go keepAlive(r.Context(), c)
 	}

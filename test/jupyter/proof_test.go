@@ -3,16 +3,12 @@ package jupyter
 import (
 	"bytes"
 	"crypto/tls"
-	"encoding/json"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/coder/websocket"
-	"github.com/coder/websocket/wsjson"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn/proof"
@@ -88,12 +84,7 @@ func TestK8_JupyterProvesItself(t *testing.T) {
 	if code, _ := send(t, gate, "GET", base+"api/kernels", nil); code != http.StatusForbidden {
 		t.Errorf("without the secret: %d", code)
 	}
-	code, body := send(t, gate, "POST", base+"api/kernels", gateway(contract.HeaderByToken, "true"))
-	var kernel struct{ ID string }
-	if err := json.Unmarshal(body, &kernel); err != nil || code != http.StatusCreated {
-		t.Fatalf("start a kernel: %d %s", code, body)
-	}
-	askKernel(t, gate, "wss"+strings.TrimPrefix(base, "https")+"api/kernels/"+kernel.ID+"/channels")
+	newKernel(t, gate, base).ask("kernel_info", map[string]any{}, nil)
 }
 
 // send is ask with another client.
@@ -116,39 +107,4 @@ func send(t *testing.T, client *http.Client, method, url string, headers map[str
 		t.Fatal(err)
 	}
 	return resp.StatusCode, body.Bytes()
-}
-
-// askKernel asks a kernel what it is, over its websocket.
-func askKernel(t *testing.T, client *http.Client, url string) {
-	t.Helper()
-	headers := http.Header{}
-	for k, v := range gateway() {
-		headers.Set(k, v)
-	}
-	conn, _, err := websocket.Dial(t.Context(), url, &websocket.DialOptions{HTTPClient: client, HTTPHeader: headers})
-	if err != nil {
-		t.Fatalf("the kernel's websocket: %v", err)
-	}
-	defer func() { _ = conn.CloseNow() }()
-	conn.SetReadLimit(1 << 20)
-	question := map[string]any{
-		"channel": "shell", "content": map[string]any{}, "metadata": map[string]any{}, "parent_header": map[string]any{}, "buffers": []any{},
-		"header": map[string]any{"msg_id": "1", "session": "s", "username": "alice", "msg_type": "kernel_info_request", "version": "5.3", "date": "2026-01-01T00:00:00Z"},
-	}
-	if err := wsjson.Write(t.Context(), conn, question); err != nil {
-		t.Fatal(err)
-	}
-	for {
-		var answer struct {
-			Header struct {
-				Type string `json:"msg_type"`
-			}
-		}
-		if err := wsjson.Read(t.Context(), conn, &answer); err != nil {
-			t.Fatalf("the kernel says nothing of itself: %v", err)
-		}
-		if answer.Header.Type == "kernel_info_reply" {
-			return
-		}
-	}
 }
