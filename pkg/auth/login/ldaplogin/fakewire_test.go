@@ -32,11 +32,14 @@ type wire struct {
 	requests []string // what arrived, with "clear" or "TLS"
 }
 
-// request is one message: its id, the operation's tag and its fields as text.
+// request is one message: its id, the operation's tag and its fields as text, and of a search
+// what it wants in the answer.
 type request struct {
-	id     int64
-	op     ber.Tag
-	fields string
+	id         int64
+	op         ber.Tag
+	fields     string
+	attributes []string // that a search asks for
+	paging     *ldap.ControlPaging
 }
 
 func (r request) String() string {
@@ -119,6 +122,16 @@ func parse(p *ber.Packet) request {
 	case ldap.ApplicationSearchRequest:
 		filter, _ := ldap.DecompileFilter(op.Children[6])
 		r.fields = fmt.Sprint(op.Children[0].Value) + " " + filter
+		for _, a := range op.Children[7].Children {
+			r.attributes = append(r.attributes, fmt.Sprint(a.Value))
+		}
+	}
+	if len(p.Children) > 2 {
+		for _, c := range p.Children[2].Children {
+			if control, err := ldap.DecodeControl(c); err == nil && control.GetControlType() == ldap.ControlTypePaging {
+				r.paging = control.(*ldap.ControlPaging)
+			}
+		}
 	}
 	return r
 }
@@ -138,10 +151,17 @@ func (w *wire) honest(r request) []byte {
 	return result(r.id, ldap.ApplicationSearchResultDone, 0)
 }
 
-func message(id int64, op *ber.Packet) []byte {
+func message(id int64, op *ber.Packet, controls ...ldap.Control) []byte {
 	p := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
 	p.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagInteger, id, ""))
 	p.AppendChild(op)
+	if len(controls) > 0 {
+		all := ber.Encode(ber.ClassContext, ber.TypeConstructed, 0, nil, "")
+		for _, c := range controls {
+			all.AppendChild(c.Encode())
+		}
+		p.AppendChild(all)
+	}
 	return p.Bytes()
 }
 
@@ -149,26 +169,36 @@ func text(s string) *ber.Packet {
 	return ber.NewString(ber.ClassUniversal, ber.TypePrimitive, ber.TagOctetString, s, "")
 }
 
-func result(id int64, tag ber.Tag, code int) []byte {
+func result(id int64, tag ber.Tag, code int, controls ...ldap.Control) []byte {
 	op := ber.Encode(ber.ClassApplication, ber.TypeConstructed, tag, nil, "")
 	op.AppendChild(ber.NewInteger(ber.ClassUniversal, ber.TypePrimitive, ber.TagEnumerated, code, ""))
 	op.AppendChild(text(""))
 	op.AppendChild(text(""))
-	return message(id, op)
+	return message(id, op, controls...)
 }
 
-func entryPacket(id int64, dn, attribute string, values ...string) []byte {
-	op := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultEntry, nil, "")
-	op.AppendChild(text(dn))
-	list := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
+func attribute(name string, values ...string) *ber.Packet {
 	one := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
-	one.AppendChild(text(attribute))
+	one.AppendChild(text(name))
 	set := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSet, nil, "")
 	for _, v := range values {
 		set.AppendChild(text(v))
 	}
 	one.AppendChild(set)
-	list.AppendChild(one)
+	return one
+}
+
+func entryPacket(id int64, dn, name string, values ...string) []byte {
+	return entryWith(id, dn, attribute(name, values...))
+}
+
+func entryWith(id int64, dn string, attributes ...*ber.Packet) []byte {
+	op := ber.Encode(ber.ClassApplication, ber.TypeConstructed, ldap.ApplicationSearchResultEntry, nil, "")
+	op.AppendChild(text(dn))
+	list := ber.Encode(ber.ClassUniversal, ber.TypeConstructed, ber.TagSequence, nil, "")
+	for _, a := range attributes {
+		list.AppendChild(a)
+	}
 	op.AppendChild(list)
 	return message(id, op)
 }

@@ -151,7 +151,7 @@ func (s *replica) bindService(conn Conn) error {
 func broken(err error) bool {
 	var answer *ldap.Error
 	switch {
-	case err == nil, decided(err), errors.Is(err, errManyGroups):
+	case err == nil, decided(err), errors.Is(err, errElsewhere), errors.Is(err, errSizeLimit), errors.Is(err, errParts):
 		return false
 	case errors.As(err, &answer):
 		return answer.ResultCode >= ldap.ErrorNetwork || answer.ResultCode == ldap.LDAPResultUnavailable || answer.ResultCode == ldap.LDAPResultBusy
