@@ -66,7 +66,7 @@ func problemStatus(m spawn.Message) int {
 	switch m {
 	case spawn.MsgBusy:
 		return http.StatusTooManyRequests
-	case spawn.MsgTooMany, spawn.MsgProfile:
+	case spawn.MsgTooMany, spawn.MsgProfile, spawn.MsgChoice, spawn.MsgChoices:
 		return http.StatusBadRequest
 	case spawn.MsgQuota, spawn.MsgRefused, spawn.MsgNoProfile:
 		return http.StatusForbidden

@@ -42,6 +42,8 @@ const (
 	MsgBusy         Message = "failure.busy"
 	MsgTooMany      Message = "failure.too_many"
 	MsgProfile      Message = "failure.profile"
+	MsgChoice       Message = "failure.choice"
+	MsgChoices      Message = "failure.choices"
 	MsgNoProfile    Message = "failure.no_profile"
 )
 
@@ -52,7 +54,7 @@ func Messages() []Message {
 		MsgRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
-		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgNoProfile,
+		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,
 	}
 }
 

@@ -152,6 +152,8 @@ func serverContainer(site Site, s Spec) corev1.Container {
 		Name:            container,
 		Image:           p.Override.Image,
 		ImagePullPolicy: p.Override.pullPolicy(),
+		Command:         literals(p.Override.Cmd),
+		Args:            literals(p.Override.Args),
 		Ports:           []corev1.ContainerPort{{Name: contract.PortName, ContainerPort: port}},
 		Resources:       p.Override.resources(),
 		WorkingDir:      homePath,
@@ -208,6 +210,9 @@ func environment(site Site, s Spec) []corev1.EnvVar {
 	env = append(env, corev1.EnvVar{Name: envSecret, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
 		LocalObjectReference: corev1.LocalObjectReference{Name: secretName(PodName(s.ID), s.Nonce)}, Key: secretKey,
 	}}})
+	if url := s.Profile.Override.DefaultURL; url != "" {
+		set("PERIJOVE_DEFAULT_URL", url)
+	}
 	if site.HubOrigin != "" {
 		set("PERIJOVE_HUB_ORIGIN", site.HubOrigin)
 	}
@@ -216,3 +221,11 @@ func environment(site Site, s Spec) []corev1.EnvVar {
 
 // literal keeps Kubernetes from expanding "$(NAME)" in a user's name or a profile's value.
 func literal(value string) string { return strings.ReplaceAll(value, "$", "$$") }
+
+func literals(words []string) []string {
+	var out []string
+	for _, word := range words {
+		out = append(out, literal(word))
+	}
+	return out
+}

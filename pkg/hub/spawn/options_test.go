@@ -1,9 +1,10 @@
 package spawn
 
 import (
-	"errors"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
@@ -11,12 +12,14 @@ import (
 
 func TestParseOptions(t *testing.T) {
 	t.Parallel()
-	for in, want := range map[string]Options{"": {}, "{}": {}, `{"profile":"gpu"}`: {Profile: "gpu"}, `{"profile":"gpu","safe":true}`: {Profile: "gpu", Safe: true}, ` {"profile": ""} `: {}} {
-		if got, err := ParseOptions([]byte(in)); err != nil || got != want {
+	for in, want := range map[string]Options{"": {}, "{}": {}, `{"profile":"gpu"}`: {Profile: "gpu"}, `{"profile":"gpu","safe":true}`: {Profile: "gpu", Safe: true}, ` {"profile": ""} `: {}, `{"size":""}`: {},
+		`{"profile":"gpu","size":"big","image--unlisted-choice":"a/b:1"}`: {Profile: "gpu", Choices: map[string]string{"size": "big", "image--unlisted-choice": "a/b:1"}},
+	} {
+		if got, err := ParseOptions([]byte(in)); err != nil || !cmp.Equal(got, want) {
 			t.Errorf("%q is %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"[]", "{", `"gpu"`, `{"profile":7}`, `{"safe":"yes"}`, `{"profile":["gpu"]}`, `{"image":"evil"}`, `{"profile":"gpu","x":1}`, `{}{}`, `{} x`} {
+	for _, in := range []string{"[]", "{", `"gpu"`, `{"profile":7}`, `{"safe":"yes"}`, `{"profile":["gpu"]}`, `{"profile":"gpu","x":1}`, `{"image":null}`, `{"image":{"a":"b"}}`, `{}{}`, `{} x`} {
 		if got, err := ParseOptions([]byte(in)); err == nil {
 			t.Errorf("K4: %q was read as %+v", in, got)
 		}
@@ -25,26 +28,26 @@ func TestParseOptions(t *testing.T) {
 
 func TestOptionsAreKeptOnThePod(t *testing.T) {
 	t.Parallel()
-	gpu := Options{Profile: "gpu"}
+	gpu := Options{Profile: "gpu", Choices: map[string]string{"size": "big"}}
 	pod := Pod(site, Spec{ID: server.ID{User: "alice"}, Options: gpu, Nonce: nonce})
-	if got := (Options{}).OrKept(pod); got != gpu {
+	if got := (Options{}).OrKept(pod); !cmp.Equal(got, gpu) {
 		t.Errorf("nothing chosen: %+v", got)
 	}
-	if got := (Options{Profile: "lab"}).OrKept(pod); got.Profile != "lab" {
+	if got := (Options{Profile: "lab"}).OrKept(pod); got.Profile != "lab" || got.Choices != nil {
 		t.Errorf("another choice: %+v", got)
 	}
-	if got := (Options{Safe: true}).OrKept(pod); got != (Options{Profile: "gpu", Safe: true}) {
+	if got := (Options{Safe: true}).OrKept(pod); !cmp.Equal(got, Options{Profile: "gpu", Choices: gpu.Choices, Safe: true}) {
 		t.Errorf("the same, but safe: %+v", got)
 	}
-	if got := (Options{}).OrKept(nil); got != (Options{}) {
+	if got := (Options{}).OrKept(nil); !got.IsZero() {
 		t.Errorf("no pod: %+v", got)
 	}
-	pod.Annotations[contract.AnnotationOptions] = `{"from":"another version"}`
-	if got := (Options{}).OrKept(pod); got != (Options{}) {
+	pod.Annotations[contract.AnnotationOptions] = `{"from":7}`
+	if got := (Options{}).OrKept(pod); !got.IsZero() {
 		t.Errorf("unreadable: %+v", got)
 	}
 	delete(pod.Annotations, contract.AnnotationOptions)
-	if got := (Options{}).OrKept(pod); got != (Options{}) {
+	if got := (Options{}).OrKept(pod); !got.IsZero() {
 		t.Errorf("an older pod: %+v", got)
 	}
 }
@@ -75,45 +78,5 @@ func TestSafeStart(t *testing.T) {
 	}
 	if usual["PYTHONNOUSERSITE"] != "" || usual["JUPYTER_CONFIG_DIR"] != "/home/jovyan/x" {
 		t.Errorf("negative control: a usual start has %v", usual)
-	}
-}
-
-func TestResolve(t *testing.T) {
-	t.Parallel()
-	catalog := Catalog{
-		{Slug: "gpu", AllowedGroups: []string{"physics", "staff"}},
-		{Slug: "lab"},
-		{Slug: "big", AllowedGroups: []string{"staff"}},
-	}
-	for _, c := range []struct {
-		name    string
-		catalog Catalog
-		groups  []string
-		profile string
-		want    string
-		problem Message
-	}{
-		{"nothing chosen: the first that is allowed", catalog, nil, "", "lab", ""},
-		{"nothing chosen, in a group", catalog, []string{"physics"}, "", "gpu", ""},
-		{"chosen and open to all", catalog, nil, "lab", "lab", ""},
-		{"chosen and allowed by the second group", catalog, []string{"chess", "staff"}, "big", "big", ""},
-		{"chosen and not allowed", catalog, []string{"physics"}, "big", "", MsgProfile},
-		{"chosen and not there", catalog, []string{"staff"}, "huge", "", MsgProfile},
-		{"another case", catalog, nil, "LAB", "", MsgProfile},
-		{"a group in another case and with other blanks", catalog, []string{" Physics"}, "gpu", "gpu", ""},
-		{"half of a group's name", catalog, []string{"phys"}, "gpu", "", MsgProfile},
-		{"a nameless group is no group", catalog, []string{""}, "gpu", "", MsgProfile},
-		{"nothing is allowed", catalog[:1], nil, "", "", MsgNoProfile},
-		{"no profiles", nil, []string{"staff"}, "", "", MsgNoProfile},
-	} {
-		p, err := Resolve(c.catalog, c.groups, Options{Profile: c.profile})
-		var problem *Problem
-		errors.As(err, &problem)
-		if p.Slug != c.want || (problem == nil) != (c.problem == "") || problem != nil && problem.Message != c.problem {
-			t.Errorf("%s: %q, %v", c.name, p.Slug, err)
-		}
-		if problem != nil && problem.Message == MsgProfile && c.groups == nil && problem.Data["Profiles"] != "lab" {
-			t.Errorf("%s: a user without groups is told of %s", c.name, problem.Data["Profiles"])
-		}
 	}
 }

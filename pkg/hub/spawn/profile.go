@@ -17,10 +17,14 @@ type Profile struct {
 	DisplayName string `yaml:"display_name"`
 	Slug        string `yaml:"slug"`
 	Description string `yaml:"description"`
+	// Default marks the profile of users who choose nothing; without one it is the first.
+	Default bool `yaml:"default"`
 	// AllowedGroups are the names of the groups whose users may choose it (access.SameGroup);
 	// empty means all users.
 	AllowedGroups []string `yaml:"allowed_groups"`
 	Override      Override `yaml:"kubespawner_override"`
+	// Options are what users choose within the profile, by name.
+	Options map[string]ProfileOption `yaml:"profile_options"`
 }
 
 // Override holds the settings under kubespawner_override. Names and meanings are those of
@@ -61,6 +65,12 @@ type Override struct {
 	// Volumes and VolumeMounts are Kubernetes' fields, for the kinds of volume that Volume has.
 	Volumes      []Volume      `yaml:"volumes"`
 	VolumeMounts []VolumeMount `yaml:"volume_mounts"`
+
+	// Cmd and Args are the container's command and its arguments, instead of the image's.
+	Cmd  []string `yaml:"cmd"`
+	Args []string `yaml:"args"`
+	// DefaultURL is the path below the server's own that users are led to: /lab, /tree.
+	DefaultURL string `yaml:"default_url"`
 }
 
 // Values of StorageType.
@@ -117,17 +127,50 @@ func (p Profile) Validate() []Fault {
 	f.check(p.DisplayName != "", "display_name", "is required")
 	f.check(validSlug.MatchString(p.Slug), "slug",
 		"must be 1 to 63 lower-case letters, digits and dashes")
-	f.check(!slices.ContainsFunc(p.AllowedGroups, func(g string) bool { return strings.TrimSpace(g) == "" }), "allowed_groups", "has an empty name")
-	var o faults
-	p.Override.validateImage(&o)
-	p.Override.validateAmounts(&o)
-	p.Override.validateNode(&o)
-	p.Override.validateEnvironment(&o)
-	p.Override.validateVolumes(&o)
-	for _, fault := range o {
+	f.check(!nameless(p.AllowedGroups), "allowed_groups", "has an empty name")
+	for _, fault := range p.Override.faults() {
 		f = append(f, Fault{"kubespawner_override." + fault.Key, fault.Text})
 	}
+	p.validateOptions(&f)
 	return f
+}
+
+// faults returns what keeps a server from being made of o. It is the one policy of what a
+// profile, a choice and a typed value may say: labels, service accounts, host paths and
+// privileges have no key at all (K4, K6).
+func (o Override) faults() faults {
+	var f faults
+	o.validateImage(&f)
+	o.validateAmounts(&f)
+	o.validateNode(&f)
+	o.validateEnvironment(&f)
+	o.validateVolumes(&f)
+	o.validateCommand(&f)
+	return f
+}
+
+// validateCommand checks what runs in the container and where it leads users.
+func (o Override) validateCommand(f *faults) {
+	noNUL := func(key string, words []string) {
+		for i, word := range words {
+			f.check(!strings.ContainsRune(word, 0), fmt.Sprintf("%s[%d]", key, i), "holds a NUL")
+		}
+	}
+	noNUL("cmd", o.Cmd)
+	noNUL("args", o.Args)
+	f.check(o.DefaultURL == "" || strings.HasPrefix(o.DefaultURL, "/") && !strings.HasPrefix(o.DefaultURL, "//") && printable(o.DefaultURL),
+		"default_url", "must be a path like /lab")
+}
+
+// nameless reports whether one of the groups has no name.
+func nameless(groups []string) bool {
+	return slices.ContainsFunc(groups, func(g string) bool { return strings.TrimSpace(g) == "" })
+}
+
+// printable reports whether s is ASCII without spaces, control bytes and backslashes, which
+// browsers read as slashes.
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r >= 0x7f || r == '\\' })
 }
 
 func (o Override) validateImage(f *faults) {

@@ -1,0 +1,158 @@
+package spawn
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/perijove/perijove/pkg/server/access"
+)
+
+// Document is the list of profiles as an administrator writes it.
+type Document struct {
+	// Base holds the settings that all profiles share; kubespawner_override of a profile is
+	// laid over it.
+	Base     Override  `yaml:"base"`
+	Profiles []Profile `yaml:"profiles"`
+}
+
+// Catalog is the profiles of an installation, in the order in which users see them.
+type Catalog []Profile
+
+// Catalog returns the profiles with the shared settings in them, or every fault with the key
+// that it has in the document.
+func (d Document) Catalog() (Catalog, []Fault) {
+	var all faults
+	all.check(len(d.Profiles) > 0, "profiles", "needs at least one")
+	var c Catalog
+	defaults, slugs := 0, map[string]bool{}
+	for i, p := range d.Profiles {
+		p.Override = d.Base.with(p.Override)
+		if p.Slug == "" {
+			p.Slug = slugOf(p.DisplayName)
+		}
+		key := fmt.Sprintf("profiles[%d].", i)
+		for _, fault := range p.Validate() {
+			all = append(all, Fault{key + fault.Key, fault.Text})
+		}
+		all.check(!slugs[p.Slug], key+"slug", "%q is another profile's", p.Slug)
+		slugs[p.Slug] = true
+		if p.Default {
+			defaults++
+		}
+		c = append(c, p)
+	}
+	all.check(defaults <= 1, "profiles", "more than one is the default")
+	if len(all) > 0 {
+		return nil, all
+	}
+	return c, nil
+}
+
+var noSlug = regexp.MustCompile(`[^a-z0-9]+`)
+
+// slugOf makes a slug of a display name, as KubeSpawner does for profiles without one.
+func slugOf(name string) string {
+	const longest = 63
+	slug := noSlug.ReplaceAllString(strings.ToLower(name), "-")
+	return strings.Trim(slug[:min(len(slug), longest)], "-")
+}
+
+// For returns the profiles that a user with these groups may choose, each with the choices
+// that the user has in it.
+func (c Catalog) For(groups []string) Catalog {
+	var out Catalog
+	for _, p := range c {
+		if open(p.AllowedGroups, groups) {
+			out = append(out, p.narrowed(groups))
+		}
+	}
+	return out
+}
+
+// narrowed returns the profile without what is other groups'.
+func (p Profile) narrowed(groups []string) Profile {
+	if len(p.Options) == 0 {
+		return p
+	}
+	options := make(map[string]ProfileOption, len(p.Options))
+	for name, option := range p.Options {
+		if mine, ok := option.allowed(groups); ok {
+			options[name] = mine
+		}
+	}
+	p.Options = options
+	return p
+}
+
+// Default is the profile of a user who chooses nothing. The catalog must not be empty.
+func (c Catalog) Default() Profile {
+	if i := slices.IndexFunc(c, func(p Profile) bool { return p.Default }); i >= 0 {
+		return c[i]
+	}
+	return c[0]
+}
+
+// Resolve returns the profile that a user with these groups gets for options, with the
+// user's choices in it. A profile or choice that does not exist and one that is not allowed
+// are the same *Problem, so a user does not learn which other groups have.
+func Resolve(c Catalog, groups []string, o Options) (Profile, error) {
+	p, err := c.find(groups, o.Profile)
+	if err != nil {
+		return Profile{}, err
+	}
+	for name := range o.Choices {
+		if _, ok := p.Options[strings.TrimSuffix(name, unlistedSuffix)]; !ok {
+			return Profile{}, &Problem{
+				Message: MsgChoice, Data: map[string]string{"Option": name, "Choices": strings.Join(sorted(p.Options), ", ")},
+				Err: fmt.Errorf("profile %s has no such option", p.Slug),
+			}
+		}
+	}
+	for _, name := range sorted(p.Options) {
+		over, err := p.Options[name].choose(name, o)
+		if err != nil {
+			return Profile{}, err
+		}
+		p.Override = p.Override.with(over)
+	}
+	// Each choice was checked alone; together, or with a typed value, they may be too much.
+	if faults := p.Override.faults(); len(o.Choices) > 0 && len(faults) > 0 {
+		return Profile{}, &Problem{
+			Message: MsgChoices, Data: map[string]string{"Key": faults[0].Key}, Detail: faults[0].Key + " " + faults[0].Text,
+			Err: errors.New("the choices make no server"),
+		}
+	}
+	p.Options = nil
+	return p, nil
+}
+
+// find returns one of the user's profiles.
+func (c Catalog) find(groups []string, slug string) (Profile, error) {
+	var slugs []string
+	for _, p := range c {
+		if !open(p.AllowedGroups, groups) {
+			continue
+		}
+		if slugs = append(slugs, p.Slug); p.Slug == slug {
+			return p.narrowed(groups), nil
+		}
+	}
+	if len(slugs) == 0 {
+		return Profile{}, &Problem{Message: MsgNoProfile, Err: errors.New("no profile is open to the user's groups")}
+	}
+	if slug == "" {
+		return c.For(groups).Default(), nil
+	}
+	return Profile{}, &Problem{
+		Message: MsgProfile, Data: map[string]string{"Profile": slug, "Profiles": strings.Join(slugs, ", ")},
+		Err: errors.New("the user may not choose this profile"),
+	}
+}
+
+// open reports whether what is allowed for some groups is open to a user with these.
+func open(allowed, groups []string) bool {
+	return len(allowed) == 0 || access.InGroup(groups, allowed)
+}
