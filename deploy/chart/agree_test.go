@@ -15,6 +15,7 @@ import (
 	authz "github.com/perijove/perijove/cmd/authz/app"
 	spawner "github.com/perijove/perijove/cmd/spawner/app"
 	xdsserver "github.com/perijove/perijove/cmd/xds-server/app"
+	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
 	"github.com/perijove/perijove/pkg/run/config"
 )
 
@@ -60,23 +61,26 @@ var settings = []setting{
 	{"auth.subdomains.domain", "xds-server", "userDomain", `extraHosts=["Hub.a.test:8443"]`, quoted("a.test", "b.a.test")},
 	{"spawner.startTimeout", "spawner", "startTimeout", "", durations("1s", "999ms", "24h")},
 	{"spawner.concurrentSpawnLimit", "spawner", "concurrentSpawnLimit", "", []string{"1", "0", "-1", "1000000"}},
-	{"singleuser.profile.displayName", "spawner", "profile.display_name", "", quoted("x", "")},
-	{"singleuser.profile.slug", "spawner", "profile.slug", "", quoted("a", "a-1", "", "-a", "A", "a_b", strings.Repeat("a", 63), strings.Repeat("a", 64))},
-	{"singleuser.image.name", "spawner", "profile.kubespawner_override.image", "", quoted("x", "a.b/c", "a:5000/c", "A/c", "a b", "x@sha256:0", "", "a//b")},
-	{"singleuser.image.pullPolicy", "spawner", "profile.kubespawner_override.image_pull_policy", "", quoted("Always", "Never", "always")},
-	{"singleuser.cpu.limit", "spawner", "profile.kubespawner_override.cpu_limit", "", []string{"0.1", "0.09", "1024", "1025", "-1", "0"}},
-	{"singleuser.memory.limit", "spawner", "profile.kubespawner_override.mem_limit", "", quoted("256M", "255M", "1G", "1Gi", "1.5T", "lots", "-1G", "")},
-	{"singleuser.storage.capacity", "spawner", "profile.kubespawner_override.storage_capacity", "", quoted("1Gi", "1e9", "1.5G", "100", "0", "-1Gi", "1 Gi", "lots", "1KB")},
-	{"singleuser.storage.type", "spawner", "profile.kubespawner_override.storage_type", "", quoted("dynamic", "none", "static")},
-	{"singleuser.extraEnv", "spawner", "profile.kubespawner_override.environment", "", []string{`{"A":"x"}`, `{"HOME":"x"}`, `{"PERIJOVE_USER":"x"}`, `{"JUPYTER_CONFIG_PATH":"x"}`, `{"1a":"x"}`, `{"a b":"x"}`, `{}`}},
-	{"singleuser.nodeSelector", "spawner", "profile.kubespawner_override.node_selector", "", []string{`{"a.b/c":"x"}`, `{"a":""}`, `{"a":"b c"}`, `{"a/b/c":"x"}`}},
-	{"singleuser.extraTolerations", "spawner", "profile.kubespawner_override.tolerations", "", []string{`[{"key":"a","value":"b","effect":"NoSchedule"}]`, `[{"operator":"Exists"}]`, `[{"key":"a","effect":"NoExecute","tolerationSeconds":5}]`,
+	{"singleuser.profile.displayName", "profiles", "profiles[0].display_name", "", quoted("x", "")},
+	{"singleuser.profile.slug", "profiles", "profiles[0].slug", "", quoted("a", "a-1", "", "-a", "A", "a_b", strings.Repeat("a", 63), strings.Repeat("a", 64))},
+	{"singleuser.image.name", "profiles", "base.image", "", quoted("x", "a.b/c", "a:5000/c", "A/c", "a b", "x@sha256:0", "", "a//b")},
+	{"singleuser.image.pullPolicy", "profiles", "base.image_pull_policy", "", quoted("Always", "Never", "always")},
+	{"singleuser.cpu.limit", "profiles", "base.cpu_limit", "", []string{"0.1", "0.09", "1024", "1025", "-1", "0"}},
+	{"singleuser.memory.limit", "profiles", "base.mem_limit", "", quoted("256M", "255M", "1G", "1Gi", "1.5T", "lots", "-1G", "")},
+	{"singleuser.storage.capacity", "profiles", "base.storage_capacity", "", quoted("1Gi", "1e9", "1.5G", "100", "0", "-1Gi", "1 Gi", "lots", "1KB")},
+	{"singleuser.storage.type", "profiles", "base.storage_type", "", quoted("dynamic", "none", "static")},
+	{"singleuser.extraEnv", "profiles", "base.environment", "", []string{`{"A":"x"}`, `{"HOME":"x"}`, `{"PERIJOVE_USER":"x"}`, `{"JUPYTER_CONFIG_PATH":"x"}`, `{"1a":"x"}`, `{"a b":"x"}`, `{}`}},
+	{"singleuser.nodeSelector", "profiles", "base.node_selector", "", []string{`{"a.b/c":"x"}`, `{"a":""}`, `{"a":"b c"}`, `{"a/b/c":"x"}`}},
+	{"singleuser.extraTolerations", "profiles", "base.tolerations", "", []string{`[{"key":"a","value":"b","effect":"NoSchedule"}]`, `[{"operator":"Exists"}]`, `[{"key":"a","effect":"NoExecute","tolerationSeconds":5}]`,
 		`[{"operator":"Exists","value":"a"}]`, `[{"operator":"Equal"}]`, `[{"key":"a","effect":"Never"}]`, `[{"key":"a","operator":"Near"}]`, `[{"key":"a","tolerationSeconds":5}]`, `[{"value":"a"}]`}},
-	{"singleuser.storage.extraVolumes", "spawner", "profile.kubespawner_override.volumes", "", []string{`[{"name":"a","emptyDir":{"medium":"Memory","sizeLimit":"1Gi"}}]`, `[{"name":"a","configMap":{"name":"b"}}]`, `[{"name":"a","persistentVolumeClaim":{"claimName":"b"}}]`,
+	{"singleuser.storage.extraVolumes", "profiles", "base.volumes", "", []string{`[{"name":"a","emptyDir":{"medium":"Memory","sizeLimit":"1Gi"}}]`, `[{"name":"a","configMap":{"name":"b"}}]`, `[{"name":"a","persistentVolumeClaim":{"claimName":"b"}}]`,
 		`[{"name":"a","secret":{"secretName":"b"}}]`, `[{"name":"a","hostPath":{"path":"/"}}]`, `[{"name":"a"}]`, `[{"name":"home","emptyDir":{}}]`, `[{"name":"A","emptyDir":{}}]`, `[{"name":"a","persistentVolumeClaim":{"claimName":"home-bob"}}]`, `[{"name":"a","emptyDir":{"medium":"Disk"}}]`}},
-	{"singleuser.storage.extraVolumeMounts", "spawner", "profile.kubespawner_override.volume_mounts", `singleuser.storage.extraVolumes=[{"name":"a","emptyDir":{}}]`, []string{`[{"name":"a","mountPath":"/data"}]`, `[{"name":"a","mountPath":"data"}]`, `[{"name":"b","mountPath":"/data"}]`,
+	{"singleuser.storage.extraVolumeMounts", "profiles", "base.volume_mounts", `singleuser.storage.extraVolumes=[{"name":"a","emptyDir":{}}]`, []string{`[{"name":"a","mountPath":"/data"}]`, `[{"name":"a","mountPath":"data"}]`, `[{"name":"b","mountPath":"/data"}]`,
 		`[{"name":"a","mountPath":"/data/"}]`, `[{"name":"a","mountPath":"/home/jovyan"}]`, `[{"name":"a","mountPath":"/home/jovyan/data"}]`, `[{"name":"a","mountPath":"/etc/perijove/jupyter/x"}]`, `[{"name":"a","mountPath":"/"}]`, `[{"name":"a","mountPath":"/d","subPath":"../x"}]`, `[{"name":"a","mountPath":"/d"},{"name":"a","mountPath":"/d"}]`}},
-	{"imagePullSecrets", "spawner", "profile.kubespawner_override.image_pull_secrets", "", []string{`["a"]`, `["A"]`, `[]`}},
+	{"singleuser.defaultUrl", "profiles", "base.default_url", "", quoted("/lab", "/tree?a=b", "/", "", "lab", "//evil.test", "/a b", "/\\\\evil")},
+	{"singleuser.cmd", "profiles", "base.cmd", "", []string{`["jupyter","lab"]`, `[]`, `"jupyter lab"`}},
+	{"singleuser.profileList", "profiles", "profiles", "", profileLists},
+	{"imagePullSecrets", "profiles", "base.image_pull_secrets", "", []string{`["a"]`, `["A"]`, `[]`}},
 	{"auth.ldap.urls", "authz", "ldap.urls", "", directories},
 	{"auth.ldap.urls", "authz", "ldap.urls", "auth.ldap.startTLS=true", directories},
 	{"auth.ldap.bindDN", "authz", "ldap.bindDN", "", names},
@@ -115,7 +119,19 @@ var (
 		"https://a.test:65536", "https://[1:2]", "https://a_b.test", "https://a.test.", "https://u@a.test", "https://a.test/x", "https://a.test?x", "a.test", "ftp://a.test", "https://", "https://a..test", "https://hüb.test")
 	hosts = []string{`["a.test"]`, `["127.0.0.1:8000"]`, `["[::1]:80"]`, `[]`, `["*"]`, `["*.a.test"]`, `["a.test/"]`, `["a b"]`, `["a.test:99999"]`, `["a,b"]`, `[""]`}
 	// The public URL of the values that are changed is https://jupyter.example.org.
-	domains = quoted("users.example.org", "localhost", "", "example.org", "org", "Users.test", "*.test", "https://x.test", "x.test:80", "x.1", "a..b", strings.Repeat("a.", 93)+"abc", strings.Repeat("a.", 94)+"abc")
+	domains      = quoted("users.example.org", "localhost", "", "example.org", "org", "Users.test", "*.test", "https://x.test", "x.test:80", "x.1", "a..b", strings.Repeat("a.", 93)+"abc", strings.Repeat("a.", 94)+"abc")
+	profileLists = []string{
+		`[{"display_name":"A"},{"display_name":"B","slug":"b","default":true,"allowed_groups":["x"]}]`,
+		`[{"display_name":"A","kubespawner_override":{"image":"a:1","cpu_limit":0.5,"mem_limit":"1G","environment":{"A":"x"},"default_url":"/tree","args":["x"]}}]`,
+		`[{"display_name":"A","profile_options":{"o":{"choices":{"x":{"display_name":"X"}}}}}]`,
+		`[{"display_name":""}]`, `[{"slug":"a"}]`, `[{"display_name":"A","slug":"A"}]`, `[{"display_name":"A","allowed_groups":[" "]}]`, `[{"display_name":"A","label":"x"}]`,
+		`[{"display_name":"A","kubespawner_override":{"lifecycle_hooks":{}}}]`, `[{"display_name":"A","kubespawner_override":{"privileged":true}}]`,
+		`[{"display_name":"A","kubespawner_override":{"service_account":"x"}}]`, `[{"display_name":"A","kubespawner_override":{"image":"A b"}}]`,
+		`[{"display_name":"A","kubespawner_override":{"environment":{"HOME":"/x"}}}]`, `[{"display_name":"A","kubespawner_override":{"volumes":[{"name":"a","hostPath":{"path":"/"}}]}}]`,
+		`[{"display_name":"A","profile_options":{"o":{"choices":{"x":{}}}}}]`, `[{"display_name":"A","profile_options":{"o p":{"choices":{"x":{"display_name":"X"}}}}}]`,
+		`[{"display_name":"A","profile_options":{"o":{"choices":{"x":{"display_name":"X","kubespawner_override":{"uid":0}}}}}}]`,
+		`[{"display_name":"A","profile_options":{"o":{"unlisted_choice":{"enabled":true,"display_name":"X","kubespawner_override":{"privileged":"{value}"}}}}}]`,
+	}
 	// Names of entries in a directory.
 	names       = quoted("dc=x", "cn=a b,ou=c,dc=x", "cn=a\\,b,dc=x", "cn=a+sn=b,dc=x", "x", "cn=a,b", "=x")
 	directories = []string{`["ldaps://a"]`, `["ldaps://a_b.c:636","ldaps://[::1]"]`, `["ldap://a"]`, `["ldap://a:389/"]`, `["ldaps://a","ldap://b"]`, `["ldaps://a/dc=x"]`, `["ldaps://u@a"]`, `["http://a"]`, `["a"]`, `["ldaps://"]`, `["ldaps://a?x"]`}
@@ -129,6 +145,7 @@ func testAgreement(t *testing.T, helm string) {
 		"authz":      maps["perijove-gateway"].Data["authz.yaml"],
 		"xds-server": maps["perijove-gateway"].Data["xds-server.yaml"],
 		"spawner":    maps["perijove-spawner"].Data["spawner.yaml"],
+		"profiles":   maps["perijove-servers/perijove-profiles"].Data[profiles.Key],
 	}
 	chart := chartRefuses(t, helm)
 	for _, s := range settings {
@@ -237,7 +254,7 @@ func serviceTakes(t *testing.T, file string, s setting, value string) (bool, str
 	if name, with, _ := strings.Cut(s.with, "="); strings.HasPrefix(name, "auth.") || name == "extraHosts" {
 		put(t, all, strings.TrimPrefix(name, "auth."), with)
 	} else if name == "singleuser.storage.extraVolumes" {
-		put(t, all, "profile.kubespawner_override.volumes", with)
+		put(t, all, "base.volumes", with)
 	}
 	text, err := yaml.Marshal(all)
 	if err != nil {
@@ -247,8 +264,10 @@ func serviceTakes(t *testing.T, file string, s setting, value string) (bool, str
 	if err == nil {
 		return true, ""
 	}
+	// What all profiles share is judged in the first of them.
+	key := strings.Replace(s.key, "base.", "profiles[0].kubespawner_override.", 1)
 	for line := range strings.Lines(err.Error()) {
-		if line = strings.TrimSpace(line); strings.HasPrefix(line, s.key) || strings.HasPrefix(line, "line ") {
+		if line = strings.TrimSpace(line); strings.HasPrefix(line, key) || strings.HasPrefix(line, "line ") {
 			return false, line
 		}
 	}
@@ -276,6 +295,9 @@ func validate(service string, text []byte) error {
 			return err
 		}
 		cfg = c
+	case "profiles":
+		_, err := profiles.Read(string(text))
+		return err
 	default:
 		return fmt.Errorf("there is no service %s", service)
 	}

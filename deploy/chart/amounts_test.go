@@ -6,7 +6,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 
-	spawner "github.com/perijove/perijove/cmd/spawner/app"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -36,14 +35,9 @@ func testAmounts(t *testing.T, helm string) {
 		{"--set-json", "singleuser.storage.capacity=10737418240", "2", "2Gi", "10Gi"},
 		{"--set", "singleuser.storage.capacity=5e9", "2", "2Gi", "5e9"},
 	} {
-		cfg := spawner.Defaults()
-		decode(t, objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", c.flag, c.set)["perijove-spawner"].Data["spawner.yaml"], &cfg)
-		if faults := cfg.Profile.Validate(); len(faults) > 0 {
-			t.Errorf("%s %s: %v", c.flag, c.set, faults)
-			continue
-		}
-		limits := spawn.Pod(spawn.Site{}, spawn.Spec{ID: server.ID{User: "x"}, Profile: cfg.Profile}).Spec.Containers[0].Resources.Limits
-		home := spawn.Claim(spawn.Site{}, cfg.Profile, "x").Spec.Resources.Requests[corev1.ResourceStorage]
+		profile := catalog(t, helm, c.flag, c.set)[0]
+		limits := spawn.Pod(spawn.Site{}, spawn.Spec{ID: server.ID{User: "x"}, Profile: profile}).Spec.Containers[0].Resources.Limits
+		home := spawn.Claim(spawn.Site{}, profile, "x").Spec.Resources.Requests[corev1.ResourceStorage]
 		for what, pair := range map[string][2]resource.Quantity{
 			"CPU":    {limits[corev1.ResourceCPU], resource.MustParse(c.cpu)},
 			"memory": {limits[corev1.ResourceMemory], resource.MustParse(c.memory)},

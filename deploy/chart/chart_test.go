@@ -53,6 +53,8 @@ func TestChart(t *testing.T) {
 	t.Run("schema", func(t *testing.T) { testSchema(t, helm) })
 	t.Run("restricted", func(t *testing.T) { testRestricted(t, helm) })
 	t.Run("token", func(t *testing.T) { testToken(t, helm) })
+	t.Run("profiles", func(t *testing.T) { testProfileList(t, helm) })
+	t.Run("foreign_keys", func(t *testing.T) { testForeignKeys(t, helm) })
 	t.Run("rights", func(t *testing.T) { testRights(t, helm) })
 	t.Run("rolling", func(t *testing.T) { testRolling(t, helm) })
 	t.Run("drain", func(t *testing.T) { testDrain(t, helm) })

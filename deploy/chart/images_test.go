@@ -6,10 +6,8 @@ import (
 	"testing"
 
 	appsv1 "k8s.io/api/apps/v1"
-	corev1 "k8s.io/api/core/v1"
 
-	spawner "github.com/perijove/perijove/cmd/spawner/app"
-	spawning "github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
 
@@ -32,9 +30,7 @@ func testImages(t *testing.T, helm string) {
 		for _, key := range []string{"singleuser.image", "gateway.envoy.image"} {
 			args = append(args, "--set-string", key+".name="+c.name+","+key+".tag="+c.tag)
 		}
-		spawn := spawner.Defaults()
-		decode(t, objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", args...)["perijove-spawner"].Data["spawner.yaml"], &spawn)
-		if have := spawn.Profile.Override.Image; have != c.want {
+		if have := catalog(t, helm, args...)[0].Override.Image; have != c.want {
 			t.Errorf("%s, tag %q: servers are made from %s, want %s", c.name, c.tag, have, c.want)
 		}
 		pod := objects[appsv1.Deployment](t, helm, onenode, "Deployment", args...)["perijove-gateway"].Spec.Template.Spec
@@ -60,9 +56,7 @@ func testPullSecrets(t *testing.T, helm string) {
 		}
 	}
 	for set, want := range map[string]int{"imagePullSecrets={registry}": 1, "imagePullSecrets=null": 0} {
-		spawn := spawner.Defaults()
-		decode(t, objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", "--set", set)["perijove-spawner"].Data["spawner.yaml"], &spawn)
-		pod := spawning.Pod(spawning.Site{}, spawning.Spec{ID: server.ID{User: "x"}, Profile: spawn.Profile})
+		pod := spawn.Pod(spawn.Site{}, spawn.Spec{ID: server.ID{User: "x"}, Profile: catalog(t, helm, "--set", set)[0]})
 		if have := pod.Spec.ImagePullSecrets; len(have) != want || want == 1 && have[0].Name != "registry" {
 			t.Errorf("%s: servers pull with %v", set, have)
 		}

@@ -31,6 +31,7 @@ const token = "token-of-the-session"
 
 // env is a hub over a cluster in memory, reached as the gateway would reach it.
 type env struct {
+	catalog spawn.Catalog
 	t       *testing.T
 	cluster *memory.Cluster
 	hub     *Hub
@@ -46,14 +47,15 @@ func newEnv(t *testing.T) *env { return newEnvAt(t, origin.Site{}) }
 // newEnvAt is newEnv for servers on the hosts that site says.
 func newEnvAt(t *testing.T, site origin.Site) *env {
 	t.Helper()
-	e := &env{t: t, cluster: memory.New(time.Now, memory.Settings{
-		Site: spawn.Site{Namespace: "servers"},
-		Catalog: spawn.Catalog{
-			{DisplayName: "Jupyter <Lab>", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1", CPULimit: "0.5", MemLimit: "1G"}},
-			{DisplayName: "GPU", Slug: "gpu", AllowedGroups: []string{"physics"}, Override: spawn.Override{Image: "example.org/gpu:1"}},
-		},
+	e := &env{t: t, catalog: spawn.Catalog{
+		{DisplayName: "Jupyter <Lab>", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1", CPULimit: "0.5", MemLimit: "1G"}},
+		{DisplayName: "GPU", Slug: "gpu", AllowedGroups: []string{"physics"}, Override: spawn.Override{Image: "example.org/gpu:1"}},
+	}}
+	e.cluster = memory.New(time.Now, memory.Settings{
+		Site:         spawn.Site{Namespace: "servers"},
+		Catalog:      func() spawn.Catalog { return e.catalog },
 		StartTimeout: time.Minute, SpawnLimit: 2,
-	})}
+	})
 	e.served.Store(true)
 	pages, err := web.New()
 	if err != nil {

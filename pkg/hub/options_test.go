@@ -71,7 +71,7 @@ func TestTryAgainKeepsTheChoice(t *testing.T) {
 func TestUserWithoutProfile(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	e.cluster.Catalog = e.cluster.Catalog[1:]
+	e.catalog = e.catalog[1:]
 	for _, try := range []func() (int, string, string){
 		func() (int, string, string) { return e.get("/hub/spawn") },
 		func() (int, string, string) { return e.post("/hub/spawn/alice", nil) },
@@ -128,7 +128,7 @@ func TestTemporaryHomes(t *testing.T) {
 		return all + body
 	}
 	temporary, lasting := newEnv(t), newEnv(t)
-	temporary.cluster.Catalog[0].Override.StorageType = "none"
+	temporary.catalog[0].Override.StorageType = "none"
 	gone, stay := pages(temporary), pages(lasting)
 	for _, text := range kept {
 		if strings.Contains(gone, text) {

@@ -28,6 +28,7 @@ import (
 	authzapp "github.com/perijove/perijove/cmd/authz/app"
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
@@ -84,7 +85,10 @@ func newEnvWith(t *testing.T, change func(*env)) *env {
 	t.Helper()
 	ca := pki.New(t)
 	s := &env{
-		t: t, dir: shortDir(t), ca: ca, servers: pki.New(t), client: fake.NewClientset(), logs: map[string]*logs.Buffer{},
+		t: t, dir: shortDir(t), ca: ca, servers: pki.New(t), client: fake.NewClientset(&corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: "perijove-profiles"},
+			Data:       map[string]string{profiles.Key: "base: {image: notebook:test}\nprofiles: [{display_name: Standard}]\n"},
+		}), logs: map[string]*logs.Buffer{},
 		gate:  ca.Issue(contract.NameGateway, time.Hour),
 		spawn: ca.Issue(contract.NameSpawner, time.Hour),
 	}

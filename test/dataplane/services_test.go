@@ -18,7 +18,6 @@ import (
 	authzapp "github.com/perijove/perijove/cmd/authz/app"
 	spawnerapp "github.com/perijove/perijove/cmd/spawner/app"
 	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
-	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/test/slapd"
 )
 
@@ -87,8 +86,7 @@ func (s *env) startSpawner() {
 	cfg.JupyterConfigMap = "perijove-jupyter"
 	cfg.RouteStatus = []string{"127.0.0.1:18001"}
 	cfg.StartTimeout = time.Minute
-	cfg.Profile = spawn.Profile{DisplayName: "Standard", Slug: "standard"}
-	cfg.Profile.Override.Image = "notebook:test"
+	cfg.ProfilesConfigMap = "perijove-profiles"
 	if err := cfg.Validate(); err != nil {
 		s.t.Fatal(err)
 	}

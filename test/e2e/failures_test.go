@@ -21,6 +21,7 @@ import (
 	spawnerapp "github.com/perijove/perijove/cmd/spawner/app"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
@@ -62,8 +63,7 @@ func newOwnSpawner(t *testing.T, user string, change func(*spawnerapp.Config)) *
 	cfg.ServersCA = spawnerapp.KeyPair{Cert: issuer.Cert, Key: issuer.Key}
 	cfg.JupyterConfigMap = "perijove-jupyter"
 	cfg.RouteStatus = []string{"127.0.0.1:1"} // never asked: these servers never answer
-	cfg.Profile = spawn.Profile{DisplayName: "Test", Slug: "test"}
-	cfg.Profile.Override.Image = notebookImage(t)
+	cfg.ProfilesConfigMap = profilesConfigMap(t, user+"-usual", notebookImage(t))
 	change(&cfg)
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
@@ -199,8 +199,8 @@ func TestFailedStartsSayWhy(t *testing.T) {
 		change     func(t *testing.T, cfg *spawnerapp.Config)
 		says       []string
 	}{
-		{"image missing", "e2e-noimage", func(_ *testing.T, cfg *spawnerapp.Config) {
-			cfg.Profile.Override.Image = "localhost:1/no/such-image:1"
+		{"image missing", "e2e-noimage", func(t *testing.T, cfg *spawnerapp.Config) {
+			cfg.ProfilesConfigMap = profilesConfigMap(t, "e2e-noimage-profiles", "localhost:1/no/such-image:1")
 		}, []string{"image", "localhost:1/no/such-image:1"}},
 		{"crash", "e2e-crash", func(t *testing.T, cfg *spawnerapp.Config) {
 			cfg.JupyterConfigMap = brokenConfig(t)
@@ -230,21 +230,26 @@ func TestFailedStartsSayWhy(t *testing.T) {
 // brokenConfig is an identity provider that ends Jupyter with a reason.
 func brokenConfig(t *testing.T) string {
 	t.Helper()
-	client := cluster(t)
-	name := "e2e-broken"
-	_, err := client.CoreV1().ConfigMaps(servers).Create(t.Context(), &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Name: name},
-		Data: map[string]string{
-			"jupyter_server_config.py":       "import os, sys\nsys.stderr.write('planted-crash-reason\\n')\nsys.stderr.flush()\nos._exit(3)\n",
-			"default_setting_overrides.json": "{}",
-		},
-	}, metav1.CreateOptions{})
-	if err != nil {
+	return configMap(t, "e2e-broken", map[string]string{
+		"jupyter_server_config.py":       "import os, sys\nsys.stderr.write('planted-crash-reason\\n')\nsys.stderr.flush()\nos._exit(3)\n",
+		"default_setting_overrides.json": "{}",
+	})
+}
+
+// profilesConfigMap is a list of one profile with an image.
+func profilesConfigMap(t *testing.T, name, image string) string {
+	t.Helper()
+	return configMap(t, name, map[string]string{profiles.Key: "base: {image: \"" + image + "\"}\nprofiles: [{display_name: Test}]\n"})
+}
+
+// configMap makes one beside the servers, until the test ends, and returns its name.
+func configMap(t *testing.T, name string, data map[string]string) string {
+	t.Helper()
+	maps := cluster(t).CoreV1().ConfigMaps(servers)
+	if _, err := maps.Create(t.Context(), &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}, Data: data}, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		_ = client.CoreV1().ConfigMaps(servers).Delete(context.Background(), name, metav1.DeleteOptions{})
-	})
+	t.Cleanup(func() { _ = maps.Delete(context.Background(), name, metav1.DeleteOptions{}) })
 	return name
 }
 

@@ -7,7 +7,6 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
-	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/web/origin"
@@ -48,9 +47,10 @@ type Config struct {
 	// ConcurrentSpawnLimit is how many servers may be starting at the same time, over
 	// all replicas; 64 by default.
 	ConcurrentSpawnLimit int `yaml:"concurrentSpawnLimit"`
-	// Profile is what servers are made from; spawn.Profile and spawn.Override say what each key
-	// means. testdata/full.yaml has them all.
-	Profile spawn.Profile `yaml:"profile"`
+	// ProfilesConfigMap is the ConfigMap in Namespace with the list of profiles, under the key
+	// profiles.yaml; spawn.Document, spawn.Profile and spawn.Override say what each key of it
+	// means. It is followed while the spawner runs.
+	ProfilesConfigMap string `yaml:"profilesConfigMap"`
 }
 
 // KeyPair are PEM paths.
@@ -78,15 +78,17 @@ func (c Config) Validate() error {
 	f.Required(map[string]string{
 		"namespace":        c.Namespace,
 		"serverKeyFile":    c.ServerKeyFile,
-		"jupyterConfigMap": c.JupyterConfigMap,
-		"serversCA.cert":   c.ServersCA.Cert,
-		"serversCA.key":    c.ServersCA.Key,
+		"jupyterConfigMap": c.JupyterConfigMap, "profilesConfigMap": c.ProfilesConfigMap,
+		"serversCA.cert": c.ServersCA.Cert,
+		"serversCA.key":  c.ServersCA.Key,
 	})
 	for _, found := range validation.IsDNS1123Label(c.Namespace) {
 		f.Check(c.Namespace == "", "namespace", found)
 	}
-	for _, found := range validation.IsDNS1123Subdomain(c.JupyterConfigMap) {
-		f.Check(c.JupyterConfigMap == "", "jupyterConfigMap", found)
+	for key, name := range map[string]string{"jupyterConfigMap": c.JupyterConfigMap, "profilesConfigMap": c.ProfilesConfigMap} {
+		for _, found := range validation.IsDNS1123Subdomain(name) {
+			f.Check(name == "", key, found)
+		}
 	}
 	if _, err := c.site(); err != nil {
 		f.Addf("userDomain", "%v (with publicURL %q)", err, c.PublicURL)
@@ -100,9 +102,6 @@ func (c Config) Validate() error {
 	}
 	f.Within("startTimeout", c.StartTimeout, Bounds()["startTimeout"])
 	f.Check(c.ConcurrentSpawnLimit >= 1, "concurrentSpawnLimit", "must be at least 1")
-	for _, fault := range c.Profile.Validate() {
-		f.Addf("profile."+fault.Key, "%s", fault.Text)
-	}
 	if c.ServerKeyFile != "" {
 		if _, err := config.SecretFile(c.ServerKeyFile, minServerKey); err != nil {
 			f.Addf("serverKeyFile", "%v", err)

@@ -31,18 +31,15 @@ privateListen: "9090"
 routeStatus: ["nowhere"]
 startTimeout: 0s
 concurrentSpawnLimit: 0
-profile:
-  slug: "Not A Slug"
-  kubespawner_override: {cpu_limit: 1, cpu_guarantee: 2, mem_limit: lots, labels: {a: b}}
+profilesConfigMap: a b
 `)
 	if code != 2 {
 		t.Errorf("exit code %d", code)
 	}
 	for _, want := range []string{
-		"lisen", "labels", "listen: is required", `privateListen: "9090" is not host:port`, "tls.cert: is required", "tls.key: is required", "tls.ca: is required",
+		"lisen", "listen: is required", `privateListen: "9090" is not host:port`, "tls.cert: is required", "tls.key: is required", "tls.ca: is required",
 		"namespace: is required", "serverKeyFile: is required", "jupyterConfigMap: is required", "serversCA.cert: is required", "serversCA.key: is required", `routeStatus[0]: "nowhere" is not host:port`,
-		"startTimeout: must", "concurrentSpawnLimit: must", "profile.display_name: is required", "profile.slug: must", "profile.kubespawner_override.image: must",
-		"profile.kubespawner_override.cpu_limit: is below", "profile.kubespawner_override.mem_limit: ",
+		"startTimeout: must", "concurrentSpawnLimit: must", "profilesConfigMap: ",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)
@@ -55,6 +52,7 @@ func TestNamesThatKubernetesRefuses(t *testing.T) {
 	for yaml, bad := range map[string]bool{
 		"namespace: No_Name\n": true, "namespace: my.servers\n": true, "namespace: servers\n": false,
 		"jupyterConfigMap: a b\n": true, "jupyterConfigMap: jupyter.config\n": false,
+		"profilesConfigMap: a b\n": true, "profilesConfigMap: profiles\n": false,
 	} {
 		key, _, _ := strings.Cut(yaml, ":")
 		if _, said := start(t, yaml); strings.Contains(said, "  "+key+": ") != bad {

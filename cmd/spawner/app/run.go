@@ -9,13 +9,18 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/client-go/kubernetes"
+	"k8s.io/client-go/kubernetes/scheme"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/gateway/routestatus"
 	"github.com/perijove/perijove/pkg/hub"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
+	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
@@ -69,11 +74,15 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		return err
 	}
 	reg := telemetry.NewRegistry()
-	const watching = "cluster"
-	health := telemetry.NewHealth(watching)
+	const watching, listed = "cluster", "profiles"
+	health := telemetry.NewHealth(watching, listed)
+	events, done := recorder(writes)
+	defer done()
+	list := profiles.New(reads, events, func(err error) { health.Set(listed, err) }, time.Now, reg, log,
+		profiles.Settings{Namespace: cfg.Namespace, ConfigMap: cfg.ProfilesConfigMap})
 	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
 		Site:    spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL(), Proof: cfg.Proof},
-		Catalog: spawn.Catalog{cfg.Profile}, Keys: keys, Trust: trust,
+		Catalog: list.Catalog, Keys: keys, Trust: trust,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,
 	})
 	if err != nil {
@@ -91,17 +100,20 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	group, ctx := errgroup.WithContext(ctx)
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
 	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Done: ctx.Done()}).Handler()
+	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return cluster.Run(ctx) })
 	group.Go(func() error {
 		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg, log), log)
 	})
 	group.Go(func() error {
 		// Nothing is answered from an empty cache: every server would seem stopped.
-		select {
-		case <-cluster.Synced():
-			health.Set(watching, nil)
-		case <-ctx.Done():
-			return public.Close()
+		for name, synced := range map[string]<-chan struct{}{watching: cluster.Synced(), listed: list.Synced()} {
+			select {
+			case <-synced:
+				health.Set(name, nil)
+			case <-ctx.Done():
+				return public.Close()
+			}
 		}
 		return run.ServeHTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler), log)
 	})
@@ -139,4 +151,11 @@ func resolver(targets []string) func(context.Context) ([]string, error) {
 		}
 		return all, nil
 	}
+}
+
+// recorder writes Events about the spawner's own configuration; done ends it.
+func recorder(client kubernetes.Interface) (events record.EventRecorder, done func()) {
+	b := record.NewBroadcaster()
+	b.StartRecordingToSink(&typedcorev1.EventSinkImpl{Interface: client.CoreV1().Events("")})
+	return b.NewRecorder(scheme.Scheme, corev1.EventSource{Component: contract.NameSpawner}), b.Shutdown
 }

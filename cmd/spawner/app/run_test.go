@@ -13,12 +13,14 @@ import (
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/pkg/contract"
-	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/test/pki"
 	"github.com/perijove/perijove/test/ports"
@@ -57,12 +59,15 @@ func TestService(t *testing.T) {
 	cfg.Namespace, cfg.JupyterConfigMap, cfg.ServerKeyFile = "servers", "jupyter", key
 	cfg.ServersCA = serversCA(t)
 	cfg.RouteStatus = []string{"127.0.0.1:1"}
-	cfg.Profile = spawn.Profile{DisplayName: "Lab", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1"}}
+	cfg.ProfilesConfigMap = "profiles"
 	if err := cfg.Validate(); err != nil {
 		t.Fatal(err)
 	}
 	// The first list of pods hangs, as it does while the API server is away.
-	client, release := fake.NewClientset(), make(chan struct{})
+	client, release := fake.NewClientset(&corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: "servers", Name: "profiles"},
+		Data:       map[string]string{profiles.Key: "base: {image: example.org/lab:1}\nprofiles: [{display_name: Lab}]\n"},
+	}), make(chan struct{})
 	client.PrependReactor("list", "pods", func(clienttest.Action) (bool, runtime.Object, error) {
 		<-release
 		return false, nil, nil

@@ -131,7 +131,7 @@ if PROOF:
     c.ServerApp.client_ca = os.path.join(PROOF, "ca.crt")
 
 c.ServerApp.root_dir = os.path.expanduser("~")
-c.ServerApp.default_url = "/lab"
+c.ServerApp.default_url = os.environ.get("PERIJOVE_DEFAULT_URL", "/lab")
 c.ServerApp.open_browser = False
 c.ServerApp.quit_button = False
 c.FileContentsManager.delete_to_trash = False

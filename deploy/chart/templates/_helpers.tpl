@@ -147,6 +147,26 @@ be beside the pod, and "server-key" has ten characters too.
 {{- toYaml $texts -}}
 {{- end -}}
 
+{{/*
+Profiles as the spawner reads them. Values of "environment" are texts there: Helm has made numbers of some.
+*/}}
+{{- define "perijove.profiles" -}}
+{{- $profiles := list -}}
+{{- range . -}}
+{{- $profile := deepCopy . -}}
+{{- $overrides := list (get $profile "kubespawner_override" | default dict) -}}
+{{- range $option := get $profile "profile_options" | default dict -}}
+{{- range get $option "choices" | default dict }}{{ $overrides = append $overrides (get . "kubespawner_override" | default dict) }}{{ end -}}
+{{- $overrides = append $overrides (get (get $option "unlisted_choice" | default dict) "kubespawner_override" | default dict) -}}
+{{- end -}}
+{{- range $overrides -}}
+{{- if get . "environment" }}{{ $_ := set . "environment" (include "perijove.texts" (get . "environment") | fromYaml) }}{{ end -}}
+{{- end -}}
+{{- $profiles = append $profiles $profile -}}
+{{- end -}}
+{{- toYaml $profiles -}}
+{{- end -}}
+
 {{/* The gateway's container port that serves users. */}}
 {{- define "perijove.gatewayPort" -}}
 {{- ternary "https" "http" (ne .Values.gateway.tls.secretName "") -}}

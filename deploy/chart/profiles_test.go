@@ -1,0 +1,67 @@
+package chart
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
+)
+
+// catalog is what users may choose from after an installation.
+func catalog(t *testing.T, helm string, args ...string) spawn.Catalog {
+	t.Helper()
+	text := objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", args...)["perijove-servers/perijove-profiles"].Data[profiles.Key]
+	c, err := profiles.Read(text)
+	if err != nil {
+		t.Fatalf("%v: %v\n%s", args, err, text)
+	}
+	return c
+}
+
+// A list of KubeSpawner's reaches the spawner as it is, with what singleuser says below it.
+func testProfileList(t *testing.T, helm string) {
+	if c := catalog(t, helm); len(c) != 1 || c[0].Slug != "jupyterlab" {
+		t.Errorf("without a list: %+v", c)
+	}
+	c := catalog(t, helm, "-f", "testdata/zerotojupyterhub.yaml")
+	var slugs []string
+	for _, p := range c {
+		slugs = append(slugs, p.Slug)
+	}
+	if want := []string{"small", "data-science", "gpu"}; !slices.Equal(slugs, want) {
+		t.Fatalf("profiles %v, want %v", slugs, want)
+	}
+	if o := c[1].Override; o.Image != "quay.io/jupyter/datascience-notebook:2025-03-14" || o.Environment["COURSE"] != "7" || o.Environment["LANG"] != "C.UTF-8" || o.CPUGuarantee != "0.1" || o.DefaultURL != "/tree" {
+		t.Errorf("the second profile: %+v", o)
+	}
+	if got, err := spawn.Resolve(c, nil, spawn.Options{}); err != nil || got.Slug != "data-science" {
+		t.Errorf("the default is %q, %v", got.Slug, err)
+	}
+	if got, err := spawn.Resolve(c, []string{"physics"}, spawn.Options{Profile: "gpu", Choices: map[string]string{"cards": "two"}}); err != nil || got.Override.ExtraResourceLimits["nvidia.com/gpu"] != "2" {
+		t.Errorf("two cards: %+v, %v", got.Override.ExtraResourceLimits, err)
+	}
+	if _, err := spawn.Resolve(c, []string{"chess"}, spawn.Options{Profile: "gpu"}); err == nil {
+		t.Error("another group gets the GPU")
+	}
+}
+
+// Keys of Zero to JupyterHub that are not honoured are named, each with its place.
+func testForeignKeys(t *testing.T, helm string) {
+	for set, key := range map[string]string{
+		`singleuser.initContainers=[]`: "initContainers",
+		`singleuser.lifecycleHooks={}`: "lifecycleHooks",
+		`singleuser.uid=0`:             "uid",
+		`singleuser.extraPodConfig={}`: "extraPodConfig",
+		`singleuser.profileList=[{"display_name":"A","kubespawner_override":{"init_containers":[]}}]`:        "init_containers",
+		`singleuser.profileList=[{"display_name":"A","kubespawner_override":{"lifecycle_hooks":{}}}]`:        "lifecycle_hooks",
+		`singleuser.profileList=[{"display_name":"A","profile_options":{"o":{"choices":{"x":{"name":1}}}}}]`: "name",
+	} {
+		if _, problem, err := render(helm, "-f", onenode, "--set-json", set); err == nil || !strings.Contains(problem, key) {
+			t.Errorf("%s: %v, does not name %s", set, problem, key)
+		}
+	}
+}
