@@ -42,7 +42,7 @@ func (h *Hub) home(w http.ResponseWriter, r *http.Request, who caller.Caller) er
 			servers = append(servers, h.serverLine(s))
 		}
 	}
-	h.web.Page(w, r, http.StatusOK, web.Home{Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers, Temporary: h.temporary(who.User)})
+	h.web.Page(w, r, http.StatusOK, web.Home{Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers, Temporary: h.temporary(who.User), Choose: choosable(h.cluster.Profiles(who.User))})
 	return nil
 }
 
@@ -69,21 +69,19 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, who caller.Calle
 		return err
 	}
 	next := safeNext(r.URL.Query().Get("next"), id)
-	if s.Phase == spawn.Pending || s.Phase == spawn.Failed || s.Phase == spawn.Answering {
+	again := s.Phase == spawn.Failed && r.URL.Query().Get(chooseAgain) != ""
+	if !again && (s.Phase == spawn.Pending || s.Phase == spawn.Failed || s.Phase == spawn.Answering) {
 		http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
 		return nil
 	}
-	profiles := h.cluster.Profiles(ownerOf(id, who))
-	if len(profiles) == 0 {
+	catalog := h.cluster.Profiles(ownerOf(id, who))
+	if len(catalog) == 0 {
 		return &spawn.Problem{Message: spawn.MsgNoProfile}
 	}
-	p := profiles[0]
+	profiles := forms(catalog, preselected(r, s.Options))
 	h.web.Page(w, r, http.StatusOK, web.Spawn{
 		Viewer: viewer(who), XSRF: who.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
-		Profile: web.Profile{
-			Slug: p.Slug, DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
-			CPU: p.Override.CPULimit.Words(), Memory: p.Override.MemLimit.Words(), Storage: p.Override.Storage(), Temporary: !p.Override.Persistent(),
-		},
+		Profiles: profiles, Safe: slices.ContainsFunc(profiles, func(p web.Profile) bool { return !p.Temporary }),
 	})
 	return nil
 }
@@ -95,16 +93,13 @@ func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, who caller.Calle
 		return err
 	}
 	next := safeNext(cmp.Or(r.PostFormValue("next"), r.URL.Query().Get("next")), id)
-	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: options(r)}); err != nil {
+	chosen := options(r)
+	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: chosen}); err != nil {
 		return h.refused(w, r, who, id, next, err)
 	}
+	remember(w, chosen)
 	http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
 	return nil
-}
-
-// options reads what the form chose. The form that tries again chooses nothing.
-func options(r *http.Request) spawn.Options {
-	return spawn.Options{Profile: r.PostFormValue("profile"), Safe: r.PostFormValue("safe") != ""}
 }
 
 // temporary reports whether homes of this user's servers may be gone after a stop, so that
@@ -123,11 +118,24 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, who caller.Caller,
 	h.log.WarnContext(r.Context(), "server not started", "user", id.User, "server", id.Name, "error", err)
 	retryAfter(w, problemStatus(problem.Message))
 	now := web.Line{ID: string(problem.Message), Data: problem.Data, Detail: problem.Detail}
-	h.web.Page(w, r, problemStatus(problem.Message), web.Pending{
+	page := web.Pending{
 		Viewer: viewer(who), XSRF: who.XSRF(), Owner: id.User, Server: id.Name, Failed: true,
 		Now: now, RetryAction: spawnURL(id), Next: next, Temporary: h.temporary(ownerOf(id, who)), RequestID: telemetry.RequestID(r.Context()),
-	})
+	}
+	h.offerChoice(&page, id, who, next)
+	if slices.Contains([]spawn.Message{spawn.MsgProfile, spawn.MsgChoice, spawn.MsgChoices}, problem.Message) {
+		page.RetryAction = "" // the same would be refused again
+		page.ChooseURL = chooseURL(spawnURL(id), next)
+	}
+	h.web.Page(w, r, problemStatus(problem.Message), page)
 	return nil
+}
+
+// offerChoice adds the way back to the form where there is something to choose.
+func (h *Hub) offerChoice(page *web.Pending, id server.ID, who caller.Caller, next string) {
+	if page.Failed && !page.Runs && choosable(h.cluster.Profiles(ownerOf(id, who))) {
+		page.ChooseURL = chooseURL(spawnURL(id), next)
+	}
 }
 
 // pending shows how far a server is. It leads into the server only when users can reach
@@ -168,6 +176,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	if page.Failed {
 		page.RequestID = telemetry.RequestID(r.Context())
 		page.Safe = !page.Runs && !s.Options.Safe && !page.Temporary
+		h.offerChoice(&page, id, who, next)
 	} else {
 		page.ProgressURL = progressURL(id)
 	}

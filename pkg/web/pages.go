@@ -103,18 +103,24 @@ type Home struct {
 	Servers []Server
 	// Temporary is true where homes may be gone after a stop.
 	Temporary bool
+	// Choose is true where a start needs a choice: the button leads to the form.
+	Choose bool
 }
 
-// Spawn shows the server that is about to start, and the button that starts it.
+// Spawn shows what a user may start, and the button that starts it.
 type Spawn struct {
-	Viewer  Viewer
-	XSRF    string
-	Action  string // where the form posts
-	Next    string // path to open once the server runs, already checked
-	Owner   string
-	Server  string
-	Profile Profile
+	Viewer   Viewer
+	XSRF     string
+	Action   string // where the form posts
+	Next     string // path to open once the server runs, already checked
+	Owner    string
+	Server   string
+	Profiles []Profile // at least one; one of them is Selected
+	Safe     bool      // offers a safe start
 }
+
+// Several reports whether there is a profile to choose.
+func (s Spawn) Several() bool { return len(s.Profiles) > 1 }
 
 // Profile describes the image and resources that a server gets.
 type Profile struct {
@@ -126,6 +132,31 @@ type Profile struct {
 	Memory      string // "" when unlimited
 	Storage     string
 	Temporary   bool // the home is gone after a stop
+	Selected    bool
+	Options     []Option
+}
+
+// Option is a choice within a profile: a list, or a field to type into, or both.
+type Option struct {
+	Name    string // of the list's form field
+	Label   string
+	Choices []Choice
+	Typed   *Typed // nil when only the list may be used
+}
+
+// Choice is an entry of a list.
+type Choice struct {
+	Value, Label string
+	Selected     bool
+}
+
+// Typed is a field whose value the user types.
+type Typed struct {
+	Name   string // of the form field
+	Label  string
+	Choice Choice // the entry of the list that stands for the field
+	Hint   string // what is wanted
+	Value  string // typed before
 }
 
 // Line is one sentence of a progress report.
@@ -150,7 +181,8 @@ type Pending struct {
 	Temporary   bool   // homes may be gone after a stop
 	ProgressURL string // server-sent events; "" when Failed
 	ReadyURL    string // where to go when it runs
-	RetryAction string // form action of "Try again"
+	RetryAction string // form action of "Try again"; "" when the same would fail again
+	ChooseURL   string // the form, to choose something else; "" when there is nothing to choose
 	StopAction  string // form action of "Cancel"; "" when there is nothing to stop
 	Next        string // repeated by the forms
 	RequestID   string

@@ -30,7 +30,7 @@ func samples(name string) map[string]Page {
 		"message":         Message{Status: 403, Title: "error.forbidden", Text: "error.not_running_text", Data: map[string]string{"User": name}, ActionURL: "/hub/home?x=" + name, Action: "error.back", RequestID: name, User: name},
 		"message bare":    Message{Title: "error.forbidden", Text: "error.forbidden_text"},
 		"home":            Home{Viewer: v, XSRF: name, Servers: servers(name)},
-		"spawn":           Spawn{Viewer: v, XSRF: name, Action: "/hub/spawn/" + name, Next: name, Owner: name, Server: name, Profile: Profile{Slug: name, DisplayName: name, Description: name, Image: name, CPU: name, Memory: name, Storage: name}},
+		"spawn":           Spawn{Viewer: v, XSRF: name, Action: "/hub/spawn/" + name, Next: name, Owner: name, Server: name, Profiles: []Profile{Profile{Slug: name, DisplayName: name, Description: name, Image: name, CPU: name, Memory: name, Storage: name}}},
 		"pending":         Pending{Viewer: v, XSRF: name, Owner: name, Server: name, Percent: 40, Now: line, Log: []Line{line, line}, ProgressURL: "/hub/api/" + name, ReadyURL: "/user/" + name, StopAction: "/hub/stop/" + name, Next: name},
 		"pending failed":  Pending{Viewer: v, XSRF: name, Now: line, Log: []Line{line}, Failed: true, RetryAction: "/hub/spawn/" + name, StopAction: "/hub/stop/" + name, Next: name, RequestID: name},
 		"pending no data": Pending{},

@@ -35,20 +35,21 @@ func pages() map[string]web.Page {
 		"logout: done":                 web.Logout{Done: true},
 		"logout: goes on":              web.Logout{Done: true, Next: &keycloak},
 		"home":                         web.Home{Viewer: alice, XSRF: "x", Servers: servers()},
-		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profile: web.Profile{
+		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Safe: true, Profiles: []web.Profile{{
 			Slug: "lab", DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
-		}},
+		}}},
+		"spawn: several":          web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Safe: true, Profiles: severalProfiles()},
 		"home: homes do not last": web.Home{Viewer: alice, XSRF: "x", Servers: servers()[:1], Temporary: true},
-		"spawn: the home does not last": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profile: web.Profile{
+		"spawn: the home does not last": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Profiles: []web.Profile{{
 			Slug: "try", DisplayName: "Try", Image: "perijove/notebook:1", Storage: "1 GiB", Temporary: true,
-		}},
+		}}},
 		"pending": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Percent: 40, Now: web.Line{ID: "progress.pulling"}, Log: []web.Line{{ID: "progress.scheduled", Detail: "on node-1"}},
 			ProgressURL: "/progress", ReadyURL: "/user/alice/", StopAction: "/hub/stop",
 		},
 		"pending: failed": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Safe: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
-			Log: []web.Line{{ID: "progress.scheduled"}}, RetryAction: "/hub/spawn", StopAction: "/hub/stop", RequestID: "3f0c",
+			Log: []web.Line{{ID: "progress.scheduled"}}, RetryAction: "/hub/spawn", ChooseURL: "/hub/spawn?choose=1", StopAction: "/hub/stop", RequestID: "3f0c",
 		},
 		"token": web.Token{
 			Viewer: alice, XSRF: "x", Action: contract.PathToken, RevokeAction: contract.PathToken, Days: []int{1, 7, 30, 90},
@@ -164,4 +165,20 @@ func site(t *testing.T, more map[string]string) string {
 	server := httptest.NewServer(mux)
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
 	return server.URL
+}
+
+// severalProfiles are three to choose from, the second with a list and a field to type into.
+func severalProfiles() []web.Profile {
+	return []web.Profile{
+		{Slug: "lab", DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB"},
+		{Slug: "gpu", DisplayName: "GPU", Description: "For training.", Image: "perijove/gpu:1", CPU: "8", Memory: "64 GiB", Storage: "1 GiB", Selected: true, Options: []web.Option{
+			{Name: "profile-option-gpu--cards", Label: "Cards", Choices: []web.Choice{{Value: "one", Label: "One"}, {Value: "two", Label: "Two", Selected: true}}},
+			{
+				Name: "profile-option-gpu--image", Label: "Image", Choices: []web.Choice{{Value: "torch", Label: "PyTorch"}},
+				Typed: &web.Typed{Name: "profile-option-gpu--image--unlisted-choice", Label: "Another image", Hint: "An image of nvcr.io",
+					Choice: web.Choice{Value: "unlisted-choice", Label: "Another …", Selected: true}, Value: "nvcr.io/x:1"},
+			},
+		}},
+		{Slug: "try", DisplayName: "Try", Image: "perijove/notebook:1", Storage: "1 GiB", Temporary: true},
+	}
 }

@@ -63,17 +63,18 @@ func slugOf(name string) string {
 // For returns the profiles that a user with these groups may choose, each with the choices
 // that the user has in it.
 func (c Catalog) For(groups []string) Catalog {
+	mine := access.NewGroups(groups)
 	var out Catalog
 	for _, p := range c {
-		if open(p.AllowedGroups, groups) {
-			out = append(out, p.narrowed(groups))
+		if open(p.AllowedGroups, mine) {
+			out = append(out, p.narrowed(mine))
 		}
 	}
 	return out
 }
 
 // narrowed returns the profile without what is other groups'.
-func (p Profile) narrowed(groups []string) Profile {
+func (p Profile) narrowed(groups access.Groups) Profile {
 	if len(p.Options) == 0 {
 		return p
 	}
@@ -86,6 +87,9 @@ func (p Profile) narrowed(groups []string) Profile {
 	p.Options = options
 	return p
 }
+
+// OptionNames returns the names of the profile's options, in the order in which users see them.
+func (p Profile) OptionNames() []string { return sorted(p.Options) }
 
 // Default is the profile of a user who chooses nothing. The catalog must not be empty.
 func (c Catalog) Default() Profile {
@@ -131,20 +135,21 @@ func Resolve(c Catalog, groups []string, o Options) (Profile, error) {
 
 // find returns one of the user's profiles.
 func (c Catalog) find(groups []string, slug string) (Profile, error) {
-	var slugs []string
-	for _, p := range c {
-		if !open(p.AllowedGroups, groups) {
-			continue
-		}
-		if slugs = append(slugs, p.Slug); p.Slug == slug {
-			return p.narrowed(groups), nil
-		}
+	mine := access.NewGroups(groups)
+	i := slices.IndexFunc(c, func(p Profile) bool { return p.Slug == slug })
+	if i >= 0 && open(c[i].AllowedGroups, mine) {
+		return c[i].narrowed(mine), nil
 	}
-	if len(slugs) == 0 {
+	allowed := c.For(groups)
+	switch {
+	case len(allowed) == 0:
 		return Profile{}, &Problem{Message: MsgNoProfile, Err: errors.New("no profile is open to the user's groups")}
+	case slug == "":
+		return allowed.Default(), nil
 	}
-	if slug == "" {
-		return c.For(groups).Default(), nil
+	var slugs []string
+	for _, p := range allowed {
+		slugs = append(slugs, p.Slug)
 	}
 	return Profile{}, &Problem{
 		Message: MsgProfile, Data: map[string]string{"Profile": slug, "Profiles": strings.Join(slugs, ", ")},
@@ -153,6 +158,6 @@ func (c Catalog) find(groups []string, slug string) (Profile, error) {
 }
 
 // open reports whether what is allowed for some groups is open to a user with these.
-func open(allowed, groups []string) bool {
-	return len(allowed) == 0 || access.InGroup(groups, allowed)
+func open(allowed []string, groups access.Groups) bool {
+	return len(allowed) == 0 || groups.Any(allowed)
 }

@@ -6,6 +6,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 // ProfileOption is one thing that a user chooses within a profile, in the shape of an entry
@@ -132,7 +134,7 @@ func (u Unlisted) accept(value string) (Override, bool) {
 
 // allowed returns the option with the choices that a user with these groups has; false when
 // nothing is left to choose from.
-func (o ProfileOption) allowed(groups []string) (ProfileOption, bool) {
+func (o ProfileOption) allowed(groups access.Groups) (ProfileOption, bool) {
 	choices := map[string]Choice{}
 	for value, choice := range o.Choices {
 		if open(choice.AllowedGroups, groups) {
