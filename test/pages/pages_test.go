@@ -131,9 +131,10 @@ func TestNothingSticksOut(t *testing.T) {
 	}
 }
 
-// stops lists what a keyboard must reach, in the order of the page.
+// stops lists what Tab must reach, in the order of the page. Of a radio group that is the chosen
+// one; arrow keys go on from there.
 const stops = `const stops = [...document.querySelectorAll('a[href],button,input:not([type=hidden]),select,textarea,summary,[tabindex="0"]')]
-	.filter(e => !e.disabled && e.checkVisibility());
+	.filter(e => !e.disabled && e.checkVisibility() && (e.type !== 'radio' || e.checked));
 const name = e => e.tagName.toLowerCase() + (e.id ? '#' + e.id : '') + ' ' + stops.indexOf(e);`
 
 // TestKeyboard presses Tab from the beginning of each page to its end.
