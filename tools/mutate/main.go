@@ -14,7 +14,7 @@ import (
 // judges are the packages whose answer lets a request, a login or a route through.
 var judges = []string{
 	"pkg/server/access", "pkg/server/podmeta", "pkg/web/cookies", "pkg/web/origin", "pkg/web/redirect", "pkg/auth/check",
-	"pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/gateway/publish", "pkg/gateway/scopes",
+	"pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/gateway/publish", "pkg/gateway/scopes",
 }
 
 //go:embed explained.txt
