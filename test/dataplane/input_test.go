@@ -34,6 +34,9 @@ func TestD9_InputKeepsASession(t *testing.T) {
 	over := quiet.CloseRead(t.Context())
 
 	loggedIn := func(p *person) bool { return p.fetch("GET", "/hub/api/user").code == http.StatusOK }
+	s.stopAuthz() // a new one remembers no websocket, and whose they are all the same
+	s.startAuthz()
+	wait.Until(t, "authz is back", func() bool { return loggedIn(forgotten) })
 	wait.Within(t, time.Minute, "the session of the forgotten tab ends", func() bool { return !loggedIn(forgotten) })
 	if over.Err() != nil {
 		t.Fatal("the forgotten tab's websocket is not open: it shows nothing")
