@@ -39,7 +39,7 @@ type Memory string
 // Bytes returns the amount; 0 for none.
 func (m Memory) Bytes() (int64, error) {
 	text := string(m)
-	if binary := regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?[KMGTPE])i?$`).FindStringSubmatch(text); binary != nil {
+	if binary := binaryUnit.FindStringSubmatch(text); binary != nil {
 		text = binary[1] + "i"
 	}
 	q, err := parse(text)
@@ -55,14 +55,24 @@ type Amount string
 // quantity returns the amount; zero for none.
 func (a Amount) quantity() (resource.Quantity, error) { return parse(string(a)) }
 
+var (
+	binaryUnit = regexp.MustCompile(`^([0-9]+(?:\.[0-9]+)?[KMGTPE])i?$`)
+	// anAmount is Kubernetes' form of a quantity with at most two digits of exponent:
+	// ParseQuantity calculates for minutes at "1e-999999999", which a user may type.
+	anAmount = regexp.MustCompile(`^[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2}|[numkMGTPE]|[KMGTPE]i)?$`)
+)
+
 // parse reads a quantity that no cluster exceeds; zero for "".
 func parse(s string) (resource.Quantity, error) {
 	const longest, most = 64, 1 << 62
 	if s == "" {
 		return resource.Quantity{}, nil
 	}
+	if len(s) > longest || !anAmount.MatchString(s) {
+		return resource.Quantity{}, fmt.Errorf("%.64q is not an amount like 0.5, 500m or 10Gi", s)
+	}
 	q, err := resource.ParseQuantity(s)
-	if err != nil || len(s) > longest {
+	if err != nil {
 		return resource.Quantity{}, fmt.Errorf("%q is not an amount like 0.5, 500m or 10Gi", s)
 	}
 	if n := q.AsApproximateFloat64(); n < 0 || n >= most {
