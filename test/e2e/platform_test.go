@@ -237,11 +237,11 @@ func inside(t *testing.T, space string, args ...string) string {
 // notebookImage is the image that servers are made from, present on the node.
 func notebookImage(t *testing.T) string {
 	t.Helper()
-	image := strings.TrimSpace(inside(t, namespace, "get", "configmap", "-l", "app.kubernetes.io/component=spawner",
+	image := strings.TrimSpace(inside(t, servers, "get", "configmap", "-l", "app.kubernetes.io/component=spawner",
 		"-o", `jsonpath={range .items[*]}{.data.*}{end}`))
 	m := regexp.MustCompile(`image:\s*"?([^\s"]+)`).FindStringSubmatch(image)
 	if m == nil {
-		t.Fatalf("the spawner's configuration names no image:\n%s", image)
+		t.Fatalf("the list of profiles names no image:\n%s", image)
 	}
 	return m[1]
 }
