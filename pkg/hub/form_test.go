@@ -162,3 +162,33 @@ func BenchmarkForm(b *testing.B) {
 		}
 	}
 }
+
+// TestOneMoreServer: the home page leads to the form of a server with any name that can be one.
+func TestOneMoreServer(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	if _, _, home := e.get("/hub/home"); !strings.Contains(home, `action="/hub/new-server"`) {
+		t.Error("the home page offers no further server")
+	}
+	for name, want := range map[string]string{
+		"lab 2": "/hub/spawn/alice/lab%202", " große Daten ": "/hub/spawn/alice/gro%C3%9Fe%20Daten", "数据": "/hub/spawn/alice/%E6%95%B0%E6%8D%AE", "a+b@c": "/hub/spawn/alice/a%2Bb@c",
+		"": "", " ": "", "a/b": "", "..": "", ".": "", "a\x00b": "", "a\nb": "", strings.Repeat("x", 500): "",
+	} {
+		code, to, body := e.get("/hub/new-server?name=" + url.QueryEscape(name))
+		if want != "" && (code != http.StatusSeeOther || to != want) {
+			t.Errorf("%q: %d to %q, want %q", name, code, to, want)
+		}
+		if want == "" && (code != http.StatusBadRequest || !strings.Contains(body, `id="name-fault"`)) {
+			t.Errorf("%q: %d %.80s", name, code, body)
+		}
+	}
+	if code, _, _ := e.post("/hub/spawn/alice/lab%202", nil); code != http.StatusSeeOther {
+		t.Fatalf("start: %d", code)
+	}
+	if code, _, body := e.get("/hub/new-server?name=lab+2"); code != http.StatusBadRequest || !strings.Contains(body, "of that name") {
+		t.Errorf("a taken name: %d", code)
+	}
+	if len(e.cluster.List("alice")) != 1 {
+		t.Error("a link started a server")
+	}
+}

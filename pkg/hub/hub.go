@@ -83,6 +83,7 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub":                               h.root,
 		"GET /hub/{$}":                           h.root,
 		"GET /hub/home":                          h.home,
+		"GET /hub/new-server":                    h.newServer,
 		"GET /hub/spawn":                         h.spawnForm,
 		"GET /hub/spawn/{user}":                  h.spawnForm,
 		"GET /hub/spawn/{user}/{server}":         h.spawnForm,

@@ -31,10 +31,18 @@ func (h *Hub) root(w http.ResponseWriter, r *http.Request, who caller.Caller) er
 }
 
 func (h *Hub) home(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	page, err := h.homePage(r, who)
+	if err == nil {
+		h.web.Page(w, r, http.StatusOK, page)
+	}
+	return err
+}
+
+func (h *Hub) homePage(r *http.Request, who caller.Caller) (web.Home, error) {
 	own := server.ID{User: who.Name}
 	first, err := h.cluster.Get(r.Context(), own)
 	if err != nil {
-		return err
+		return web.Home{}, err
 	}
 	servers := []web.Server{h.serverLine(first)}
 	for _, s := range h.cluster.List(who.Name) {
@@ -42,7 +50,37 @@ func (h *Hub) home(w http.ResponseWriter, r *http.Request, who caller.Caller) er
 			servers = append(servers, h.serverLine(s))
 		}
 	}
-	h.web.Page(w, r, http.StatusOK, web.Home{Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers, Temporary: h.temporary(who.User), Choose: choosable(h.cluster.Profiles(who.User))})
+	page := web.Home{
+		Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers,
+		Temporary: h.temporary(who.User), Choose: choosable(h.cluster.Profiles(who.User)),
+	}
+	if len(servers) < spawn.MaxServers {
+		page.NewURL = pathNewServer
+	}
+	return page, nil
+}
+
+// pathNewServer turns the name that a user typed into the address of that server's form.
+const pathNewServer = contract.PathHub + "new-server"
+
+// newServer leads to the form of one more server. It starts nothing (S9).
+func (h *Hub) newServer(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	id := server.ID{User: who.Name, Name: strings.TrimSpace(r.URL.Query().Get("name"))}
+	page, err := h.homePage(r, who)
+	if err != nil {
+		return err
+	}
+	page.NewName = id.Name
+	switch {
+	case id.Name == "" || id.Valid() != nil:
+		page.Refused = "home.bad_name"
+	case slices.ContainsFunc(page.Servers, func(s web.Server) bool { return s.Name == id.Name }):
+		page.Refused = "home.taken"
+	default:
+		http.Redirect(w, r, spawnURL(id), http.StatusSeeOther)
+		return nil
+	}
+	h.web.Page(w, r, http.StatusBadRequest, page)
 	return nil
 }
 

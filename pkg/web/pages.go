@@ -105,6 +105,10 @@ type Home struct {
 	Temporary bool
 	// Choose is true where a start needs a choice: the button leads to the form.
 	Choose bool
+	// NewURL is the form action for one more server, "" when the user has as many as may be.
+	NewURL  string
+	NewName string // typed before, and refused
+	Refused string // message id of why, "" for no fault
 }
 
 // Spawn shows what a user may start, and the button that starts it.

@@ -34,7 +34,8 @@ func pages() map[string]web.Page {
 		"logout":                       web.Logout{XSRF: "x"},
 		"logout: done":                 web.Logout{Done: true},
 		"logout: goes on":              web.Logout{Done: true, Next: &keycloak},
-		"home":                         web.Home{Viewer: alice, XSRF: "x", Servers: servers()},
+		"home":                         web.Home{Viewer: alice, XSRF: "x", Servers: servers(), NewURL: "/hub/new-server"},
+		"home: a bad name":             web.Home{Viewer: alice, XSRF: "x", Servers: servers(), Choose: true, NewURL: "/hub/new-server", NewName: "a/b", Refused: "home.bad_name"},
 		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Safe: true, Profiles: []web.Profile{{
 			Slug: "lab", DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
 		}}},
