@@ -138,10 +138,16 @@ func apart(item any) []any {
 	return []any{item}
 }
 
+// forgetTimes takes out when Envoy took a resource, and the mark by which a scope that is sent
+// anew differs from what Envoy may list already: no filter reads it.
 func forgetTimes(v any) {
 	switch v := v.(type) {
 	case map[string]any:
 		delete(v, "last_updated")
+		metadata, _ := v["metadata"].(map[string]any)
+		if filters, _ := metadata["filter_metadata"].(map[string]any); filters["perijove.sent"] != nil {
+			delete(v, "metadata")
+		}
 		for _, below := range v {
 			forgetTimes(below)
 		}
