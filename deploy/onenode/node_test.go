@@ -298,7 +298,6 @@ func (n node) testKillSupervisor(t *testing.T) {
 	if now := n.kube("get", "pod", "web", "-o", "jsonpath={.status.containerStatuses[0].containerID}"); now != restarts {
 		t.Errorf("the pod was started anew: %s, was %s", now, restarts)
 	}
-	if err := n.says("testpod web", "web", "get", "http://127.0.0.1:8080/"); err != nil {
-		t.Error(err)
-	}
+	// The kubelet takes a moment to know its pods again; until then it refuses exec.
+	n.eventually("the pod answers", func() error { return n.says("testpod web", "web", "get", "http://127.0.0.1:8080/") })
 }
