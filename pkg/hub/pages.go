@@ -143,7 +143,7 @@ func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, who caller.Calle
 // temporary reports whether homes of this user's servers may be gone after a stop, so that
 // no page says that files stay.
 func (h *Hub) temporary(owner access.User) bool {
-	return slices.ContainsFunc(h.cluster.Profiles(owner), func(p spawn.Profile) bool { return !p.Override.Persistent() })
+	return slices.ContainsFunc(h.cluster.Profiles(owner), func(p spawn.Profile) bool { return !p.Lasts() })
 }
 
 // refused shows a start that the cluster did not accept, with the button to try again.

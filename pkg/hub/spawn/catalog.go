@@ -88,6 +88,19 @@ func (p Profile) narrowed(groups access.Groups) Profile {
 	return p
 }
 
+// Lasts reports whether every server of the profile, whatever is chosen in it, has a home that
+// outlives it.
+func (p Profile) Lasts() bool {
+	for _, option := range p.Options {
+		for _, choice := range option.Choices {
+			if !p.Override.with(choice.Override).Persistent() {
+				return false
+			}
+		}
+	}
+	return p.Override.Persistent()
+}
+
 // OptionNames returns the names of the profile's options, in the order in which users see them.
 func (p Profile) OptionNames() []string { return sorted(p.Options) }
 

@@ -161,6 +161,20 @@ func TestChoices(t *testing.T) {
 	}
 }
 
+// TestLasts: one choice without a lasting home is enough for pages not to promise that files stay.
+func TestLasts(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]bool{
+		option("choices: {x: {display_name: X}}"): true,
+		option("choices: {x: {display_name: X}, y: {display_name: Y, kubespawner_override: {storage_type: none}}}"): false,
+		"base: {image: a, storage_type: none}\nprofiles: [{display_name: A}]":                                       false,
+	} {
+		if got := readCatalog(t, text)[0].Lasts(); got != want {
+			t.Errorf("%s lasts: %v", text, got)
+		}
+	}
+}
+
 func TestDocumentReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ text, want string }{
