@@ -1,6 +1,7 @@
 package hub
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"net/http"
@@ -22,7 +23,6 @@ const (
 	fieldOption  = "profile-option-" // then <profile>--<option>
 	// typedChoice is the list's entry for a value that the user types.
 	typedChoice = "unlisted-choice"
-	typedSuffix = "--unlisted-choice"
 )
 
 // The choice of a user's last start, for the next form. It preselects and allows nothing, so
@@ -43,7 +43,7 @@ func options(r *http.Request) spawn.Options {
 			continue
 		}
 		// The field to type into is sent even while the list says something else.
-		if option, typed := strings.CutSuffix(name, typedSuffix); typed {
+		if option, typed := strings.CutSuffix(name, spawn.TypedSuffix); typed {
 			if chosen, listed := r.PostForm[prefix+option]; listed && chosen[0] != typedChoice {
 				continue
 			}
@@ -126,8 +126,8 @@ func forms(c spawn.Catalog, chosen spawn.Options) []web.Profile {
 // option is one choice within a profile, with what is chosen.
 func option(p spawn.Profile, name string, chosen spawn.Options) web.Option {
 	from := p.Options[name]
-	one := web.Option{Name: fieldOption + p.Slug + "--" + name, Label: label(from.DisplayName, name)}
-	value, typed := chosen.Choices[name], chosen.Choices[name+typedSuffix]
+	one := web.Option{Name: fieldOption + p.Slug + "--" + name, Label: cmp.Or(from.DisplayName, name)}
+	value, typed := chosen.Choices[name], chosen.Choices[name+spawn.TypedSuffix]
 	if _, known := from.Choices[value]; !known && value != typedChoice {
 		value = from.DefaultChoice()
 	}
@@ -139,18 +139,11 @@ func option(p spawn.Profile, name string, chosen spawn.Options) web.Option {
 	}
 	if u := from.Unlisted; u.Enabled {
 		one.Typed = &web.Typed{
-			Name: one.Name + typedSuffix, Label: u.DisplayName, Hint: u.ValidationMessage, Value: typed,
-			Choice: web.Choice{Value: typedChoice, Label: label(u.DisplayNameInChoices, u.DisplayName), Selected: value == typedChoice},
+			Name: one.Name + spawn.TypedSuffix, Label: u.DisplayName, Hint: u.ValidationMessage, Value: typed,
+			Choice: web.Choice{Value: typedChoice, Label: cmp.Or(u.DisplayNameInChoices, u.DisplayName), Selected: value == typedChoice},
 		}
 	}
 	return one
-}
-
-func label(words, instead string) string {
-	if words == "" {
-		return instead
-	}
-	return words
 }
 
 // chooseAgain is the query parameter that shows the form of a server that failed.

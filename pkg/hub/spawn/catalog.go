@@ -121,7 +121,7 @@ func Resolve(c Catalog, groups []string, o Options) (Profile, error) {
 		return Profile{}, err
 	}
 	for name := range o.Choices {
-		if _, ok := p.Options[strings.TrimSuffix(name, unlistedSuffix)]; !ok {
+		if _, ok := p.Options[strings.TrimSuffix(name, TypedSuffix)]; !ok {
 			return Profile{}, &Problem{
 				Message: MsgChoice, Data: map[string]string{"Option": name, "Choices": strings.Join(sorted(p.Options), ", ")},
 				Err: fmt.Errorf("profile %s has no such option", p.Slug),

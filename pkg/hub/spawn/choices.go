@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -42,9 +43,11 @@ type Unlisted struct {
 	Override          Override `yaml:"kubespawner_override"`
 }
 
+// TypedSuffix ends the key of a typed value in user_options, as in KubeSpawner: the option's name
+// stands before it.
+const TypedSuffix = "--unlisted-choice"
+
 const (
-	// unlistedSuffix ends the key of a typed value in user_options, as in KubeSpawner.
-	unlistedSuffix = "--unlisted-choice"
 	// placeholder stands for the typed value in an override.
 	placeholder = "{value}"
 	// maxUnlisted bounds a typed value in bytes: it is kept on the pod.
@@ -164,7 +167,7 @@ func (o ProfileOption) Values() []string { return sorted(o.Choices) }
 
 // choose returns the override that a user's options pick for the option called name.
 func (o ProfileOption) choose(name string, options Options) (Override, error) {
-	if typed, ok := options.Choices[name+unlistedSuffix]; ok && typed != "" {
+	if typed, ok := options.Choices[name+TypedSuffix]; ok && typed != "" {
 		over, ok := o.Unlisted.accept(typed)
 		if !ok {
 			return Override{}, o.problem(name, fmt.Errorf("a typed value of %d bytes is not accepted", len(typed)))
@@ -187,13 +190,9 @@ func (o ProfileOption) choose(name string, options Options) (Override, error) {
 
 // problem tells the user what the option takes.
 func (o ProfileOption) problem(name string, err error) *Problem {
-	label := o.DisplayName
-	if label == "" {
-		label = name
-	}
 	wanted := strings.Join(o.Values(), ", ")
 	if o.Unlisted.Enabled && o.Unlisted.ValidationMessage != "" {
 		wanted = o.Unlisted.ValidationMessage
 	}
-	return &Problem{Message: MsgChoice, Data: map[string]string{"Option": label, "Choices": wanted}, Err: err}
+	return &Problem{Message: MsgChoice, Data: map[string]string{"Option": cmp.Or(o.DisplayName, name), "Choices": wanted}, Err: err}
 }

@@ -24,6 +24,7 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/clustertest"
 	"github.com/perijove/perijove/test/pki"
+	"github.com/perijove/perijove/test/wait"
 )
 
 const ns = "servers"
@@ -137,4 +138,19 @@ func setStatus(t *testing.T, client *fake.Clientset, change func(*corev1.PodStat
 	if _, err := client.CoreV1().Pods(ns).UpdateStatus(t.Context(), pod, metav1.UpdateOptions{}); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// failed starts alice's server and lets it fail with a status; it returns the pod's UID.
+func failed(t *testing.T, c *Cluster, client *fake.Clientset, phase corev1.PodPhase, reason string) types.UID {
+	t.Helper()
+	if err := c.Start(t.Context(), ask(alice)); err != nil {
+		t.Fatal(err)
+	}
+	uid := onlyPod(t, client).UID
+	setStatus(t, client, func(s *corev1.PodStatus) { s.Phase, s.Reason = phase, reason })
+	wait.Until(t, "the failure is seen", func() bool {
+		s, err := c.Get(t.Context(), alice)
+		return err == nil && s.Phase == spawn.Failed
+	})
+	return uid
 }

@@ -192,15 +192,7 @@ func TestLostNode(t *testing.T) {
 	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
-	if err := c.Start(t.Context(), ask(alice)); err != nil {
-		t.Fatal(err)
-	}
-	first := onlyPod(t, client).UID
-	setStatus(t, client, func(s *corev1.PodStatus) { s.Phase, s.Reason = corev1.PodUnknown, "NodeLost" })
-	wait.Until(t, "the failure is seen", func() bool {
-		s, err := c.Get(t.Context(), alice)
-		return err == nil && s.Phase == spawn.Failed
-	})
+	first := failed(t, c, client, corev1.PodUnknown, "NodeLost")
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
 		t.Fatal(err)
 	}

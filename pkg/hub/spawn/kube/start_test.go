@@ -16,7 +16,6 @@ import (
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
-	"github.com/perijove/perijove/test/wait"
 )
 
 // TestD7_ManyStartsMakeOneServer: a hundred requests, two replicas, one server (D7).
@@ -168,15 +167,7 @@ func TestTryAgain(t *testing.T) {
 	t.Parallel()
 	client := newClient()
 	c, _ := boot(t, client, settings(t))
-	if err := c.Start(t.Context(), ask(alice)); err != nil {
-		t.Fatal(err)
-	}
-	first := onlyPod(t, client).UID
-	setStatus(t, client, func(s *corev1.PodStatus) { s.Phase, s.Reason = corev1.PodFailed, "Evicted" })
-	wait.Until(t, "failure is seen", func() bool {
-		s, err := c.Get(t.Context(), alice)
-		return err == nil && s.Phase == spawn.Failed
-	})
+	first := failed(t, c, client, corev1.PodFailed, "Evicted")
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
 		t.Fatal(err)
 	}
