@@ -133,6 +133,7 @@ func TestChoices(t *testing.T) {
 		{"a typed value that does not match", nil, map[string]string{"image--unlisted-choice": "evil.org/own:2"}, "", "", MsgChoice},
 		{"a typed value that matches in part", nil, map[string]string{"image--unlisted-choice": "example.org/own:2@x"}, "", "", MsgChoice},
 		{"a typed value with a line behind it", nil, map[string]string{"image--unlisted-choice": "example.org/own:2\nx"}, "", "", MsgChoice},
+		{"a typed value that is too long to keep", nil, map[string]string{"image--unlisted-choice": "example.org/" + strings.Repeat("a", maxUnlisted) + ":1"}, "", "", MsgChoice},
 		{"a typed value where none is asked for", nil, map[string]string{"size--unlisted-choice": "99G"}, "", "", MsgChoice},
 		{"a group's choice", []string{"staff"}, map[string]string{"size": "c-huge"}, "example.org/lab:1", "64G", ""},
 		{"choices that do not go together", []string{"staff"}, map[string]string{"size": "c-huge", "tight": "b-yes"}, "", "", MsgChoices},
