@@ -35,7 +35,7 @@ func testAmounts(t *testing.T, helm string) {
 		{"--set-json", "singleuser.storage.capacity=10737418240", "2", "2Gi", "10Gi"},
 		{"--set", "singleuser.storage.capacity=5e9", "2", "2Gi", "5e9"},
 	} {
-		profile := catalog(t, helm, c.flag, c.set)[0]
+		profile := policy(t, helm, c.flag, c.set).Profiles[0]
 		limits := spawn.Pod(spawn.Site{}, spawn.Spec{ID: server.ID{User: "x"}, Profile: profile}).Spec.Containers[0].Resources.Limits
 		home := spawn.Claim(spawn.Site{}, profile, "x").Spec.Resources.Requests[corev1.ResourceStorage]
 		for what, pair := range map[string][2]resource.Quantity{

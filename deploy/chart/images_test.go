@@ -30,7 +30,7 @@ func testImages(t *testing.T, helm string) {
 		for _, key := range []string{"singleuser.image", "gateway.envoy.image"} {
 			args = append(args, "--set-string", key+".name="+c.name+","+key+".tag="+c.tag)
 		}
-		if have := catalog(t, helm, args...)[0].Override.Image; have != c.want {
+		if have := policy(t, helm, args...).Profiles[0].Override.Image; have != c.want {
 			t.Errorf("%s, tag %q: servers are made from %s, want %s", c.name, c.tag, have, c.want)
 		}
 		pod := objects[appsv1.Deployment](t, helm, onenode, "Deployment", args...)["perijove-gateway"].Spec.Template.Spec
@@ -56,7 +56,7 @@ func testPullSecrets(t *testing.T, helm string) {
 		}
 	}
 	for set, want := range map[string]int{"imagePullSecrets={registry}": 1, "imagePullSecrets=null": 0} {
-		pod := spawn.Pod(spawn.Site{}, spawn.Spec{ID: server.ID{User: "x"}, Profile: catalog(t, helm, "--set", set)[0]})
+		pod := spawn.Pod(spawn.Site{}, spawn.Spec{ID: server.ID{User: "x"}, Profile: policy(t, helm, "--set", set).Profiles[0]})
 		if have := pod.Spec.ImagePullSecrets; len(have) != want || want == 1 && have[0].Name != "registry" {
 			t.Errorf("%s: servers pull with %v", set, have)
 		}

@@ -9,25 +9,27 @@ import (
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
-// catalog is what users may choose from after an installation.
-func catalog(t *testing.T, helm string, args ...string) spawn.Catalog {
+// policy is what users are due after an installation.
+func policy(t *testing.T, helm string, args ...string) spawn.Policy {
 	t.Helper()
 	text := objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", args...)["perijove-servers/perijove-profiles"].Data[profiles.Key]
-	c, err := profiles.Read(text)
+	p, err := profiles.Read(text)
 	if err != nil {
 		t.Fatalf("%v: %v\n%s", args, err, text)
 	}
-	return c
+	return p
 }
 
 // A list of KubeSpawner's reaches the spawner as it is, with what singleuser says below it.
 func testProfileList(t *testing.T, helm string) {
-	if c := catalog(t, helm); len(c) != 1 || c[0].Slug != "jupyterlab" {
+	if c := policy(t, helm).Profiles; len(c) != 1 || c[0].Slug != "jupyterlab" {
 		t.Errorf("without a list: %+v", c)
 	}
-	c := catalog(t, helm, "-f", "testdata/zerotojupyterhub.yaml")
+	due := policy(t, helm, "-f", "testdata/zerotojupyterhub.yaml")
+	c := due.Profiles
 	var slugs []string
 	for _, p := range c {
 		slugs = append(slugs, p.Slug)
@@ -38,13 +40,13 @@ func testProfileList(t *testing.T, helm string) {
 	if o := c[1].Override; o.Image != "quay.io/jupyter/datascience-notebook:2025-03-14" || o.Environment["COURSE"] != "7" || o.Environment["LANG"] != "C.UTF-8" || o.CPUGuarantee != "0.1" || o.DefaultURL != "/tree" {
 		t.Errorf("the second profile: %+v", o)
 	}
-	if got, err := spawn.Resolve(c, nil, spawn.Options{}); err != nil || got.Slug != "data-science" {
+	if got, err := due.Resolve(access.User{}, spawn.Options{}); err != nil || got.Slug != "data-science" {
 		t.Errorf("the default is %q, %v", got.Slug, err)
 	}
-	if got, err := spawn.Resolve(c, []string{"physics"}, spawn.Options{Profile: "gpu", Choices: map[string]string{"cards": "two"}}); err != nil || got.Override.ExtraResourceLimits["nvidia.com/gpu"] != "2" {
+	if got, err := due.Resolve(access.User{Groups: []string{"physics"}}, spawn.Options{Profile: "gpu", Choices: map[string]string{"cards": "two"}}); err != nil || got.Override.ExtraResourceLimits["nvidia.com/gpu"] != "2" {
 		t.Errorf("two cards: %+v, %v", got.Override.ExtraResourceLimits, err)
 	}
-	if _, err := spawn.Resolve(c, []string{"chess"}, spawn.Options{Profile: "gpu"}); err == nil {
+	if _, err := due.Resolve(access.User{Groups: []string{"chess"}}, spawn.Options{Profile: "gpu"}); err == nil {
 		t.Error("another group gets the GPU")
 	}
 }

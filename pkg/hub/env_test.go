@@ -53,7 +53,7 @@ func newEnvAt(t *testing.T, site origin.Site) *env {
 	}}
 	e.cluster = memory.New(time.Now, memory.Settings{
 		Site:         spawn.Site{Namespace: "servers"},
-		Catalog:      func() spawn.Catalog { return e.catalog },
+		Policy:       func() spawn.Policy { return spawn.Policy{Profiles: e.catalog} },
 		StartTimeout: time.Minute, SpawnLimit: 2,
 	})
 	e.served.Store(true)

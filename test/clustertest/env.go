@@ -26,12 +26,12 @@ const (
 // Site is where the cluster under test puts servers.
 func Site() spawn.Site { return spawn.Site{Namespace: "servers", JupyterConfigMap: "perijove-jupyter"} }
 
-// Catalog is what users may choose from: a profile for all and one for a group.
-func Catalog() spawn.Catalog {
-	return spawn.Catalog{
+// Policy is what users may choose from: a profile for all and one for a group.
+func Policy() spawn.Policy {
+	return spawn.Policy{Profiles: spawn.Catalog{
 		{DisplayName: "Lab", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1"}},
 		{DisplayName: "GPU", Slug: "gpu", AllowedGroups: []string{"physics"}, Override: spawn.Override{Image: "example.org/gpu:1"}},
-	}
+	}}
 }
 
 // Clock is the clock of a cluster under test.

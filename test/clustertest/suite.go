@@ -238,7 +238,7 @@ func foreignPods(t *testing.T, e *Env) {
 
 // olderPods: KubeSpawner and earlier versions of this platform name pods alike (K1).
 func olderPods(t *testing.T, e *Env) {
-	older := spawn.Pod(Site(), spawn.Spec{ID: aliceID, Profile: Catalog()[0], Nonce: "abcdefghijklmnopqrstuvwxyz"})
+	older := spawn.Pod(Site(), spawn.Spec{ID: aliceID, Profile: Policy().Profiles[0], Nonce: "abcdefghijklmnopqrstuvwxyz"})
 	older.Name, older.UID, older.CreationTimestamp = "jupyter-alice", "older", metav1.NewTime(e.Clock.Now())
 	e.Put(older)
 	e.becomes(t, aliceID, spawn.Pending)

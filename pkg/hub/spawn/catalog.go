@@ -10,46 +10,8 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
-// Document is the list of profiles as an administrator writes it.
-type Document struct {
-	// Base holds the settings that all profiles share; kubespawner_override of a profile is
-	// laid over it.
-	Base     Override  `yaml:"base"`
-	Profiles []Profile `yaml:"profiles"`
-}
-
-// Catalog is the profiles of an installation, in the order in which users see them.
+// Catalog is profiles in the order in which users see them.
 type Catalog []Profile
-
-// Catalog returns the profiles with the shared settings in them, or every fault with the key
-// that it has in the document.
-func (d Document) Catalog() (Catalog, []Fault) {
-	var all faults
-	all.check(len(d.Profiles) > 0, "profiles", "needs at least one")
-	var c Catalog
-	defaults, slugs := 0, map[string]bool{}
-	for i, p := range d.Profiles {
-		p.Override = d.Base.with(p.Override)
-		if p.Slug == "" {
-			p.Slug = slugOf(p.DisplayName)
-		}
-		key := fmt.Sprintf("profiles[%d].", i)
-		for _, fault := range p.Validate() {
-			all = append(all, Fault{key + fault.Key, fault.Text})
-		}
-		all.check(!slugs[p.Slug], key+"slug", "%q is another profile's", p.Slug)
-		slugs[p.Slug] = true
-		if p.Default {
-			defaults++
-		}
-		c = append(c, p)
-	}
-	all.check(defaults <= 1, "profiles", "more than one is the default")
-	if len(all) > 0 {
-		return nil, all
-	}
-	return c, nil
-}
 
 var noSlug = regexp.MustCompile(`[^a-z0-9]+`)
 
@@ -112,14 +74,8 @@ func (c Catalog) Default() Profile {
 	return c[0]
 }
 
-// Resolve returns the profile that a user with these groups gets for options, with the
-// user's choices in it. A profile or choice that does not exist and one that is not allowed
-// are the same *Problem, so a user does not learn which other groups have.
-func Resolve(c Catalog, groups []string, o Options) (Profile, error) {
-	p, err := c.find(groups, o.Profile)
-	if err != nil {
-		return Profile{}, err
-	}
+// chosen returns the profile with the user's choices in it.
+func (p Profile) chosen(o Options) (Profile, error) {
 	for name := range o.Choices {
 		if _, ok := p.Options[strings.TrimSuffix(name, TypedSuffix)]; !ok {
 			return Profile{}, &Problem{
@@ -134,13 +90,6 @@ func Resolve(c Catalog, groups []string, o Options) (Profile, error) {
 			return Profile{}, err
 		}
 		p.Override = p.Override.with(over)
-	}
-	// Each choice was checked alone; together, or with a typed value, they may be too much.
-	if faults := p.Override.faults(); len(o.Choices) > 0 && len(faults) > 0 {
-		return Profile{}, &Problem{
-			Message: MsgChoices, Data: map[string]string{"Key": faults[0].Key}, Detail: faults[0].Key + " " + faults[0].Text,
-			Err: errors.New("the choices make no server"),
-		}
 	}
 	p.Options = nil
 	return p, nil

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/perijove/perijove/pkg/run/config"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 func TestResolve(t *testing.T) {
@@ -39,7 +40,7 @@ func TestResolve(t *testing.T) {
 		{"nothing is allowed", catalog[:1], nil, "", "", MsgNoProfile},
 		{"no profiles", nil, []string{"staff"}, "", "", MsgNoProfile},
 	} {
-		p, err := Resolve(c.catalog, c.groups, Options{Profile: c.profile})
+		p, err := Policy{Profiles: c.catalog}.Resolve(access.User{Name: "alice", Groups: c.groups}, Options{Profile: c.profile})
 		var problem *Problem
 		errors.As(err, &problem)
 		if p.Slug != c.want || (problem == nil) != (c.problem == "") || problem != nil && problem.Message != c.problem {
@@ -84,22 +85,23 @@ profiles:
   kubespawner_override: {node_selector: {pool: gpu}, extra_resource_limits: {nvidia.com/gpu: 1}, default_url: /tree, cmd: [jupyter, lab]}
 `
 
-func readCatalog(t testing.TB, text string) Catalog {
+func readPolicy(t testing.TB, text string) Policy {
 	t.Helper()
 	var d Document
 	if err := config.Decode([]byte(text), &d); err != nil {
 		t.Fatal(err)
 	}
-	c, faults := d.Catalog()
+	p, faults := d.Policy()
 	if len(faults) > 0 {
 		t.Fatal(faults)
 	}
-	return c
+	return p
 }
 
 func TestProfilesShareTheBase(t *testing.T) {
 	t.Parallel()
-	c := readCatalog(t, document)
+	policy := readPolicy(t, document)
+	c := policy.Profiles
 	if c[0].Slug != "lab-for-all" || c[0].Override.Image != "example.org/lab:1" || c[0].Override.NodeSelector["pool"] != "cpu" {
 		t.Errorf("the first profile: %+v", c[0])
 	}
@@ -107,17 +109,17 @@ func TestProfilesShareTheBase(t *testing.T) {
 	if gpu.NodeSelector["pool"] != "gpu" || gpu.Environment["LANG"] != "C.UTF-8" || gpu.CPULimit != "2" || gpu.DefaultURL != "/tree" {
 		t.Errorf("the second profile: %+v", gpu)
 	}
-	if got, err := Resolve(c, []string{"physics"}, Options{}); err != nil || got.Slug != "gpu" {
+	if got, err := policy.Resolve(access.User{Groups: []string{"physics"}}, Options{}); err != nil || got.Slug != "gpu" {
 		t.Errorf("the default of a physicist is %q, %v", got.Slug, err)
 	}
-	if got, err := Resolve(c, nil, Options{}); err != nil || got.Slug != "lab-for-all" {
+	if got, err := policy.Resolve(access.User{}, Options{}); err != nil || got.Slug != "lab-for-all" {
 		t.Errorf("the default of others is %q, %v", got.Slug, err)
 	}
 }
 
 func TestChoices(t *testing.T) {
 	t.Parallel()
-	catalog := readCatalog(t, document)
+	policy := readPolicy(t, document)
 	for _, c := range []struct {
 		name    string
 		groups  []string
@@ -142,7 +144,7 @@ func TestChoices(t *testing.T) {
 		{"no such option", nil, map[string]string{"service_account": "root"}, "", "", MsgChoice},
 		{"an override instead of an option", nil, map[string]string{"kubespawner_override": "x"}, "", "", MsgChoice},
 	} {
-		p, err := Resolve(catalog, c.groups, Options{Profile: "lab-for-all", Choices: c.choices})
+		p, err := policy.Resolve(access.User{Groups: c.groups}, Options{Profile: "lab-for-all", Choices: c.choices})
 		var problem *Problem
 		errors.As(err, &problem)
 		switch {
@@ -157,7 +159,7 @@ func TestChoices(t *testing.T) {
 			t.Errorf("%s: %+v, %v", c.name, p, err)
 		}
 	}
-	if catalog[0].Override.Environment["SIZE"] != "" || catalog[0].Override.Environment["IMAGE"] != "" {
+	if first := policy.Profiles[0]; first.Override.Environment["SIZE"] != "" || first.Override.Environment["IMAGE"] != "" {
 		t.Error("a user's choice is in everybody's profile")
 	}
 }
@@ -170,7 +172,7 @@ func TestLasts(t *testing.T) {
 		option("choices: {x: {display_name: X}, y: {display_name: Y, kubespawner_override: {storage_type: none}}}"): false,
 		"base: {image: a, storage_type: none}\nprofiles: [{display_name: A}]":                                       false,
 	} {
-		if got := readCatalog(t, text)[0].Lasts(); got != want {
+		if got := readPolicy(t, text).Profiles[0].Lasts(); got != want {
 			t.Errorf("%s lasts: %v", text, got)
 		}
 	}
@@ -198,7 +200,7 @@ func TestDocumentReportsEveryFault(t *testing.T) {
 			continue
 		}
 		var keys []string
-		_, faults := d.Catalog()
+		_, faults := d.Policy()
 		for _, f := range faults {
 			keys = append(keys, f.Key)
 		}
@@ -242,7 +244,7 @@ func TestK4_K6_ProfilesHaveNoKeyForMore(t *testing.T) {
 		if err := config.Decode([]byte(text), &d); err != nil {
 			t.Fatal(err)
 		}
-		if _, faults := d.Catalog(); len(faults) == 0 {
+		if _, faults := d.Policy(); len(faults) == 0 {
 			t.Errorf("the claim %s is taken", claim)
 		}
 	}
@@ -256,14 +258,15 @@ func BenchmarkResolve(b *testing.B) {
 		fmt.Fprintf(&text, "- display_name: P %d\n  slug: p%d\n  allowed_groups: [g%d, staff]\n", i, i, i)
 		text.WriteString("  profile_options: {size: {choices: {s: {display_name: S}, l: {display_name: L, kubespawner_override: {mem_limit: 8G}}}}}\n")
 	}
-	catalog := readCatalog(b, text.String())
+	policy := readPolicy(b, text.String())
 	var groups []string
 	for i := range 19 {
 		groups = append(groups, fmt.Sprintf("x%d", i))
 	}
 	groups = append(groups, "g199")
+	user := access.User{Name: "alice", Groups: groups}
 	for b.Loop() {
-		if _, err := Resolve(catalog, groups, Options{Profile: "p199", Choices: map[string]string{"size": "l"}}); err != nil {
+		if _, err := policy.Resolve(user, Options{Profile: "p199", Choices: map[string]string{"size": "l"}}); err != nil {
 			b.Fatal(err)
 		}
 	}

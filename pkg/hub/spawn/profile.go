@@ -25,6 +25,8 @@ type Profile struct {
 	Override      Override `yaml:"kubespawner_override"`
 	// Options are what users choose within the profile, by name.
 	Options map[string]ProfileOption `yaml:"profile_options"`
+
+	own Override // without the shared settings (Document.Policy)
 }
 
 // Override holds the settings under kubespawner_override. Names and meanings are those of

@@ -28,9 +28,9 @@ import (
 // Settings is what a Cluster needs to know. Fields must all be set.
 type Settings struct {
 	Site spawn.Site
-	// Catalog returns the profiles that are in force.
-	Catalog func() spawn.Catalog
-	Keys    spawn.Keys
+	// Policy returns the one that is in force.
+	Policy func() spawn.Policy
+	Keys   spawn.Keys
 	// Trust shows pods the spawner's certificate and trusts those of the CA of servers.
 	Trust *tls.Config
 	// StartTimeout is how long a server may take until it answers.

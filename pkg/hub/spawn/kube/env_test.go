@@ -60,7 +60,7 @@ func withProofs(t testing.TB) (s Settings, servers, services *pki.CA) {
 	}
 	return Settings{
 		Site:         clustertest.Site(),
-		Catalog:      clustertest.Catalog,
+		Policy:       clustertest.Policy,
 		Keys:         spawn.Keys{Server: bytes.Repeat([]byte("k"), 32), CA: ca, Clients: services.Pair().Chain},
 		Trust:        trust,
 		StartTimeout: time.Minute,

@@ -82,7 +82,7 @@ func (c *Cluster) List(user string) []spawn.Server {
 }
 
 // Profiles returns what a user may choose from.
-func (c *Cluster) Profiles(user access.User) spawn.Catalog { return c.Catalog().For(user.Groups) }
+func (c *Cluster) Profiles(user access.User) spawn.Catalog { return c.Policy().For(user) }
 
 // Watch returns a channel that receives something after each change of a server, and a
 // function that ends it.
@@ -122,7 +122,7 @@ func (c *Cluster) live(ctx context.Context, client kubernetes.Interface, id serv
 
 // read is live for those whose turn it is.
 func (c *Cluster) read(ctx context.Context, client kubernetes.Interface, id server.ID) (*corev1.Pod, error) {
-	for _, place := range c.Site.Places(id.User, c.Catalog()) {
+	for _, place := range c.Site.Places(id.User, c.Policy().Profiles) {
 		for _, name := range spawn.PodNames(id) {
 			pod, err := client.CoreV1().Pods(place.Namespace).Get(ctx, name, metav1.GetOptions{})
 			switch {

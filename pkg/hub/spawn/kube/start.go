@@ -37,7 +37,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 		return err
 	}
 	spec := spawn.Spec{ID: r.ID, Options: r.Options.OrKept(pod)}
-	if spec.Profile, err = spawn.Resolve(c.Catalog(), r.Owner.Groups, spec.Options); err != nil {
+	if spec.Profile, err = c.Policy().Resolve(r.Owner, spec.Options); err != nil {
 		return err
 	}
 	switch action := c.plan(pod); action {

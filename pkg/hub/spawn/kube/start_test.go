@@ -92,7 +92,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 // claim of that name is not, and is left alone.
 func TestK1_HomesOfEarlierVersions(t *testing.T) {
 	t.Parallel()
-	older := spawn.Claim(settings(t).Site, settings(t).Catalog()[0], "alice")
+	older := spawn.Claim(settings(t).Site, settings(t).Policy().Profiles[0], "alice")
 	older.Name = "claim-alice"
 	theirs := older.DeepCopy()
 	theirs.Labels = map[string]string{"component": "singleuser-storage"}
@@ -117,9 +117,9 @@ func TestK1_HomesOfEarlierVersions(t *testing.T) {
 func TestStorageNone(t *testing.T) {
 	t.Parallel()
 	client, s := newClient(), settings(t)
-	temporary := s.Catalog()
+	temporary := s.Policy().Profiles
 	temporary[0].Override.StorageType = "none"
-	s.Catalog = func() spawn.Catalog { return temporary }
+	s.Policy = func() spawn.Policy { return spawn.Policy{Profiles: temporary} }
 	c, _ := boot(t, client, s)
 	if err := c.Start(t.Context(), ask(alice)); err != nil {
 		t.Fatal(err)

@@ -21,7 +21,7 @@ import (
 // Settings is what a Cluster needs to know; see kube.Settings.
 type Settings struct {
 	Site         spawn.Site
-	Catalog      func() spawn.Catalog
+	Policy       func() spawn.Policy
 	StartTimeout time.Duration
 	SpawnLimit   int
 }
@@ -71,7 +71,7 @@ func (c *Cluster) Get(_ context.Context, id server.ID) (spawn.Server, error) {
 }
 
 // Profiles returns what a user may choose from.
-func (c *Cluster) Profiles(user access.User) spawn.Catalog { return c.Catalog().For(user.Groups) }
+func (c *Cluster) Profiles(user access.User) spawn.Catalog { return c.Policy().For(user) }
 
 // Watch returns a channel that receives something after each change of a server, and a
 // function that ends it.
@@ -108,7 +108,7 @@ func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err erro
 		return false, err
 	}
 	spec.Options = spec.Options.OrKept(pod)
-	if spec.Profile, err = spawn.Resolve(c.Catalog(), r.Owner.Groups, spec.Options); err != nil {
+	if spec.Profile, err = c.Policy().Resolve(r.Owner, spec.Options); err != nil {
 		return false, err
 	}
 	switch spawn.Plan(pod, nil, c.now(), c.StartTimeout) {

@@ -15,7 +15,7 @@ func TestConformance(t *testing.T) {
 	clustertest.Run(t, func(t *testing.T) *clustertest.Env {
 		clock := clustertest.NewClock()
 		c := memory.New(clock.Now, memory.Settings{
-			Site: clustertest.Site(), Catalog: clustertest.Catalog,
+			Site: clustertest.Site(), Policy: clustertest.Policy,
 			StartTimeout: clustertest.StartTimeout, SpawnLimit: clustertest.SpawnLimit,
 		})
 		return &clustertest.Env{

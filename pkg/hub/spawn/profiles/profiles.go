@@ -42,10 +42,10 @@ type Feed struct {
 	events record.EventRecorder
 	log    *slog.Logger
 
-	catalog atomic.Pointer[spawn.Catalog]
-	loaded  prometheus.Gauge
-	faults  prometheus.Counter
-	now     func() time.Time
+	policy atomic.Pointer[spawn.Policy]
+	loaded prometheus.Gauge
+	faults prometheus.Counter
+	now    func() time.Time
 
 	once   sync.Once
 	synced chan struct{} // closed once there was a good list
@@ -72,12 +72,12 @@ func New(client kubernetes.Interface, events record.EventRecorder, report func(e
 // Synced is closed once there is a list.
 func (f *Feed) Synced() <-chan struct{} { return f.synced }
 
-// Catalog returns the list in force, nil before the first one. It must not be changed.
-func (f *Feed) Catalog() spawn.Catalog {
-	if c := f.catalog.Load(); c != nil {
-		return *c
+// Policy returns the list in force, the zero Policy before the first one. It must not be changed.
+func (f *Feed) Policy() spawn.Policy {
+	if p := f.policy.Load(); p != nil {
+		return *p
 	}
-	return nil
+	return spawn.Policy{}
 }
 
 // Run follows the ConfigMap until ctx is done.
@@ -103,7 +103,7 @@ func (f *Feed) Run(ctx context.Context) error {
 		return fmt.Errorf("watch the list of profiles: %w", err)
 	}
 	factory.Start(ctx.Done())
-	if cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) && f.Catalog() == nil && !f.wrong.Load() {
+	if cache.WaitForCacheSync(ctx.Done(), registration.HasSynced) && f.policy.Load() == nil && !f.wrong.Load() {
 		f.report(fmt.Errorf("there is no ConfigMap %s in %s", f.ConfigMap, f.Namespace))
 	}
 	<-ctx.Done()
@@ -113,16 +113,16 @@ func (f *Feed) Run(ctx context.Context) error {
 
 // take puts a list into force, or says what is wrong with it.
 func (f *Feed) take(m *corev1.ConfigMap) {
-	catalog, err := Read(m.Data[Key])
+	policy, err := Read(m.Data[Key])
 	if err != nil {
 		f.refuse(m, err)
 		return
 	}
-	f.catalog.Store(&catalog)
+	f.policy.Store(&policy)
 	f.loaded.Set(float64(f.now().Unix()))
 	f.report(nil)
 	f.once.Do(func() { close(f.synced) })
-	f.log.Info("profiles are in force", "profiles", len(catalog), "version", m.ResourceVersion)
+	f.log.Info("profiles are in force", "profiles", len(policy.Profiles), "version", m.ResourceVersion)
 	if f.wrong.Swap(false) {
 		f.events.Event(m, corev1.EventTypeNormal, ReasonTaken, "the list of profiles is in force")
 	}
@@ -132,7 +132,7 @@ func (f *Feed) refuse(m *corev1.ConfigMap, err error) {
 	f.wrong.Store(true)
 	f.faults.Inc()
 	after := "there is none to go on with"
-	if f.Catalog() != nil {
+	if f.policy.Load() != nil {
 		after = "the last good one stays in force"
 	} else {
 		f.report(fmt.Errorf("the list of profiles: %w", err))
@@ -150,20 +150,20 @@ func brief(text string) string {
 	return text
 }
 
-// Read returns the catalog that a text describes, or an error that names every fault with its
+// Read returns the policy that a text describes, or an error that names every fault with its
 // key in the text.
-func Read(text string) (spawn.Catalog, error) {
+func Read(text string) (spawn.Policy, error) {
 	if text == "" {
-		return nil, errors.New(Key + " is missing or empty")
+		return spawn.Policy{}, errors.New(Key + " is missing or empty")
 	}
 	var d spawn.Document
 	if err := config.Decode([]byte(text), &d); err != nil {
-		return nil, err
+		return spawn.Policy{}, err
 	}
-	catalog, found := d.Catalog()
+	policy, found := d.Policy()
 	var faults config.Faults
 	for _, fault := range found {
 		faults.Addf(fault.Key, "%s", fault.Text)
 	}
-	return catalog, faults.Err()
+	return policy, faults.Err()
 }

@@ -54,30 +54,30 @@ func TestAListIsFollowed(t *testing.T) {
 	client := fake.NewClientset(configMap(good), other)
 	f, events, state := follow(t, client)
 	<-f.Synced()
-	if err := <-state; err != nil || len(f.Catalog()) != 2 {
-		t.Fatalf("%d profiles, %v", len(f.Catalog()), err)
+	if err := <-state; err != nil || len(f.Policy().Profiles) != 2 {
+		t.Fatalf("%d profiles, %v", len(f.Policy().Profiles), err)
 	}
 
 	write(t, client, good+"unknown: true\n")
 	if got := <-events.Events; !strings.Contains(got, "Warning "+ReasonRefused) || !strings.Contains(got, "unknown") || !strings.Contains(got, "stays in force") {
 		t.Errorf("the Event says %q", got)
 	}
-	if len(f.Catalog()) != 2 || testutil.ToFloat64(f.faults) != 1 {
-		t.Errorf("after a wrong list: %d profiles, %v refused", len(f.Catalog()), testutil.ToFloat64(f.faults))
+	if len(f.Policy().Profiles) != 2 || testutil.ToFloat64(f.faults) != 1 {
+		t.Errorf("after a wrong list: %d profiles, %v refused", len(f.Policy().Profiles), testutil.ToFloat64(f.faults))
 	}
 
 	write(t, client, "base: {image: a}\nprofiles: [{display_name: Only}]\n")
 	if got := <-events.Events; !strings.Contains(got, "Normal "+ReasonTaken) {
 		t.Errorf("the Event says %q", got)
 	}
-	if c := f.Catalog(); len(c) != 1 || c[0].Slug != "only" {
+	if c := f.Policy().Profiles; len(c) != 1 || c[0].Slug != "only" {
 		t.Errorf("after the mend: %+v", c)
 	}
 
 	if err := client.CoreV1().ConfigMaps("servers").Delete(t.Context(), "profiles", metav1.DeleteOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	if len(f.Catalog()) != 1 {
+	if len(f.Policy().Profiles) != 1 {
 		t.Error("a list that was deleted took the profiles with it")
 	}
 }
@@ -94,7 +94,7 @@ func TestWithoutAGoodListItIsNotReady(t *testing.T) {
 				}
 			}
 			f, _, state := follow(t, client)
-			if err := <-state; err == nil || f.Catalog() != nil {
+			if err := <-state; err == nil || len(f.Policy().Profiles) > 0 {
 				t.Fatalf("ready without a list: %v", err)
 			}
 			if objects == nil {
