@@ -31,6 +31,15 @@ type apiServer struct {
 	URL         string    `json:"url"`
 	ProgressURL string    `json:"progress_url"`
 	Started     time.Time `json:"started"`
+	// Notices is what happened to a server that goes on; JupyterHub has no such field.
+	Notices []apiNotice `json:"notices"`
+}
+
+// apiNotice is one spawn.Notice in the caller's language.
+type apiNotice struct {
+	ID   string    `json:"id"`
+	Text string    `json:"text"`
+	Time time.Time `json:"time"`
 }
 
 // apiUser is JupyterHub's user model.
@@ -43,8 +52,8 @@ type apiUser struct {
 	Servers map[string]apiServer `json:"servers"`
 }
 
-func (h *Hub) apiSelf(w http.ResponseWriter, _ *http.Request, who caller.Caller) error {
-	web.JSON(w, http.StatusOK, h.user(who.Name, who.Admin))
+func (h *Hub) apiSelf(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	web.JSON(w, http.StatusOK, h.user(who.Name, who.Admin, language(r)))
 	return nil
 }
 
@@ -57,17 +66,17 @@ func (h *Hub) apiUser(w http.ResponseWriter, r *http.Request, who caller.Caller)
 		return badRequest{http.StatusBadRequest, err.Error()}
 	}
 	// Users are known to the directory, not to us: one without servers has an empty map.
-	web.JSON(w, http.StatusOK, h.user(name, name == who.Name && who.Admin))
+	web.JSON(w, http.StatusOK, h.user(name, name == who.Name && who.Admin, language(r)))
 	return nil
 }
 
-func (h *Hub) user(name string, admin bool) apiUser {
+func (h *Hub) user(name string, admin bool, language string) apiUser {
 	u := apiUser{Kind: "user", Name: name, Admin: admin, Servers: map[string]apiServer{}}
 	for _, s := range h.cluster.List(name) {
 		if s.Phase == spawn.Stopped {
 			continue
 		}
-		m := h.model(s)
+		m := h.model(s, language)
 		u.Servers[s.ID.Name] = m
 		if s.ID.Name == "" {
 			u.Pending = m.Pending
@@ -79,10 +88,14 @@ func (h *Hub) user(name string, admin bool) apiUser {
 	return u
 }
 
-func (h *Hub) model(s spawn.Server) apiServer {
+func (h *Hub) model(s spawn.Server, language string) apiServer {
 	m := apiServer{
 		Name: s.ID.Name, Ready: s.Phase == spawn.Answering, URL: h.serverURL(s.ID),
 		Stopped: s.Phase == spawn.Failed, ProgressURL: progressURL(s.ID), Started: s.Created,
+		Notices: []apiNotice{},
+	}
+	for _, n := range s.Notices {
+		m.Notices = append(m.Notices, apiNotice{ID: string(n.Message), Text: h.web.Text(language, string(n.Message), n.Data), Time: n.At})
 	}
 	switch s.Phase {
 	case spawn.Pending:

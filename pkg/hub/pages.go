@@ -96,6 +96,9 @@ func (h *Hub) serverLine(s spawn.Server) web.Server {
 	if s.Phase == spawn.Answering {
 		line.Started = s.Created
 	}
+	for _, n := range s.Notices {
+		line.Notices = append(line.Notices, web.Notice{Line: web.Line{ID: string(n.Message), Data: n.Data}, At: n.At})
+	}
 	return line
 }
 

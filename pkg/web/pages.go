@@ -94,6 +94,13 @@ type Server struct {
 	PendingURL string    // its progress page
 	SpawnURL   string    // form action that starts it
 	StopURL    string    // form action that stops it
+	Notices    []Notice  // what happened to it while it was in use
+}
+
+// Notice is something that happened to a server that goes on.
+type Notice struct {
+	Line
+	At time.Time
 }
 
 // Home lists a user's servers.

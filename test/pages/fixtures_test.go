@@ -81,7 +81,10 @@ func servers() []web.Server {
 	for _, s := range []web.ServerState{web.StateStopped, web.StatePending, web.StateReady, web.StateStopping, web.StateFailed} {
 		all = append(all, web.Server{Name: string(s), State: s, Started: morning, OpenURL: "/user/alice/", PendingURL: "/hub/spawn-pending", SpawnURL: "/hub/spawn", StopURL: "/hub/stop"})
 	}
-	return append(all, web.Server{State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop"})
+	return append(all, web.Server{
+		State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop",
+		Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},
+	})
 }
 
 // TestEveryPageIsLookedAt: a template without a page here would escape all tests below.

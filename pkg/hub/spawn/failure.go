@@ -56,19 +56,12 @@ func crashed(pod *corev1.Pod, status corev1.ContainerStatus) (Step, bool) {
 	if exit == nil {
 		return Step{}, false
 	}
-	waiting := status.State.Waiting
-	if _, answered := condition(pod); answered && (waiting == nil || waiting.Reason != "CrashLoopBackOff") {
+	if _, answered := condition(pod); answered && !backsOff(status) {
 		return Step{}, false
 	}
 	s := Step{Message: MsgCrash, Data: map[string]string{"Code": strconv.Itoa(int(exit.ExitCode))}, Detail: tail(exit.Message)}
-	if exit.Reason == "OOMKilled" {
-		limit := "?"
-		for _, c := range pod.Spec.Containers {
-			if q, ok := c.Resources.Limits[corev1.ResourceMemory]; ok && c.Name == container {
-				limit = q.String()
-			}
-		}
-		s.Message, s.Data = MsgOOM, map[string]string{"Limit": limit}
+	if outOfMemory(exit) {
+		s.Message, s.Data = MsgOOM, limitOf(pod)
 	}
 	return s, true
 }

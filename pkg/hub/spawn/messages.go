@@ -15,12 +15,16 @@ const (
 	MsgCreated       Message = "progress.created"
 	MsgStarted       Message = "progress.started"
 	MsgRestarted     Message = "progress.restarted"
+	MsgRestartedOOM  Message = "progress.restarted_oom"
 	MsgSecret        Message = "progress.secret"
 	MsgAnswering     Message = "progress.answering"
 	MsgRoute         Message = "progress.route"
 	MsgReady         Message = "progress.ready"
 	MsgStopping      Message = "progress.stopping"
 	MsgNote          Message = "progress.note"
+
+	MsgNoticeOOM       Message = "notice.oom"
+	MsgNoticeRestarted Message = "notice.restarted"
 
 	MsgImage        Message = "failure.image"
 	MsgConfig       Message = "failure.config"
@@ -51,7 +55,7 @@ const (
 func Messages() []Message {
 	return []Message{
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
-		MsgRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
+		MsgRestarted, MsgRestartedOOM, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,

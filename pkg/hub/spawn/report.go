@@ -1,10 +1,6 @@
 package spawn
 
-import (
-	"strconv"
-
-	corev1 "k8s.io/api/core/v1"
-)
+import corev1 "k8s.io/api/core/v1"
 
 // How far along each step is. Fetching an image takes most of the time when it has to
 // be done; otherwise Jupyter's own start does.
@@ -48,12 +44,11 @@ func report(pod *corev1.Pod, events []*corev1.Event) []Step {
 	if pod.Spec.NodeName != "" {
 		add(Step{Percent: percentScheduled, Message: MsgScheduled})
 	}
-	status := containerStatus(pod)
-	if status.State.Running != nil {
+	if containerStatus(pod).State.Running != nil {
 		add(Step{Percent: percentStarted, Message: MsgStarted})
 	}
-	if last := lastExit(status); last != nil && status.State.Running != nil {
-		add(Step{Percent: percentStarted, Message: MsgRestarted, Data: map[string]string{"Code": strconv.Itoa(int(last.ExitCode))}})
+	if s, ok := restarted(pod); ok {
+		add(s)
 	}
 	return steps
 }

@@ -18,6 +18,8 @@ type Server struct {
 	Options Options   // what it was started with
 	// Answered is when the server was first seen answering; zero before.
 	Answered time.Time
+	// Notices is what happened to a server in use, latest last.
+	Notices []Notice
 	Status
 }
 
@@ -26,6 +28,9 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 	s := Server{ID: id, Options: OptionsOf(pod), Status: StatusOf(pod, events, now, timeout)}
 	if pod != nil {
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
+		if s.Phase == Pending || s.Phase == Answering { // the end of others is said already
+			s.Notices = notices(pod, now)
+		}
 		if c, ok := condition(pod); ok && IsAnswering(pod) {
 			s.Answered = c.LastTransitionTime.Time
 		}

@@ -50,6 +50,9 @@ func TestJudge(t *testing.T) {
 			}
 			b.WriteString("\n")
 		}
+		for _, n := range notices(pod, now) {
+			fmt.Fprintf(&b, "notice %s %v %s\n", n.Message, n.Data, n.At.UTC().Format(time.RFC3339))
+		}
 		return []txtar.File{{Name: "want", Data: []byte(b.String())}}
 	})
 }

@@ -99,3 +99,16 @@ func Fail(pod *corev1.Pod) {
 		Waiting: &corev1.ContainerStateWaiting{Reason: "ErrImagePull", Message: "<b>manifest unknown</b>"},
 	}}}
 }
+
+// RunOut makes a pod a server that was in use, was ended at its memory limit a moment ago, and
+// runs again.
+func RunOut(pod *corev1.Pod) {
+	Answer(pod)
+	pod.Status.ContainerStatuses = []corev1.ContainerStatus{{
+		Name: "notebook", RestartCount: 1, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
+		LastTerminationState: corev1.ContainerState{Terminated: &corev1.ContainerStateTerminated{
+			ExitCode: 137, Reason: "OOMKilled", FinishedAt: metav1.Now(),
+		}},
+	}}
+	pod.Status.Conditions[0] = spawn.Condition(pod, true)
+}
