@@ -80,6 +80,7 @@ var settings = []setting{
 	{"singleuser.defaultUrl", "profiles", "base.default_url", "", quoted("/lab", "/tree?a=b", "/", "", "lab", "//evil.test", "/a b", "/\\\\evil")},
 	{"singleuser.cmd", "profiles", "base.cmd", "", []string{`["jupyter","lab"]`, `[]`, `"jupyter lab"`}},
 	{"singleuser.profileList", "profiles", "profiles", "", profileLists},
+	{"singleuser.profileList[0].max_age", "profiles", "profiles[0].max_age", `singleuser.profileList[0].display_name="A"`, spans},
 	{"imagePullSecrets", "profiles", "base.image_pull_secrets", "", []string{`["a"]`, `["A"]`, `[]`}},
 	{"auth.ldap.urls", "authz", "ldap.urls", "", directories},
 	{"auth.ldap.urls", "authz", "ldap.urls", "auth.ldap.startTLS=true", directories},
@@ -115,7 +116,8 @@ var settings = []setting{
 }
 
 var (
-	urls = quoted("https://a.test", "https://A.test:8443/", "http://a.test", "https://10.0.0.1", "https://[::1]:80", "https://a.test:0", "https://a.test:65535",
+	spans = append(quoted("1m", "12h", "0", "0s", "3600", "59s", "59", "87600h", "87600h0m1s", "315360001", "1d", "soon", "-1h", "", "90.5"), "0", "60", "59", "59.5", "3600", "315360000", "315360001", "-1", "true", "[]")
+	urls  = quoted("https://a.test", "https://A.test:8443/", "http://a.test", "https://10.0.0.1", "https://[::1]:80", "https://a.test:0", "https://a.test:65535",
 		"https://a.test:65536", "https://[1:2]", "https://a_b.test", "https://a.test.", "https://u@a.test", "https://a.test/x", "https://a.test?x", "a.test", "ftp://a.test", "https://", "https://a..test", "https://hüb.test")
 	hosts = []string{`["a.test"]`, `["127.0.0.1:8000"]`, `["[::1]:80"]`, `[]`, `["*"]`, `["*.a.test"]`, `["a.test/"]`, `["a b"]`, `["a.test:99999"]`, `["a,b"]`, `[""]`}
 	// The public URL of the values that are changed is https://jupyter.example.org.

@@ -31,6 +31,8 @@ type apiServer struct {
 	URL         string    `json:"url"`
 	ProgressURL string    `json:"progress_url"`
 	Started     time.Time `json:"started"`
+	// EndsAt is when a server with a maximum age ends; JupyterHub has none.
+	EndsAt *time.Time `json:"ends_at,omitempty"`
 	// Notices is what happened to a server that goes on; JupyterHub has no such field.
 	Notices []apiNotice `json:"notices"`
 }
@@ -93,6 +95,9 @@ func (h *Hub) model(s spawn.Server, language string) apiServer {
 		Name: s.ID.Name, Ready: s.Phase == spawn.Answering, URL: h.serverURL(s.ID),
 		Stopped: s.Phase == spawn.Failed, ProgressURL: progressURL(s.ID), Started: s.Created,
 		Notices: []apiNotice{},
+	}
+	if !s.Ends.IsZero() {
+		m.EndsAt = &s.Ends
 	}
 	for _, n := range s.Notices {
 		m.Notices = append(m.Notices, apiNotice{ID: string(n.Message), Text: h.web.Text(language, string(n.Message), n.Data), Time: n.At})

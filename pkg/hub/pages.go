@@ -94,10 +94,10 @@ func (h *Hub) serverLine(s spawn.Server) web.Server {
 		PendingURL: pendingURL(s.ID), SpawnURL: spawnURL(s.ID), StopURL: stopURL(s.ID),
 	}
 	if s.Phase == spawn.Answering {
-		line.Started = s.Created
+		line.Started, line.Ends = s.Created, s.Ends
 	}
 	for _, n := range s.Notices {
-		line.Notices = append(line.Notices, web.Notice{Line: web.Line{ID: string(n.Message), Data: n.Data}, At: n.At})
+		line.Notices = append(line.Notices, web.Notice{Line: web.Line{ID: string(n.Message), Data: n.Data}, At: n.At, Expected: n.Expected})
 	}
 	return line
 }
@@ -189,6 +189,9 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	next := safeNext(r.URL.Query().Get("next"), id)
 	reached := h.reach(r.Context(), s)
 	switch {
+	case s.Phase == spawn.Stopped && len(s.Notices) > 0:
+		h.ended(w, r, who, s, next)
+		return nil
 	case s.Phase == spawn.Stopped:
 		http.Redirect(w, r, withNext(spawnURL(id), next), http.StatusSeeOther)
 		return nil

@@ -90,6 +90,7 @@ type Server struct {
 	Name       string // "" for the default server
 	State      ServerState
 	Started    time.Time // zero when not running
+	Ends       time.Time // when a running server reaches its maximum age; zero for never
 	OpenURL    string    // the server itself
 	PendingURL string    // its progress page
 	SpawnURL   string    // form action that starts it
@@ -97,10 +98,11 @@ type Server struct {
 	Notices    []Notice  // what happened to it while it was in use
 }
 
-// Notice is something that happened to a server that goes on.
+// Notice is something that happened to a server that goes on, or why it ended by itself.
 type Notice struct {
 	Line
-	At time.Time
+	At       time.Time
+	Expected bool // it is no trouble
 }
 
 // Home lists a user's servers.
@@ -188,6 +190,7 @@ type Pending struct {
 	Log         []Line
 	Failed      bool
 	Runs        bool   // Failed, but the server runs: only the way to it is missing
+	Ended       bool   // Failed, but as expected: the server had run and came to its end
 	Safe        bool   // offers to start without the user's own configuration
 	Temporary   bool   // homes may be gone after a stop
 	ProgressURL string // server-sent events; "" when Failed

@@ -21,6 +21,7 @@ import (
 const (
 	SpawnLimit   = 3
 	StartTimeout = time.Minute
+	MaxAge       = time.Hour // of servers of the profile gpu
 )
 
 // Site is where the cluster under test puts servers.
@@ -30,7 +31,7 @@ func Site() spawn.Site { return spawn.Site{Namespace: "servers", JupyterConfigMa
 func Policy() spawn.Policy {
 	return spawn.Policy{Profiles: spawn.Catalog{
 		{DisplayName: "Lab", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1"}},
-		{DisplayName: "GPU", Slug: "gpu", AllowedGroups: []string{"physics"}, Override: spawn.Override{Image: "example.org/gpu:1"}},
+		{DisplayName: "GPU", Slug: "gpu", AllowedGroups: []string{"physics"}, Override: spawn.Override{Image: "example.org/gpu:1"}, Lifetime: spawn.Lifetime{MaxAge: spawn.Span(MaxAge.String())}},
 	}}
 }
 

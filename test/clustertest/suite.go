@@ -27,6 +27,7 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"stopping what is stopped":           stopTwice,
 		"a failed server is replaced":        restartAfterFailure,
 		"a server that ended is replaced":    restartAfterEnd,
+		"a server ends at its age":           endAtAge,
 		"a start that takes too long failed": timeout,
 		"a start waits for the old pod":      waitForOldPod,
 		"a stop says when it takes longer":   slowStop,
@@ -118,6 +119,26 @@ func restartAfterEnd(t *testing.T, e *Env) {
 	})
 	e.becomes(t, aliceID, spawn.Stopped)
 	if second := e.start(t, alice, "", spawn.Options{}); second.UID == first.UID || second.Phase != spawn.Pending {
+		t.Errorf("after the next start: %+v", second)
+	}
+}
+
+// endAtAge: Kubernetes ends a server at its age and leaves the pod. It is no failure, and a start
+// replaces it.
+func endAtAge(t *testing.T, e *Env) {
+	first := e.start(t, bob, "", spawn.Options{Profile: "gpu"})
+	e.Change(bobID, memory.Answer)
+	s := e.becomes(t, bobID, spawn.Answering)
+	if want := s.Created.Add(MaxAge); !s.Ends.Equal(want) {
+		t.Errorf("it ends at %v, want %v", s.Ends, want)
+	}
+	e.Clock.Advance(MaxAge)
+	e.becomes(t, bobID, spawn.Stopping)
+	e.Change(bobID, memory.Age)
+	if s := e.becomes(t, bobID, spawn.Stopped); len(s.Notices) != 1 || s.Notices[0].Message != spawn.MsgNoticeAge {
+		t.Errorf("at its end: %+v", s)
+	}
+	if second := e.start(t, bob, "", spawn.Options{}); second.UID == first.UID || second.Phase != spawn.Pending {
 		t.Errorf("after the next start: %+v", second)
 	}
 }

@@ -52,6 +52,9 @@ func pages() map[string]web.Page {
 			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Safe: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
 			Log: []web.Line{{ID: "progress.scheduled"}}, RetryAction: "/hub/spawn", ChooseURL: "/hub/spawn?choose=1", StopAction: "/hub/stop", RequestID: "3f0c",
 		},
+		"pending: ended": web.Pending{
+			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Ended: true, Now: web.Line{ID: "notice.age", Data: map[string]string{"Age": "12 h"}}, RetryAction: "/hub/spawn",
+		},
 		"token": web.Token{
 			Viewer: alice, XSRF: "x", Action: contract.PathToken, RevokeAction: contract.PathToken, Days: []int{1, 7, 30, 90},
 			Scopes: []web.ScopeChoice{{Value: "access:servers!user=alice", Text: "token.scope_access", Checked: true}, {Value: "read:users!user=alice", Text: "token.scope_read"}},
@@ -83,7 +86,7 @@ func servers() []web.Server {
 	}
 	return append(all, web.Server{
 		State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop",
-		Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},
+		Ends: morning.AddDate(0, 0, 1), Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},
 	})
 }
 

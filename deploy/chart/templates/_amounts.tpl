@@ -3,8 +3,11 @@ Durations and amounts as numbers, so that templates can compare them. What comes
 passed the schema.
 */}}
 
-{{/* Seconds of a duration as Go writes it: 1h30m, 500ms. */}}
+{{/* Seconds of a duration as Go writes it: 1h30m, 500ms; a number is seconds already. */}}
 {{- define "perijove.seconds" -}}
+{{- if regexMatch "^[0-9.]+(e[+]?[0-9]+)?$" (toString .) -}}
+{{- toString . | float64 -}}
+{{- else -}}
 {{- $seconds := dict "ns" 0.000000001 "us" 0.000001 "µs" 0.000001 "ms" 0.001 "s" 1.0 "m" 60.0 "h" 3600.0 -}}
 {{- $total := 0.0 -}}
 {{- range regexFindAll "[0-9.]+[a-zµ]+" (toString .) -1 -}}
@@ -12,6 +15,7 @@ passed the schema.
 {{- $total = addf $total (mulf (trimSuffix $unit . | float64) (get $seconds $unit)) -}}
 {{- end -}}
 {{- $total -}}
+{{- end -}}
 {{- end -}}
 
 {{/* An amount as Kubernetes writes it, or a number: 500m is 0.5, 1Ki is 1024. "" is 0. */}}

@@ -85,6 +85,22 @@
 {{- toJson $faults -}}
 {{- end -}}
 
+{{/* How long servers live: spawn.ShortestSpan and spawn.LongestSpan bound it. */}}
+{{- define "perijove.faults.lifetimes" -}}
+{{- $faults := list -}}
+{{- $spans := dict -}}
+{{- range $i, $profile := .Values.singleuser.profileList -}}
+{{- $_ := set $spans (printf "singleuser.profileList[%d].max_age" $i) (get $profile "max_age") -}}
+{{- end -}}
+{{- range $key, $span := $spans -}}
+{{- $seconds := include "perijove.seconds" ($span | default 0) | float64 -}}
+{{- if and $seconds (or (lt $seconds 60.0) (gt $seconds 315360000.0)) -}}
+{{- $faults = append $faults (printf "%s: must be 0 or between 1m and 10 years" $key) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $faults -}}
+{{- end -}}
+
 {{/* Mounts that the spawner refuses: of no volume, twice at a path, over the platform's own folders. */}}
 {{- define "perijove.faults.mounts" -}}
 {{- $faults := list -}}

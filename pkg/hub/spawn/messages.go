@@ -23,6 +23,7 @@ const (
 	MsgStopping      Message = "progress.stopping"
 	MsgNote          Message = "progress.note"
 
+	MsgNoticeAge       Message = "notice.age"
 	MsgNoticeOOM       Message = "notice.oom"
 	MsgNoticeRestarted Message = "notice.restarted"
 
@@ -55,7 +56,7 @@ const (
 func Messages() []Message {
 	return []Message{
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
-		MsgRestarted, MsgRestartedOOM, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
+		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,

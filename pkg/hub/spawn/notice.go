@@ -8,11 +8,13 @@ import (
 )
 
 // Notice is something that happened to a server in use, which its user would not see otherwise:
-// the server runs again, and only its kernels are gone.
+// the server runs again, and only its kernels are gone; or it ended by itself.
 type Notice struct {
 	Message Message
 	Data    map[string]string
 	At      time.Time
+	// Expected is true for what the profile promised, and false for trouble.
+	Expected bool
 }
 
 // noticeAge is how long users are told: long enough for one that comes back after a night, and

@@ -93,6 +93,7 @@ func Pod(site Site, s Spec) *corev1.Pod {
 			RestartPolicy:                 corev1.RestartPolicyOnFailure,
 			Hostname:                      hostname(id),
 			TerminationGracePeriodSeconds: new(int64(10)),
+			ActiveDeadlineSeconds:         p.deadline(),
 			// No token of the cluster's API in a pod that runs its user's code (K6), and no
 			// service addresses of its neighbours in its environment.
 			AutomountServiceAccountToken: new(false),

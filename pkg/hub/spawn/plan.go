@@ -29,6 +29,9 @@ func Plan(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.D
 	}
 	switch StatusOf(pod, events, now, timeout).Phase {
 	case Stopping:
+		if pod.DeletionTimestamp == nil { // at its age: Kubernetes ends it, and deletes nothing
+			return Replace
+		}
 		return Await
 	case Failed, Stopped:
 		return Replace

@@ -33,6 +33,14 @@ func TestPlan(t *testing.T) {
 		{"no image", func(p *corev1.Pod) { p.Status.ContainerStatuses = waiting("ErrImagePull", "") }, 0, Replace},
 		{"evicted", func(p *corev1.Pod) { p.Status.Phase, p.Status.Reason = corev1.PodFailed, "Evicted" }, 0, Replace},
 		{"ended as asked", func(p *corev1.Pod) { answers(p); p.Status.Phase = corev1.PodSucceeded }, 0, Replace},
+		{"reached its age", func(p *corev1.Pod) {
+			answers(p)
+			p.Status.Phase, p.Status.Reason = corev1.PodFailed, "DeadlineExceeded"
+		}, 0, Replace},
+		{"about to reach its age", func(p *corev1.Pod) {
+			answers(p)
+			p.Spec.ActiveDeadlineSeconds, p.Status.StartTime = new(int64(60)), &metav1.Time{Time: began}
+		}, time.Minute, Replace},
 		{"in time", func(*corev1.Pod) {}, time.Minute, Finish},
 		{"too late", func(*corev1.Pod) {}, time.Minute + time.Second, Replace},
 	} {

@@ -12,8 +12,9 @@ import (
 type Document struct {
 	// Base holds the settings that all profiles share; kubespawner_override of a profile is
 	// laid over it.
-	Base     Override  `yaml:"base"`
-	Profiles []Profile `yaml:"profiles"`
+	Base     Override         `yaml:"base"`
+	Lifetime `yaml:",inline"` // of the profiles that say nothing about it
+	Profiles []Profile        `yaml:"profiles"`
 	// GroupOverrides are settings for some users only, by a name that orders them.
 	GroupOverrides map[string]GroupOverride `yaml:"group_overrides"`
 }
@@ -43,6 +44,7 @@ type Policy struct {
 func (d Document) Policy() (Policy, []Fault) {
 	var all faults
 	all.check(len(d.Profiles) > 0, "profiles", "needs at least one")
+	all = append(all, d.Lifetime.faults()...)
 	p := Policy{base: d.Base}
 	defaults, slugs := 0, map[string]bool{}
 	for i, profile := range d.Profiles {
@@ -55,6 +57,7 @@ func (d Document) Policy() (Policy, []Fault) {
 		for _, fault := range profile.Validate() {
 			all = append(all, Fault{key + fault.Key, fault.Text})
 		}
+		profile.Lifetime = profile.Lifetime.over(d.Lifetime)
 		all.check(!slugs[profile.Slug], key+"slug", "%q is another profile's", profile.Slug)
 		slugs[profile.Slug] = true
 		if profile.Default {

@@ -24,7 +24,8 @@ type Profile struct {
 	AllowedGroups []string `yaml:"allowed_groups"`
 	Override      Override `yaml:"kubespawner_override"`
 	// Options are what users choose within the profile, by name.
-	Options map[string]ProfileOption `yaml:"profile_options"`
+	Options  map[string]ProfileOption `yaml:"profile_options"`
+	Lifetime `yaml:",inline"`
 
 	own Override // without the shared settings (Document.Policy)
 }
@@ -133,6 +134,7 @@ func (p Profile) Validate() []Fault {
 	for _, fault := range p.Override.faults() {
 		f = append(f, Fault{"kubespawner_override." + fault.Key, fault.Text})
 	}
+	f = append(f, p.Lifetime.faults()...)
 	p.validateOptions(&f)
 	return f
 }

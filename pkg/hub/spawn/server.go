@@ -18,7 +18,10 @@ type Server struct {
 	Options Options   // what it was started with
 	// Answered is when the server was first seen answering; zero before.
 	Answered time.Time
-	// Notices is what happened to a server in use, latest last.
+	// Ends is when Kubernetes ends the server because of its age; zero for never, and before a
+	// node has taken it.
+	Ends time.Time
+	// Notices is what happened to a server in use, latest last, or why one ended by itself.
 	Notices []Notice
 	Status
 }
@@ -29,7 +32,9 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 	if pod != nil {
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
 		if s.Phase == Pending || s.Phase == Answering { // the end of others is said already
-			s.Notices = notices(pod, now)
+			s.Notices, s.Ends = notices(pod, now), ends(pod)
+		} else if s.Phase == Stopped {
+			s.Notices = ending(pod)
 		}
 		if c, ok := condition(pod); ok && IsAnswering(pod) {
 			s.Answered = c.LastTransitionTime.Time

@@ -67,6 +67,9 @@ func StatusOf(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout ti
 	if pod.DeletionTimestamp != nil {
 		return Status{Phase: Stopping, Steps: []Step{{Percent: 0, Message: MsgStopping}}}
 	}
+	if expired(pod, now) {
+		return Status{Phase: Stopping, Steps: []Step{{Message: MsgStopping}}}
+	}
 	if why, ok := failed(pod, events); ok {
 		return failure(pod, events, why)
 	}
@@ -99,11 +102,11 @@ func awaited(pod *corev1.Pod) time.Time {
 	return pod.CreationTimestamp.Time
 }
 
-// ended reports whether the server finished as asked: Jupyter's own shutdown, after it
-// had been in use.
+// ended reports whether the server finished as asked: Jupyter's own shutdown, after it had been
+// in use, or the age that its profile gives it.
 func ended(pod *corev1.Pod) bool {
 	_, answered := condition(pod)
-	return pod.Status.Phase == corev1.PodSucceeded && answered
+	return pod.Status.Phase == corev1.PodSucceeded && answered || aged(pod)
 }
 
 // final reports whether Kubernetes has ended the pod for good. What the pod's conditions say

@@ -85,10 +85,23 @@ func (c *Cluster) Homes() []string {
 // Answer makes a pod a server that runs and answers.
 func Answer(pod *corev1.Pod) {
 	pod.Status.Phase = corev1.PodRunning
+	if pod.Status.StartTime == nil {
+		pod.Status.StartTime = &pod.CreationTimestamp
+	}
 	answering := spawn.Condition(pod, true)
 	answering.LastTransitionTime = metav1.Now()
 	pod.Status.Conditions = []corev1.PodCondition{
 		answering, {Type: corev1.ContainersReady, Status: corev1.ConditionTrue},
+	}
+}
+
+// Age makes a pod that answers one that Kubernetes has ended because of its age.
+func Age(pod *corev1.Pod) {
+	pod.Status.Phase, pod.Status.Reason = corev1.PodFailed, "DeadlineExceeded"
+	for i := range pod.Status.Conditions {
+		if pod.Status.Conditions[i].Type == corev1.ContainersReady {
+			pod.Status.Conditions[i].Status = corev1.ConditionFalse
+		}
 	}
 }
 
