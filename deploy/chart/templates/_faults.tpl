@@ -118,6 +118,15 @@
 {{- if or (hasPrefix $at "/home/jovyan/") (hasPrefix $at "/etc/perijove/jupyter/") (hasPrefix "/etc/perijove/jupyter/" $at) }}{{ $faults = append $faults (printf "singleuser.storage.extraVolumeMounts: %s is the platform's" .mountPath) }}{{ end -}}
 {{- $paths = append $paths .mountPath -}}
 {{- end -}}
+{{- $shared := list -}}
+{{- range .Values.singleuser.sharedVolumes -}}
+{{- $path := .mountPath | default (print "/shared/" .name) -}}
+{{- if or (ne (clean $path) $path) (has ".." (splitList "/" (.subPath | default ""))) }}{{ $faults = append $faults (printf "singleuser.sharedVolumes: %s must be a plain path, and its subPath stay inside the volume" $path) }}{{ end -}}
+{{- if has .name $shared }}{{ $faults = append $faults (printf "singleuser.sharedVolumes: %q is there twice" .name) }}{{ end -}}
+{{- if has $path $paths }}{{ $faults = append $faults (printf "singleuser.sharedVolumes: %s is mounted twice" $path) }}{{ end -}}
+{{- $shared = append $shared .name -}}
+{{- $paths = append $paths $path -}}
+{{- end -}}
 {{- toJson $faults -}}
 {{- end -}}
 

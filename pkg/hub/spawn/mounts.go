@@ -111,13 +111,22 @@ func (o Override) validateVolumes(f *faults) {
 	for i, m := range o.VolumeMounts {
 		key := fmt.Sprintf("volume_mounts[%d]", i)
 		f.check(names[m.Name], key+".name", "there is no volume %q", m.Name)
-		f.check(path.IsAbs(m.MountPath) && path.Clean(m.MountPath) == m.MountPath && !strings.Contains(m.MountPath, ":"), key+".mountPath", "must be a plain absolute path")
-		f.check(!hides(m.MountPath, homePath) && !hides(m.MountPath, configPath) && !within(m.MountPath, configPath) &&
-			!hides(m.MountPath, proofPath) && !within(m.MountPath, proofPath), key+".mountPath", "is the platform's")
+		f.mountPath(key+".mountPath", m.MountPath)
 		f.check(!paths[m.MountPath], key+".mountPath", "is mounted twice")
-		f.check(!path.IsAbs(m.SubPath) && !slices.Contains(strings.Split(m.SubPath, "/"), ".."), key+".subPath", "must stay inside the volume")
+		f.check(inside(m.SubPath), key+".subPath", "must stay inside the volume")
 		paths[m.MountPath] = true
 	}
+}
+
+// mountPath checks where a volume is mounted: not over what the platform mounts.
+func (f *faults) mountPath(key, p string) {
+	f.check(path.IsAbs(p) && path.Clean(p) == p && !strings.Contains(p, ":"), key, "must be a plain absolute path")
+	f.check(!hides(p, homePath) && !cover(p, configPath) && !cover(p, proofPath), key, "is the platform's")
+}
+
+// inside reports whether a folder of a volume is inside it.
+func inside(subPath string) bool {
+	return !path.IsAbs(subPath) && !slices.Contains(strings.Split(subPath, "/"), "..")
 }
 
 func (v Volume) validate(f *faults, key string) {

@@ -127,6 +127,7 @@ func Pod(site Site, s Spec) *corev1.Pod {
 	if site.Proof {
 		promiseProof(pod, secretName(pod.Name, s.Nonce))
 	}
+	mergeClaims(&pod.Spec)
 	identify(&pod.ObjectMeta, id)
 	return pod
 }

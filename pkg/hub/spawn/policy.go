@@ -17,6 +17,8 @@ type Document struct {
 	Profiles []Profile        `yaml:"profiles"`
 	// GroupOverrides are settings for some users only, by a name that orders them.
 	GroupOverrides map[string]GroupOverride `yaml:"group_overrides"`
+	// SharedVolumes are what servers have according to their users' groups, whatever the profile.
+	SharedVolumes []SharedVolume `yaml:"shared_volumes"`
 }
 
 // GroupOverride is what some users get instead of what profiles say, in the shape of an entry of
@@ -38,6 +40,7 @@ type Policy struct {
 
 	base      Override
 	overrides []GroupOverride // groups' before users', each in the order of their names
+	shared    []SharedVolume
 }
 
 // Policy returns what the document says, or every fault with the key that it has in the document.
@@ -45,7 +48,7 @@ func (d Document) Policy() (Policy, []Fault) {
 	var all faults
 	all.check(len(d.Profiles) > 0, "profiles", "needs at least one")
 	all = append(all, d.Lifetime.faults()...)
-	p := Policy{base: d.Base}
+	p := Policy{base: d.Base, shared: d.SharedVolumes}
 	defaults, slugs := 0, map[string]bool{}
 	for i, profile := range d.Profiles {
 		profile.own = profile.Override
@@ -69,6 +72,7 @@ func (d Document) Policy() (Policy, []Fault) {
 	for _, name := range sorted(d.GroupOverrides) {
 		p.validateOverride(&all, "group_overrides."+name, d.GroupOverrides[name])
 	}
+	p.validateVolumes(&all, d)
 	if len(all) > 0 {
 		return Policy{}, all
 	}
@@ -170,14 +174,12 @@ func (p Policy) Resolve(user access.User, o Options) (Profile, error) {
 		return Profile{}, err
 	}
 	// Each layer was checked alone; together, or with a typed value, they may be too much.
-	if len(o.Choices)+len(overrides) == 0 {
-		return profile, nil
-	}
-	if faults := profile.Override.faults(); len(faults) > 0 {
+	if faults := profile.Override.faults(); len(o.Choices)+len(overrides) > 0 && len(faults) > 0 {
 		return Profile{}, &Problem{
 			Message: MsgChoices, Data: map[string]string{"Key": faults[0].Key}, Detail: faults[0].Key + " " + faults[0].Text,
 			Err: errors.New("the choices and the settings of the user's groups make no server"),
 		}
 	}
+	profile.Override = profile.Override.withShared(p.shared, access.NewGroups(user.Groups))
 	return profile, nil
 }

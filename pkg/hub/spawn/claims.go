@@ -1,0 +1,139 @@
+package spawn
+
+import (
+	"fmt"
+	"path"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// mergeClaims makes one volume of all that are of one claim: a kubelet mounts only one of two
+// such volumes, and the pod waits for the other for ever. The volume is writable when one of
+// them is; mounts of a read-only one stay read-only.
+func mergeClaims(pod *corev1.PodSpec) {
+	first := map[string]int{} // by claim, in volumes
+	renamed, readOnly := map[string]string{}, map[string]bool{}
+	var volumes []corev1.Volume
+	for _, v := range pod.Volumes {
+		claim := v.PersistentVolumeClaim
+		if claim == nil {
+			volumes = append(volumes, v)
+			continue
+		}
+		readOnly[v.Name] = claim.ReadOnly
+		if i, ok := first[claim.ClaimName]; ok {
+			renamed[v.Name] = volumes[i].Name
+			if !claim.ReadOnly {
+				volumes[i].PersistentVolumeClaim.ReadOnly = false
+			}
+			continue
+		}
+		first[claim.ClaimName] = len(volumes)
+		volumes = append(volumes, v)
+	}
+	pod.Volumes = volumes
+	for i := range pod.Containers {
+		for j := range pod.Containers[i].VolumeMounts {
+			m := &pod.Containers[i].VolumeMounts[j]
+			m.ReadOnly = m.ReadOnly || readOnly[m.Name]
+			if name, ok := renamed[m.Name]; ok {
+				m.Name = name
+			}
+		}
+	}
+}
+
+// use is a folder of a claim that servers mount.
+type use struct{ key, claim, folder string }
+
+// validateUses refuses folders of one claim of which one is inside another: a user who may write
+// in the outer one could make the inner one a link, and the kubelet would follow it, within
+// the volume, for the next user (K4).
+func validateUses(f *faults, uses []use) {
+	for i, u := range uses {
+		for _, other := range uses[:i] {
+			f.check(u.claim != other.claim || !nested(u.folder, other.folder), u.key,
+				"the folder %q of claim %s and %q of %s are inside each other", u.folder, u.claim, other.folder, other.key)
+		}
+	}
+}
+
+// nested reports whether one of two folders is inside the other. The whole volume, "", has no
+// outside that a link could lead to.
+func nested(a, b string) bool { return a != "" && within(b, a) || b != "" && within(a, b) }
+
+// variants returns the settings of a profile by itself, with each of its choices and with each
+// override of a document. A list is from one of them in every server: lists replace lists.
+func (p Policy) variants(profile Profile, overrides map[string]GroupOverride) []Override {
+	all := []Override{profile.Override}
+	for _, name := range sorted(profile.Options) {
+		option := profile.Options[name]
+		for _, value := range sorted(option.Choices) {
+			all = append(all, profile.Override.with(option.Choices[value].Override))
+		}
+		if option.Unlisted.Enabled {
+			all = append(all, profile.Override.with(option.Unlisted.Override))
+		}
+	}
+	for _, name := range sorted(overrides) {
+		all = append(all, p.layered(profile, []GroupOverride{overrides[name]}).Override)
+	}
+	return all
+}
+
+// validateVolumes checks what servers mount of claims, over all profiles.
+func (p Policy) validateVolumes(f *faults, d Document) {
+	uses := validateShared(f, d.SharedVolumes)
+	var found faults
+	for i, profile := range p.Profiles {
+		key := fmt.Sprintf("profiles[%d].kubespawner_override.", i)
+		all := p.variants(profile, d.GroupOverrides)
+		for _, one := range all {
+			one.validateClashes(&found, key, d.SharedVolumes)
+			for _, other := range all {
+				uses = add(uses, mounted(key+"volume_mounts", one.Volumes, other.VolumeMounts)...)
+			}
+		}
+	}
+	validateUses(&found, uses)
+	for _, fault := range found {
+		if !slices.Contains(*f, fault) { // each variant has what the profile has
+			*f = append(*f, fault)
+		}
+	}
+}
+
+// add appends uses of folders that are not among uses yet.
+func add(uses []use, more ...use) []use {
+	for _, one := range more {
+		if !slices.ContainsFunc(uses, func(u use) bool { return u.claim == one.claim && u.folder == one.folder }) {
+			uses = append(uses, one)
+		}
+	}
+	return uses
+}
+
+// mounted returns the folders of claims that mounts show.
+func mounted(key string, volumes []Volume, mounts []VolumeMount) (uses []use) {
+	for _, v := range volumes {
+		for _, m := range mounts {
+			if v.PersistentVolumeClaim != nil && m.Name == v.Name {
+				uses = append(uses, use{key, v.PersistentVolumeClaim.ClaimName, path.Clean("/" + m.SubPath)[1:]})
+			}
+		}
+	}
+	return uses
+}
+
+// validateClashes checks that none of these volumes is in a shared one's place.
+func (o Override) validateClashes(f *faults, key string, shared []SharedVolume) {
+	for i, v := range shared {
+		for _, own := range o.Volumes {
+			f.check(own.Name != sharedPrefix+v.Name, key+"volumes", "the name %q is that of shared_volumes[%d]", own.Name, i)
+		}
+		for _, m := range o.VolumeMounts {
+			f.check(!cover(m.MountPath, v.path()), key+"volume_mounts", "%s hides or is below that of shared_volumes[%d]", m.MountPath, i)
+		}
+	}
+}
