@@ -84,6 +84,9 @@ var settings = []setting{
 	{"singleuser.cmd", "profiles", "base.cmd", "", []string{`["jupyter","lab"]`, `[]`, `"jupyter lab"`}},
 	{"singleuser.profileList", "profiles", "profiles", "", profileLists},
 	{"singleuser.profileList[0].max_age", "profiles", "profiles[0].max_age", `singleuser.profileList[0].display_name="A"`, spans},
+	{"singleuser.profileList[0].cull.idle", "profiles", "profiles[0].cull.idle", `singleuser.profileList[0].display_name="A"`, spans},
+	{"cull.timeout", "profiles", "cull.idle", "cull.enabled=true", spans},
+	{"cull.maxAge", "profiles", "max_age", "cull.enabled=true", spans},
 	{"imagePullSecrets", "profiles", "base.image_pull_secrets", "", []string{`["a"]`, `["A"]`, `[]`}},
 	{"auth.ldap.urls", "authz", "ldap.urls", "", directories},
 	{"auth.ldap.urls", "authz", "ldap.urls", "auth.ldap.startTLS=true", directories},
@@ -327,6 +330,9 @@ func put(t *testing.T, at any, key, value string) {
 		} else if i == len(parts)-1 {
 			m[part] = v
 		} else {
+			if m[part] == nil {
+				m[part] = map[string]any{}
+			}
 			at = m[part]
 		}
 	}

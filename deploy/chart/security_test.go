@@ -78,7 +78,7 @@ func testRights(t *testing.T, helm string) {
 		"perijove-accounts/perijove-accounts": "secrets:get,list,watch,create,update",
 		// Where the platform has no Secret.
 		"perijove-servers/perijove-spawner": "configmaps[perijove-profiles]:get,list,watch events:list,watch,create,patch persistentvolumeclaims:get,create pods/status:patch " +
-			"pods:get,list,watch,create,delete secrets:create servers:publish",
+			"pods:get,list,watch,create,delete,patch secrets:create servers:publish",
 		"perijove-servers/perijove-publisher": "servers:publish",
 	}
 	for name, role := range objects[rbacv1.Role](t, helm, "testdata/production.values.yaml", "Role") {

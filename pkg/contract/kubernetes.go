@@ -34,6 +34,12 @@ const (
 	AnnotationProof = "perijove.dev/proof"
 	// AnnotationProfile is the slug of the profile that a pod was made from.
 	AnnotationProfile = "perijove.dev/profile"
+	// AnnotationCullIdle is for how long a server may be idle before the spawner stops it, as Go
+	// writes it (1h0m0s); absent for ever. It is the profile's at the start: a list of profiles
+	// that is changed since shortens no server that runs.
+	AnnotationCullIdle = "perijove.dev/cull-idle"
+	// AnnotationCulled says that the spawner stopped the server, which was idle for that long.
+	AnnotationCulled = "perijove.dev/culled"
 	// AnnotationOptions is what the user chose for the start, as JSON. Starting again keeps it.
 	AnnotationOptions = "perijove.dev/options"
 

@@ -65,3 +65,22 @@ func TestMaximumAgeIsSaid(t *testing.T) {
 		t.Error("negative control: a server that its user stopped reached its age")
 	}
 }
+
+// TestIdleStopIsSaid: a server that was stopped because it was not in use says so.
+func TestIdleStopIsSaid(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.catalog[0].Lifetime = spawn.Lifetime{Cull: spawn.Cull{Idle: "1h"}}
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != http.StatusSeeOther {
+		t.Fatal(code)
+	}
+	e.change("", memory.Answer)
+	e.change("", memory.Cull)
+	for lang, want := range map[string]string{"en": "stopped after 1 h without use", "zh-CN": "闲置 1 h"} {
+		for _, path := range []string{"/hub/home", "/hub/spawn-pending/alice"} {
+			if code, _, page := e.get(path, "Accept-Language", lang); code != http.StatusOK || !strings.Contains(page, want) || strings.Contains(page, "did not start") {
+				t.Errorf("%s in %s: %d\n%s", path, lang, code, page)
+			}
+		}
+	}
+}

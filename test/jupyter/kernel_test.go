@@ -44,6 +44,13 @@ func newKernel(t *testing.T, client *http.Client, base string) *kernel {
 // ask sends kind_request and reads the content of the kind_reply into answer, unless that is nil.
 func (k *kernel) ask(kind string, content map[string]any, answer any) {
 	k.t.Helper()
+	k.send(kind, content)
+	k.answer(kind, answer)
+}
+
+// send sends kind_request and waits for nothing.
+func (k *kernel) send(kind string, content map[string]any) {
+	k.t.Helper()
 	question := map[string]any{
 		"channel": "shell", "content": content, "metadata": map[string]any{}, "parent_header": map[string]any{}, "buffers": []any{},
 		"header": map[string]any{"msg_id": kind, "session": "s", "username": "alice", "msg_type": kind + "_request", "version": "5.3", "date": "2026-01-01T00:00:00Z"},
@@ -51,6 +58,11 @@ func (k *kernel) ask(kind string, content map[string]any, answer any) {
 	if err := wsjson.Write(k.t.Context(), k.conn, question); err != nil {
 		k.t.Fatal(err)
 	}
+}
+
+// answer reads up to the content of the kind_reply.
+func (k *kernel) answer(kind string, answer any) {
+	k.t.Helper()
 	for {
 		var got struct {
 			Header struct {

@@ -90,6 +90,13 @@ func TestK8_JupyterProvesItself(t *testing.T) {
 // send is ask with another client.
 func send(t *testing.T, client *http.Client, method, url string, headers map[string]string) (int, []byte) {
 	t.Helper()
+	resp, body := exchange(t, client, method, url, headers)
+	return resp.StatusCode, body
+}
+
+// exchange is send with the whole answer, its body read.
+func exchange(t *testing.T, client *http.Client, method, url string, headers map[string]string) (*http.Response, []byte) {
+	t.Helper()
 	req, err := http.NewRequest(method, url, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -106,5 +113,5 @@ func send(t *testing.T, client *http.Client, method, url string, headers map[str
 	if _, err := body.ReadFrom(resp.Body); err != nil {
 		t.Fatal(err)
 	}
-	return resp.StatusCode, body.Bytes()
+	return resp, body.Bytes()
 }

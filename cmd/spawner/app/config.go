@@ -47,6 +47,8 @@ type Config struct {
 	// ConcurrentSpawnLimit is how many servers may be starting at the same time, over
 	// all replicas; 64 by default.
 	ConcurrentSpawnLimit int `yaml:"concurrentSpawnLimit"`
+	// CullDryRun only logs which idle servers would be stopped.
+	CullDryRun bool `yaml:"cullDryRun"`
 	// ProfilesConfigMap is the ConfigMap in Namespace with the list of profiles, under the key
 	// profiles.yaml; spawn.Document, spawn.Profile and spawn.Override say what each key of it
 	// means. It is followed while the spawner runs.

@@ -97,11 +97,13 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		_ = private.Close()
 		return err
 	}
+	culler := kube.NewCuller(cluster, events, reg, log, cfg.CullDryRun)
 	group, ctx := errgroup.WithContext(ctx)
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
 	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Done: ctx.Done()}).Handler()
 	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return cluster.Run(ctx) })
+	group.Go(func() error { return culler.Run(ctx) })
 	group.Go(func() error {
 		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg, log), log)
 	})

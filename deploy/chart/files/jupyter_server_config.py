@@ -14,6 +14,7 @@ jupyter_server 2.
 
 import hmac
 import os
+from datetime import datetime, timezone
 from urllib.parse import unquote
 
 from jupyter_server.auth.identity import IdentityProvider, User
@@ -42,6 +43,8 @@ def required(name):
         raise SystemExit(f"perijove: the environment variable {name} is missing; the server does not start without it")
     return value
 
+
+BASE_URL = required("PERIJOVE_BASE_URL")
 
 SECRET = required(SECRET_VARIABLE).encode()
 if len(SECRET) < SHORTEST_SECRET:
@@ -83,6 +86,26 @@ def visitor(handler):
     return User(username=username, name=name, display_name=name)
 
 
+def is_use(request):
+    """Say whether a request is its user's doing: a page is opened, or a file is changed.
+
+    An open JupyterLab asks for kernels, terminals and files all the time, by itself.
+    """
+    if request.method in ("GET", "HEAD", "OPTIONS"):
+        return request.headers.get("Sec-Fetch-Mode") == "navigate"
+    return request.path.startswith(BASE_URL + "api/contents")
+
+
+def note_use(handler):
+    """Let /api/status report the last use, and no other request, beside kernels and terminals.
+
+    The spawner asks for it before it stops an idle server.
+    """
+    handler._track_activity = False
+    if is_use(handler.request):
+        handler.settings["perijove_last_activity"] = datetime.now(timezone.utc)
+
+
 class PerijoveIdentityProvider(IdentityProvider):
     """Knows a visitor by the gateway's headers."""
 
@@ -100,7 +123,10 @@ class PerijoveIdentityProvider(IdentityProvider):
         self.parent.tornado_settings.setdefault("websocket_max_message_size", WEBSOCKET_MESSAGE_BYTES)
 
     def get_user(self, handler):
-        return read_once(handler)[0]
+        user = read_once(handler)[0]
+        if user is not None:
+            note_use(handler)
+        return user
 
     def is_token_authenticated(self, handler):
         """Say whether a script sent the request: then no XSRF token is asked for."""
@@ -118,7 +144,7 @@ c.PerijoveIdentityProvider.token = ""
 c.ServerApp.ip = "0.0.0.0"
 c.ServerApp.port = 8888
 c.ServerApp.port_retries = 0
-c.ServerApp.base_url = required("PERIJOVE_BASE_URL")
+c.ServerApp.base_url = BASE_URL
 c.ServerApp.allow_remote_access = True
 c.ServerApp.trust_xheaders = True
 

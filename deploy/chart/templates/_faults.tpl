@@ -88,9 +88,10 @@
 {{/* How long servers live: spawn.ShortestSpan and spawn.LongestSpan bound it. */}}
 {{- define "perijove.faults.lifetimes" -}}
 {{- $faults := list -}}
-{{- $spans := dict -}}
+{{- $spans := dict "cull.timeout" .Values.cull.timeout "cull.maxAge" .Values.cull.maxAge -}}
 {{- range $i, $profile := .Values.singleuser.profileList -}}
 {{- $_ := set $spans (printf "singleuser.profileList[%d].max_age" $i) (get $profile "max_age") -}}
+{{- $_ := set $spans (printf "singleuser.profileList[%d].cull.idle" $i) (dig "cull" "idle" "" $profile) -}}
 {{- end -}}
 {{- range $key, $span := $spans -}}
 {{- $seconds := include "perijove.seconds" ($span | default 0) | float64 -}}

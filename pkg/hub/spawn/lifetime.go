@@ -9,17 +9,26 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // Lifetime says when servers end by themselves. A profile's goes before the installation's.
 type Lifetime struct {
 	// MaxAge is how long a server may run. Kubernetes itself ends it then.
 	MaxAge Span `yaml:"max_age"`
+	Cull   Cull `yaml:"cull"`
+}
+
+// Cull says when a server is stopped because it is not in use (package cull).
+type Cull struct {
+	// Idle is how long it may be idle.
+	Idle Span `yaml:"idle"`
 }
 
 // over returns l with what it leaves open as base says it.
 func (l Lifetime) over(base Lifetime) Lifetime {
-	l.MaxAge = cmp.Or(l.MaxAge, base.MaxAge)
+	l.MaxAge, l.Cull.Idle = cmp.Or(l.MaxAge, base.MaxAge), cmp.Or(l.Cull.Idle, base.Cull.Idle)
 	return l
 }
 
@@ -28,6 +37,8 @@ func (l Lifetime) faults() faults {
 	var f faults
 	_, err := l.MaxAge.Duration()
 	f.check(err == nil, "max_age", "%v", err)
+	_, err = l.Cull.Idle.Duration()
+	f.check(err == nil, "cull.idle", "%v", err)
 	return f
 }
 
@@ -38,6 +49,36 @@ func (l Lifetime) deadline() *int64 {
 		return nil
 	}
 	return new(int64(age / time.Second))
+}
+
+// keep writes on a pod how long it may be idle.
+func (l Lifetime) keep(pod *corev1.Pod) {
+	if idle, err := l.Cull.Idle.Duration(); err == nil && idle > 0 {
+		pod.Annotations[contract.AnnotationCullIdle] = idle.String()
+	}
+}
+
+// CullAfter returns for how long the server of a pod may be idle; 0 for ever, also where the
+// annotation is no such time.
+func CullAfter(pod *corev1.Pod) time.Duration {
+	idle, err := Span(pod.Annotations[contract.AnnotationCullIdle]).Duration()
+	if err != nil {
+		return 0
+	}
+	return idle
+}
+
+// Culled returns what a pod is changed to when its server was idle for too long: its time is up,
+// so that Kubernetes ends it and keeps it, and users see why until the next start. A pod that is
+// replaced meanwhile has another UID, and one that changed another version: then nothing is done.
+func Culled(pod *corev1.Pod) map[string]any {
+	return map[string]any{
+		"metadata": map[string]any{
+			"uid": pod.UID, "resourceVersion": pod.ResourceVersion,
+			"annotations": map[string]string{contract.AnnotationCulled: CullAfter(pod).String()},
+		},
+		"spec": map[string]any{"activeDeadlineSeconds": 1}, // the least that Kubernetes takes
+	}
 }
 
 // Bounds of a Span. Kubernetes counts an age in seconds with 32 bits; ten years are within them.
@@ -118,6 +159,9 @@ func ending(pod *corev1.Pod) []Notice {
 	}
 	n := Notice{Message: MsgNoticeAge, Expected: true, At: ends(pod)}
 	n.Data = map[string]string{"Age": spanWords(time.Duration(*pod.Spec.ActiveDeadlineSeconds) * time.Second)}
+	if idle, err := Span(pod.Annotations[contract.AnnotationCulled]).Duration(); err == nil && idle > 0 {
+		n.Message, n.Data = MsgNoticeIdle, map[string]string{"Idle": spanWords(idle)}
+	}
 	if exit := lastExit(containerStatus(pod)); exit != nil && !exit.FinishedAt.IsZero() {
 		n.At = exit.FinishedAt.Time
 	}

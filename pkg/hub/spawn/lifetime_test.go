@@ -8,6 +8,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -61,7 +62,8 @@ max_age: 12h
 profiles:
   - {display_name: A}
   - {display_name: B, max_age: 7200}
-  - {display_name: C, max_age: 0}
+  - {display_name: C, max_age: 0, cull: {idle: 0}}
+cull: {idle: 3600}
 `), &d); err != nil {
 		t.Fatal(err)
 	}
@@ -70,24 +72,28 @@ profiles:
 		t.Fatal(faults)
 	}
 	var ages []int64
+	var idles []time.Duration
 	for _, profile := range p.Profiles {
 		pod := Pod(site, Spec{ID: server.ID{User: "alice"}, Profile: profile, Nonce: nonce})
 		age := int64(0)
 		if pod.Spec.ActiveDeadlineSeconds != nil {
 			age = *pod.Spec.ActiveDeadlineSeconds
 		}
-		ages = append(ages, age)
+		ages, idles = append(ages, age), append(idles, CullAfter(pod))
 	}
 	if want := []int64{12 * 3600, 7200, 0}; !slices.Equal(ages, want) {
 		t.Errorf("pods may be %v seconds old, want %v", ages, want)
 	}
-	d.MaxAge, d.Profiles[1].MaxAge = "1s", "soon"
+	if want := []time.Duration{time.Hour, time.Hour, 0}; !slices.Equal(idles, want) {
+		t.Errorf("servers may be idle for %v, want %v", idles, want)
+	}
+	d.MaxAge, d.Profiles[1].MaxAge, d.Profiles[2].Cull.Idle = "1s", "soon", "59s"
 	_, faults = d.Policy()
 	var keys []string
 	for _, fault := range faults {
 		keys = append(keys, fault.Key)
 	}
-	if want := []string{"max_age", "profiles[1].max_age"}; !slices.Equal(keys, want) {
+	if want := []string{"max_age", "profiles[1].max_age", "profiles[2].cull.idle"}; !slices.Equal(keys, want) {
 		t.Errorf("faults of %v, want %v", keys, want)
 	}
 }
@@ -118,8 +124,23 @@ func TestEnds(t *testing.T) {
 	if n := s.Notices[0]; n.Message != MsgNoticeAge || n.Data["Age"] != "1 h" || !n.Expected || !n.At.Equal(taken.Add(time.Hour)) {
 		t.Errorf("it is said that %+v", n)
 	}
+	pod.Annotations[contract.AnnotationCulled] = "1h30m0s"
+	if n := seen(2 * time.Hour).Notices; len(n) != 1 || n[0].Message != MsgNoticeIdle || n[0].Data["Idle"] != "1 h 30 min" || !n[0].Expected {
+		t.Errorf("of an idle server it is said that %+v", n)
+	}
 	pod.Status.Reason = "Evicted" // the negative control
 	if s := seen(2 * time.Hour); s.Phase != Failed || len(s.Notices) != 0 {
 		t.Errorf("an evicted server: %+v", s)
+	}
+}
+
+// What another program has written on a pod is no policy of ours.
+func TestOddAnnotationsCullNothing(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{"1h0m0s": time.Hour, "": 0, "soon": 0, "-1h": 0, "1s": 0, "0s": 0, "999999h": 0} {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Annotations: map[string]string{contract.AnnotationCullIdle: text}}}
+		if got := CullAfter(pod); got != want {
+			t.Errorf("%q: idle for %v, want %v", text, got, want)
+		}
 	}
 }

@@ -24,6 +24,7 @@ const (
 	MsgNote          Message = "progress.note"
 
 	MsgNoticeAge       Message = "notice.age"
+	MsgNoticeIdle      Message = "notice.idle"
 	MsgNoticeOOM       Message = "notice.oom"
 	MsgNoticeRestarted Message = "notice.restarted"
 
@@ -56,7 +57,7 @@ const (
 func Messages() []Message {
 	return []Message{
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
-		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
+		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,

@@ -124,6 +124,7 @@ func Pod(site Site, s Spec) *corev1.Pod {
 		},
 	}
 	s.Options.Keep(pod)
+	p.keep(pod)
 	if site.Proof {
 		promiseProof(pod, secretName(pod.Name, s.Nonce))
 	}

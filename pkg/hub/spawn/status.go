@@ -200,6 +200,12 @@ func ProbeTarget(pod *corev1.Pod) (Target, bool) {
 	if pod.DeletionTimestamp != nil || IsAnswering(pod) || final(pod) {
 		return Target{}, false
 	}
+	return TargetOf(pod)
+}
+
+// TargetOf returns where to ask a pod something; false when it has no address yet, or one that is
+// no pod's.
+func TargetOf(pod *corev1.Pod) (Target, bool) {
 	addr, addrErr := podmeta.Addr(pod)
 	name, proofErr := podmeta.ProofName(pod)
 	return Target{Addr: addr, ProofName: name}, addrErr == nil && proofErr == nil

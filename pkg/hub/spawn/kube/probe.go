@@ -55,19 +55,31 @@ func newProber(trust *tls.Config, answered func(context.Context, *corev1.Pod) bo
 	}
 }
 
-// client asks one server. With a proofName it accepts a certificate of that name only.
+// client asks one server once. With a proofName it accepts a certificate of that name only.
 func (p *prober) client(proofName string) *http.Client {
+	transport := p.transport(proofName)
+	transport.DisableKeepAlives = true // one 200 is all that is wanted
+	return podClient(transport, probeTimeout)
+}
+
+// transport leads to one server.
+func (p *prober) transport(proofName string) *http.Transport {
 	transport := &http.Transport{
 		DialContext:            p.dial,
-		DisableKeepAlives:      true, // one 200 is all that is wanted
+		DisableCompression:     true,
 		MaxResponseHeaderBytes: 16 << 10,
 	}
 	if proofName != "" {
 		transport.TLSClientConfig = p.trust.Clone()
 		transport.TLSClientConfig.ServerName = proofName
 	}
+	return transport
+}
+
+// podClient asks a pod; each question ends after timeout.
+func podClient(transport *http.Transport, timeout time.Duration) *http.Client {
 	return &http.Client{
-		Timeout: probeTimeout,
+		Timeout: timeout,
 		// A pod runs its user's program: it must not send the spawner elsewhere (to the
 		// metadata service of a cloud, to another pod).
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

@@ -7,6 +7,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -103,6 +104,13 @@ func Age(pod *corev1.Pod) {
 			pod.Status.Conditions[i].Status = corev1.ConditionFalse
 		}
 	}
+}
+
+// Cull makes a pod that answers one that was idle for too long, and that Kubernetes has ended.
+func Cull(pod *corev1.Pod) {
+	pod.Annotations[contract.AnnotationCulled] = spawn.CullAfter(pod).String()
+	pod.Spec.ActiveDeadlineSeconds = new(int64(1))
+	Age(pod)
 }
 
 // Fail makes a pod one whose image cannot be fetched.

@@ -1,0 +1,79 @@
+//go:build cluster
+
+package chart
+
+import (
+	"context"
+	"encoding/json"
+	"strings"
+	"testing"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+)
+
+// K4, K12: the spawner may end a server that is not in use. A stolen token of it changes a user's
+// pod in no other way: not its image, not its owner, not the secret that it expects.
+func TestClusterSpawnerChangesNoPod(t *testing.T) {
+	ctx, account, space := context.Background(), serviceAccount("perijove-spawner"), space(t)
+	grant(t, space, account)
+	pods := as(t, account).CoreV1().Pods(space)
+	make := func(user string, change func(*corev1.Pod)) *corev1.Pod {
+		pod := spawned(user)
+		pod.Namespace = space
+		pod.Annotations[contract.AnnotationCullIdle] = "1h0m0s"
+		change(pod)
+		made, err := as(t, "").CoreV1().Pods(space).Create(ctx, pod, metav1.CreateOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			_ = as(t, "").CoreV1().Pods(space).Delete(ctx, pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64)})
+		})
+		return made
+	}
+	patch := func(pod *corev1.Pod, with map[string]any) error {
+		text, err := json.Marshal(with)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = pods.Patch(ctx, pod.Name, types.StrategicMergePatchType, text, metav1.PatchOptions{DryRun: dry.DryRun})
+		return err
+	}
+	pod, foreign := make("alice", func(*corev1.Pod) {}), make("bob", func(p *corev1.Pod) { delete(p.Labels, contract.LabelManagedBy) })
+	if err := patch(pod, spawn.Culled(pod)); err != nil {
+		t.Errorf("negative control: an idle server is not ended: %v", err)
+	}
+	stale := pod.DeepCopy()
+	stale.UID = "another"
+	if err := patch(stale, spawn.Culled(stale)); err == nil {
+		t.Error("a pod that has replaced the idle one is ended")
+	}
+	annotations := func(key string, value any) map[string]any {
+		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}}
+	}
+	labels := func(key string, value any) map[string]any {
+		return map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}}
+	}
+	for what, c := range map[string]struct {
+		pod  *corev1.Pod
+		with map[string]any
+	}{
+		"another program's pod": {foreign, spawn.Culled(foreign)},
+		"the image":             {pod, map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "notebook", "image": "thief"}}}}},
+		"the owner":             {pod, annotations(contract.LabelUsername, "bob")},
+		"the owner's label":     {pod, labels(contract.LabelUsername, "bob")},
+		"a label taken away":    {pod, labels(contract.LabelManagedBy, nil)},
+		"the nonce":             {pod, annotations(contract.AnnotationNonce, "abcdefghijklmnoq")},
+		"the nonce taken away":  {pod, annotations(contract.AnnotationNonce, nil)},
+		"a new annotation":      {pod, annotations(contract.AnnotationPort, "22")},
+	} {
+		if err := patch(c.pod, c.with); err == nil || !strings.Contains(err.Error(), "changed in no other way") {
+			t.Errorf("%s: want the policy's refusal, have %v", what, err)
+		}
+	}
+}
