@@ -20,7 +20,7 @@ import (
 func helm(t *testing.T) string {
 	t.Helper()
 	// go reruns a test when a file that it opened has changed; helm's do not count.
-	for _, pattern := range []string{"Chart.yaml", "values*", "templates/*", "files/*"} {
+	for _, pattern := range []string{"Chart.yaml", "values*", "templates/*", "files/*.*", "files/labextensions/*/*/*"} {
 		names, _ := filepath.Glob(pattern)
 		for _, name := range names {
 			if _, err := os.ReadFile(name); err != nil {
@@ -83,7 +83,10 @@ func settle(t *testing.T, out string) string {
 	t.Helper()
 	out = generated.ReplaceAllString(out, "${1}(generated)")
 	out = checksum.ReplaceAllString(out, "${1}(checksum)")
-	for _, name := range []string{"files/envoy-bootstrap.yaml", "files/jupyter_server_config.py"} {
+	for _, name := range []string{
+		"files/envoy-bootstrap.yaml", "files/jupyter_server_config.py",
+		"files/labextensions/@perijove/notices/package.json", "files/labextensions/@perijove/notices/remoteEntry.js",
+	} {
 		content, err := os.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)

@@ -168,12 +168,16 @@ func (b *browser) newTab() *browser {
 	ctx, stop := chromedp.NewContext(b.ctx)
 	b.t.Cleanup(stop)
 	// As in newBrowser: the context of the first call owns the tab.
-	err := chromedp.Do(ctx, chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
-		_, err := cdp.Call(ctx, tab, page.BringToFront, cdp.Empty{})
-		return err
-	}))
-	if err != nil {
+	if err := chromedp.Do(ctx, front()); err != nil {
 		b.t.Fatalf("open a tab: %v", err)
 	}
 	return &browser{t: b.t, ctx: ctx}
+}
+
+// front brings a tab before the others.
+func front() chromedp.Action[chromedp.Void] {
+	return chromedp.Func(func(ctx context.Context, tab *chromedp.Target) error {
+		_, err := cdp.Call(ctx, tab, page.BringToFront, cdp.Empty{})
+		return err
+	})
 }

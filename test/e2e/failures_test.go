@@ -233,6 +233,8 @@ func brokenConfig(t *testing.T) string {
 	return configMap(t, "e2e-broken", map[string]string{
 		"jupyter_server_config.py":       "import os, sys\nsys.stderr.write('planted-crash-reason\\n')\nsys.stderr.flush()\nos._exit(3)\n",
 		"default_setting_overrides.json": "{}",
+		"notices.package.json":           "{}",
+		"notices.remoteEntry.js":         "",
 	})
 }
 

@@ -172,6 +172,10 @@ c.ServerApp.tornado_settings.update(
     }
 )
 
+# A small extension that shows what happened to the server: see labextensions/@perijove/notices.
+# Of all applications that have JupyterLab's extensions, and beside those of a user's own file.
+c.LabServerApp.extra_labextensions_path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "labextensions"))
+
 # Servers may have no way to the internet, and users do not choose the version.
 c.LabApp.news_url = None
 c.LabApp.check_for_updates_class = "jupyterlab.NeverCheckForUpdate"

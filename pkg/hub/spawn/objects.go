@@ -118,6 +118,8 @@ func Pod(site Site, s Spec) *corev1.Pod {
 					Items: []corev1.KeyToPath{
 						{Key: "jupyter_server_config.py", Path: "jupyter_server_config.py"},
 						{Key: "default_setting_overrides.json", Path: "labconfig/default_setting_overrides.json"},
+						{Key: "notices.package.json", Path: "labextensions/@perijove/notices/package.json"},
+						{Key: "notices.remoteEntry.js", Path: "labextensions/@perijove/notices/remoteEntry.js"},
 					},
 				}}},
 			}, p.Override.volumes()...),
