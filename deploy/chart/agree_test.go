@@ -68,7 +68,13 @@ var settings = []setting{
 	{"singleuser.cpu.limit", "profiles", "base.cpu_limit", "", []string{"0.1", "0.09", "1024", "1025", "-1", "0"}},
 	{"singleuser.memory.limit", "profiles", "base.mem_limit", "", quoted("256M", "255M", "1G", "1Gi", "1.5T", "lots", "-1G", "")},
 	{"singleuser.storage.capacity", "profiles", "base.storage_capacity", "", quoted("1Gi", "1e9", "1.5G", "100", "0", "-1Gi", "1 Gi", "lots", "1KB")},
-	{"singleuser.storage.type", "profiles", "base.storage_type", "", quoted("dynamic", "none", "static")},
+	{"singleuser.storage.type", "profiles", "base.storage_type", "", quoted("dynamic", "none", "nfs")},
+	{"singleuser.storage.type", "profiles", "base.storage_type", `singleuser.storage.static.pvcName="nfs"`, quoted("static", "nfs")},
+	{"singleuser.storage.homes", "profiles", "base.storage_homes", "", quoted("user", "server", "group")},
+	{"singleuser.storage.dynamic.storageAccessModes", "profiles", "base.storage_access_modes", "", []string{`["ReadWriteMany"]`, `["ReadWriteOncePod"]`, `["ReadWriteOnce","ReadOnlyMany"]`, `[]`, `["ReadOnlyMany"]`, `["ReadWriteOncePod","ReadWriteOnce"]`, `["RWX"]`}},
+	{"singleuser.storage.dynamic.storageClass", "profiles", "base.storage_class", "", quoted("fast", "a.b", "", "Fast", "a_b")},
+	{"singleuser.storage.static.pvcName", "profiles", "base.storage_claim", "", quoted("nfs", "", "home-bob", "claim-bob", "Nfs")},
+	{"singleuser.storage.static.subPath", "profiles", "base.storage_sub_path", "", quoted("{username}", "homes/u_{username}.d/lab", "homes", "../{username}", "{username}/..", "/{username}", "a//{username}", ".{username}", "{username}{username}", "{servername}", "a b/{username}")},
 	{"singleuser.extraEnv", "profiles", "base.environment", "", []string{`{"A":"x"}`, `{"HOME":"x"}`, `{"PERIJOVE_USER":"x"}`, `{"JUPYTER_CONFIG_PATH":"x"}`, `{"1a":"x"}`, `{"a b":"x"}`, `{}`}},
 	{"singleuser.nodeSelector", "profiles", "base.node_selector", "", []string{`{"a.b/c":"x"}`, `{"a":""}`, `{"a":"b c"}`, `{"a/b/c":"x"}`}},
 	{"singleuser.extraTolerations", "profiles", "base.tolerations", "", []string{`[{"key":"a","value":"b","effect":"NoSchedule"}]`, `[{"operator":"Exists"}]`, `[{"key":"a","effect":"NoExecute","tolerationSeconds":5}]`,
@@ -263,6 +269,8 @@ func serviceTakes(t *testing.T, file string, s setting, value string) (bool, str
 		put(t, all, strings.TrimPrefix(name, "auth."), with)
 	} else if name == "singleuser.storage.extraVolumes" {
 		put(t, all, "base.volumes", with)
+	} else if name == "singleuser.storage.static.pvcName" {
+		put(t, all, "base.storage_claim", with)
 	}
 	text, err := yaml.Marshal(all)
 	if err != nil {

@@ -37,7 +37,7 @@ func testAmounts(t *testing.T, helm string) {
 	} {
 		profile := policy(t, helm, c.flag, c.set).Profiles[0]
 		limits := spawn.Pod(spawn.Site{}, spawn.Spec{ID: server.ID{User: "x"}, Profile: profile}).Spec.Containers[0].Resources.Limits
-		home := spawn.Claim(spawn.Site{}, profile, "x").Spec.Resources.Requests[corev1.ResourceStorage]
+		home := spawn.Claim(spawn.Site{}, profile, server.ID{User: "x"}).Spec.Resources.Requests[corev1.ResourceStorage]
 		for what, pair := range map[string][2]resource.Quantity{
 			"CPU":    {limits[corev1.ResourceCPU], resource.MustParse(c.cpu)},
 			"memory": {limits[corev1.ResourceMemory], resource.MustParse(c.memory)},

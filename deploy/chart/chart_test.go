@@ -21,6 +21,7 @@ func helm(t *testing.T) string {
 	t.Helper()
 	// go reruns a test when a file that it opened has changed; helm's do not count.
 	for _, pattern := range []string{"Chart.yaml", "values*", "templates/*", "files/*.*", "files/labextensions/*/*/*"} {
+	for _, pattern := range []string{"Chart.yaml", "values*", "templates/*", "files/*", "examples/*"} {
 		names, _ := filepath.Glob(pattern)
 		for _, name := range names {
 			if _, err := os.ReadFile(name); err != nil {
@@ -55,6 +56,7 @@ func TestChart(t *testing.T) {
 	t.Run("token", func(t *testing.T) { testToken(t, helm) })
 	t.Run("profiles", func(t *testing.T) { testProfileList(t, helm) })
 	t.Run("foreign_keys", func(t *testing.T) { testForeignKeys(t, helm) })
+	t.Run("examples", func(t *testing.T) { testExamples(t, helm) })
 	t.Run("rights", func(t *testing.T) { testRights(t, helm) })
 	t.Run("rolling", func(t *testing.T) { testRolling(t, helm) })
 	t.Run("drain", func(t *testing.T) { testDrain(t, helm) })

@@ -192,7 +192,7 @@ func TestClusterUpgradeLeavesNoHomesBehind(t *testing.T) {
 	if out, err := try(); err != nil {
 		t.Fatalf("without homes: %v\n%s", err, out)
 	}
-	claim := spawn.Claim(spawn.Site{Namespace: space}, spawn.Profile{}, "alice")
+	claim := spawn.Claim(spawn.Site{Namespace: space}, spawn.Profile{}, server.ID{User: "alice"})
 	if claim.Labels[contract.LabelManagedBy] == "" {
 		t.Fatal("the claim is not marked as the spawner's")
 	}
@@ -226,7 +226,7 @@ func TestClusterHomesMove(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = admin.CoreV1().PersistentVolumes().Delete(ctx, volume.Name, metav1.DeleteOptions{}) })
-	claim := spawn.Claim(spawn.Site{Namespace: from}, spawn.Profile{}, "Zoë O'Neill")
+	claim := spawn.Claim(spawn.Site{Namespace: from}, spawn.Profile{}, server.ID{User: "Zoë O'Neill"})
 	claim.Spec.StorageClassName, claim.Spec.VolumeName = new(""), volume.Name
 	if _, err := admin.CoreV1().PersistentVolumeClaims(from).Create(ctx, claim, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
@@ -255,7 +255,7 @@ func TestClusterHomesMove(t *testing.T) {
 		}
 	}
 	moved, err := admin.CoreV1().PersistentVolumeClaims(to).Get(ctx, claim.Name, metav1.GetOptions{})
-	if err != nil || !spawn.OwnsClaim(moved, "Zoë O'Neill") || boundTo(t, to, claim.Name) != volume.Name {
+	if err != nil || !spawn.OwnsClaim(moved, server.ID{User: "Zoë O'Neill"}) || boundTo(t, to, claim.Name) != volume.Name {
 		t.Errorf("the moved claim: %+v, %v", moved, err)
 	}
 	if boundTo(t, from, claim.Name) != "" {

@@ -40,6 +40,9 @@ func testProfileList(t *testing.T, helm string) {
 	if o := c[1].Override; o.Image != "quay.io/jupyter/datascience-notebook:2025-03-14" || o.Environment["COURSE"] != "7" || o.Environment["LANG"] != "C.UTF-8" || o.CPUGuarantee != "0.1" || o.DefaultURL != "/tree" {
 		t.Errorf("the second profile: %+v", o)
 	}
+	if o := c[0].Override; o.StorageClass != "fast" || o.StorageCapacity != "10Gi" || o.StorageType != "dynamic" || len(o.VolumeMounts) != 1 || o.Volumes[0].PersistentVolumeClaim.ClaimName != "jupyterhub-shared" {
+		t.Errorf("storage: %+v", o)
+	}
 	if got, err := due.Resolve(access.User{}, spawn.Options{}); err != nil || got.Slug != "data-science" {
 		t.Errorf("the default is %q, %v", got.Slug, err)
 	}
@@ -54,10 +57,17 @@ func testProfileList(t *testing.T, helm string) {
 // Keys of Zero to JupyterHub that are not honoured are named, each with its place.
 func testForeignKeys(t *testing.T, helm string) {
 	for set, key := range map[string]string{
-		`singleuser.initContainers=[]`: "initContainers",
-		`singleuser.lifecycleHooks={}`: "lifecycleHooks",
-		`singleuser.uid=0`:             "uid",
-		`singleuser.extraPodConfig={}`: "extraPodConfig",
+		`singleuser.initContainers=[]`:                                                                       "initContainers",
+		`singleuser.lifecycleHooks={}`:                                                                       "lifecycleHooks",
+		`singleuser.uid=0`:                                                                                   "uid",
+		`singleuser.extraPodConfig={}`:                                                                       "extraPodConfig",
+		`singleuser.storage.extraLabels={}`:                                                                  "extraLabels",
+		`singleuser.storage.homeMountPath="/home/me"`:                                                        "/singleuser/storage/homeMountPath",
+		`singleuser.storage.dynamic.pvcNameTemplate="claim-{user_server}"`:                                   "pvcNameTemplate",
+		`singleuser.storage.dynamic.volumeNameTemplate="volume-{user}"`:                                      "volumeNameTemplate",
+		`singleuser.storage.static.subPath="{unescaped_username}"`:                                           "/singleuser/storage/static/subPath",
+		`singleuser.storage.type="hostPath"`:                                                                 "/singleuser/storage/type",
+		`singleuser.storage.type="static"`:                                                                   "/singleuser/storage/static/pvcName",
 		`singleuser.profileList=[{"display_name":"A","kubespawner_override":{"init_containers":[]}}]`:        "init_containers",
 		`singleuser.profileList=[{"display_name":"A","kubespawner_override":{"lifecycle_hooks":{}}}]`:        "lifecycle_hooks",
 		`singleuser.profileList=[{"display_name":"A","profile_options":{"o":{"choices":{"x":{"name":1}}}}}]`: "name",

@@ -42,6 +42,9 @@ const (
 	AnnotationCulled = "perijove.dev/culled"
 	// AnnotationOptions is what the user chose for the start, as JSON. Starting again keeps it.
 	AnnotationOptions = "perijove.dev/options"
+	// AnnotationHomeSize says that the home could not be made as large as the profile wants: its
+	// size, the wanted one and the API's reason, as JSON.
+	AnnotationHomeSize = "perijove.dev/home-size"
 
 	// LabelAccount with value "true" marks a Secret that holds one person's account.
 	LabelAccount = "perijove.dev/account"

@@ -3,7 +3,9 @@ package spawn
 import (
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	corev1 "k8s.io/api/core/v1"
 )
@@ -45,23 +47,55 @@ func mergeClaims(pod *corev1.PodSpec) {
 }
 
 // use is a folder of a claim that servers mount.
-type use struct{ key, claim, folder string }
+type use struct {
+	key, claim, folder string
+	home               bool // the folder is a template of homes: StorageSubPath
+}
 
-// validateUses refuses folders of one claim of which one is inside another: a user who may write
-// in the outer one could make the inner one a link, and the kubelet would follow it, within
-// the volume, for the next user (K4).
+// validateUses refuses two uses that could meet in one folder of a claim.
 func validateUses(f *faults, uses []use) {
 	for i, u := range uses {
 		for _, other := range uses[:i] {
-			f.check(u.claim != other.claim || !nested(u.folder, other.folder), u.key,
-				"the folder %q of claim %s and %q of %s are inside each other", u.folder, u.claim, other.folder, other.key)
+			f.check(u.claim != other.claim || !u.clashes(other), u.key,
+				"the folder %q of claim %s may be inside or around %q of %s", u.folder, u.claim, other.folder, other.key)
 		}
 	}
 }
 
-// nested reports whether one of two folders is inside the other. The whole volume, "", has no
-// outside that a link could lead to.
-func nested(a, b string) bool { return a != "" && within(b, a) || b != "" && within(a, b) }
+// clashes reports whether one of two folders of a claim may be inside the other. A user who may
+// write in the outer one could make the inner one a link, and the kubelet would follow it, within
+// the volume, for the next user (K4). Around homes nothing may be mounted, to read them neither.
+func (u use) clashes(other use) bool {
+	if u.home || other.home {
+		return u.folder != other.folder && meet(u.folder, other.folder)
+	}
+	// The whole volume, "", has no outside that a link could lead to.
+	return u.folder != "" && within(other.folder, u.folder) || other.folder != "" && within(u.folder, other.folder)
+}
+
+// meet reports whether two folders may be one, or one inside the other, for some user of each.
+func meet(a, b string) bool {
+	if a == "" || b == "" {
+		return true
+	}
+	as, bs := strings.Split(a, "/"), strings.Split(b, "/")
+	for i := range min(len(as), len(bs)) {
+		if !alike(as[i], bs[i]) && !alike(bs[i], as[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// alike reports whether a name is one that template has for some user. Of two templates each
+// may be. Some volumes do not tell capital letters from small ones.
+func alike(template, name string) bool {
+	if strings.Contains(name, ownName) {
+		return strings.Contains(template, ownName)
+	}
+	pattern := strings.ReplaceAll(regexp.QuoteMeta(template), regexp.QuoteMeta(ownName), `[a-z0-9-]+`)
+	return regexp.MustCompile(`^(?i:` + pattern + `)$`).MatchString(name)
+}
 
 // variants returns the settings of a profile by itself, with each of its choices and with each
 // override of a document. A list is from one of them in every server: lists replace lists.
@@ -89,10 +123,14 @@ func (p Policy) validateVolumes(f *faults, d Document) {
 	for i, profile := range p.Profiles {
 		key := fmt.Sprintf("profiles[%d].kubespawner_override.", i)
 		all := p.variants(profile, d.GroupOverrides)
+		static := slices.ContainsFunc(all, Override.static)
 		for _, one := range all {
 			one.validateClashes(&found, key, d.SharedVolumes)
 			for _, other := range all {
 				uses = add(uses, mounted(key+"volume_mounts", one.Volumes, other.VolumeMounts)...)
+				if static && one.StorageClaim != "" {
+					uses = add(uses, use{key + "storage_sub_path", one.StorageClaim, other.subPath(), true})
+				}
 			}
 		}
 	}
@@ -107,7 +145,7 @@ func (p Policy) validateVolumes(f *faults, d Document) {
 // add appends uses of folders that are not among uses yet.
 func add(uses []use, more ...use) []use {
 	for _, one := range more {
-		if !slices.ContainsFunc(uses, func(u use) bool { return u.claim == one.claim && u.folder == one.folder }) {
+		if !slices.ContainsFunc(uses, func(u use) bool { return u.claim == one.claim && u.folder == one.folder && u.home == one.home }) {
 			uses = append(uses, one)
 		}
 	}
@@ -119,7 +157,7 @@ func mounted(key string, volumes []Volume, mounts []VolumeMount) (uses []use) {
 	for _, v := range volumes {
 		for _, m := range mounts {
 			if v.PersistentVolumeClaim != nil && m.Name == v.Name {
-				uses = append(uses, use{key, v.PersistentVolumeClaim.ClaimName, path.Clean("/" + m.SubPath)[1:]})
+				uses = append(uses, use{key, v.PersistentVolumeClaim.ClaimName, path.Clean("/" + m.SubPath)[1:], false})
 			}
 		}
 	}

@@ -22,6 +22,7 @@ const (
 	MsgReady         Message = "progress.ready"
 	MsgStopping      Message = "progress.stopping"
 	MsgNote          Message = "progress.note"
+	MsgHomeSize      Message = "progress.home_size"
 
 	MsgNoticeAge       Message = "notice.age"
 	MsgNoticeIdle      Message = "notice.idle"
@@ -57,7 +58,7 @@ const (
 func Messages() []Message {
 	return []Message{
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
-		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote,
+		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,

@@ -9,6 +9,8 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // Toleration is Kubernetes' field of that name.
@@ -114,6 +116,8 @@ func (o Override) validateVolumes(f *faults) {
 		f.mountPath(key+".mountPath", m.MountPath)
 		f.check(!paths[m.MountPath], key+".mountPath", "is mounted twice")
 		f.check(inside(m.SubPath), key+".subPath", "must stay inside the volume")
+		// The user could make the folder a link to another's: the kubelet follows links within a volume (K4).
+		f.check(!o.static() || m.Name != volumeHome || m.SubPath == "", key+".subPath", "cannot be of a home that shares its volume with others")
 		paths[m.MountPath] = true
 	}
 }
@@ -212,10 +216,13 @@ func claimVolume(name string, readOnly bool) corev1.VolumeSource {
 	return corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: name, ReadOnly: readOnly}}
 }
 
-// mounts returns a valid profile's mounts in Kubernetes' form.
-func (o Override) mounts() []corev1.VolumeMount {
+// mounts returns a valid profile's mounts in Kubernetes' form, for one server.
+func (o Override) mounts(id server.ID) []corev1.VolumeMount {
 	var out []corev1.VolumeMount
 	for _, m := range o.VolumeMounts {
+		if m.Name == volumeHome {
+			m.SubPath = path.Join(o.homeFolder(id), m.SubPath)
+		}
 		out = append(out, corev1.VolumeMount{Name: m.Name, MountPath: m.MountPath, SubPath: m.SubPath, ReadOnly: m.ReadOnly})
 	}
 	return out

@@ -33,7 +33,19 @@ func PodName(id server.ID) string { return podPrefix + server.Slug(id) }
 func PodNames(id server.ID) []string { return []string{PodName(id), oldPodPrefix + server.Slug(id)} }
 
 // HomeName is the fixed name of a user's home volume.
-func HomeName(user string) string { return homePrefix + server.UserSlug(user) }
+func HomeName(user string) string { return homeName(server.ID{User: user}) }
+
+// homeName is the fixed name of a server's home volume; the default server has its user's.
+func homeName(home server.ID) string { return homePrefix + server.Slug(home) }
+
+// ClaimNames returns the names that the home volume of a server (Override.HomeOf) can have, the
+// one for a new volume first.
+func ClaimNames(home server.ID) []string {
+	if home.Name == "" {
+		return HomeNames(home.User)
+	}
+	return []string{homeName(home)}
+}
 
 // HomeNames returns the names that a user's home volume can have, HomeName first.
 func HomeNames(user string) []string {
@@ -74,9 +86,10 @@ func Identify(pod *corev1.Pod) (server.ID, bool) {
 	return id, err == nil && OwnsPod(pod, id) && slices.Contains(PodNames(id), pod.Name)
 }
 
-// OwnsClaim is OwnsPod for a user's home volume.
-func OwnsClaim(claim *corev1.PersistentVolumeClaim, user string) bool {
-	return Managed(claim) && claim.Annotations[contract.LabelUsername] == user
+// OwnsClaim is OwnsPod for the home volume of a server; a user's own has no server's name.
+func OwnsClaim(claim *corev1.PersistentVolumeClaim, home server.ID) bool {
+	got := server.ID{User: claim.Annotations[contract.LabelUsername], Name: claim.Annotations[contract.LabelServername]}
+	return Managed(claim) && got == home
 }
 
 // identify adds the labels and annotations that say whose object this is. It is called

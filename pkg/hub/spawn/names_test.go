@@ -39,7 +39,7 @@ func TestK1_NamesDoNotCollide(t *testing.T) {
 func TestK1_NamesAreNotKubeSpawners(t *testing.T) {
 	t.Parallel()
 	id := server.ID{User: "alice", Name: "demo"}
-	pod, claim := Pod(site, Spec{ID: id, Nonce: nonce}), Claim(site, Profile{}, "alice")
+	pod, claim := Pod(site, Spec{ID: id, Nonce: nonce}), Claim(site, Profile{}, server.ID{User: "alice"})
 	for _, name := range []string{pod.Name, claim.Name, settled(t, podKeys(t), pod).Name} {
 		if strings.HasPrefix(name, "jupyter-") || strings.HasPrefix(name, "claim-") {
 			t.Errorf("%s is a name that KubeSpawner gives", name)

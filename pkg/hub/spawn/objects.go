@@ -34,17 +34,18 @@ const (
 	envSecret     = "PERIJOVE_SERVER_SECRET"
 )
 
-// Claim returns the home volume of a user.
-func Claim(site Site, p Profile, user string) *corev1.PersistentVolumeClaim {
+// Claim returns the home volume of a server.
+func Claim(site Site, p Profile, id server.ID) *corev1.PersistentVolumeClaim {
 	size, _ := p.Override.capacity() // validated
+	home := p.Override.HomeOf(id)
 	c := &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: site.Placement(user, p).Namespace,
-			Name:      HomeName(user),
+			Namespace: site.Placement(id.User, p).Namespace,
+			Name:      homeName(home),
 			Labels:    map[string]string{contract.LabelComponent: "singleuser-storage"},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
-			AccessModes: []corev1.PersistentVolumeAccessMode{corev1.ReadWriteOnce},
+			AccessModes: p.Override.accessModes(),
 			Resources: corev1.VolumeResourceRequirements{Requests: corev1.ResourceList{
 				corev1.ResourceStorage: size,
 			}},
@@ -53,9 +54,11 @@ func Claim(site Site, p Profile, user string) *corev1.PersistentVolumeClaim {
 	if class := p.Override.StorageClass; class != "" {
 		c.Spec.StorageClassName = &class
 	}
-	identify(&c.ObjectMeta, server.ID{User: user})
-	delete(c.Labels, contract.LabelServername)
-	delete(c.Annotations, contract.LabelServername)
+	identify(&c.ObjectMeta, home)
+	if home.Name == "" {
+		delete(c.Labels, contract.LabelServername)
+		delete(c.Annotations, contract.LabelServername)
+	}
 	return c
 }
 
@@ -64,9 +67,11 @@ type Spec struct {
 	ID      server.ID
 	Profile Profile
 	Options Options // kept on the pod
-	// Home is the name of the home volume's claim; "" is HomeName. Profiles without
-	// persistent homes need none.
+	// Home is the name of the home volume's claim; "" is that of a new one. Only profiles whose
+	// homes are volumes of their own need it.
 	Home string
+	// Small says that the home could not be made as large as the profile wants.
+	Small *Small
 	// Nonce is random, of lower-case letters and digits, and different for every pod (see
 	// contract.ServerSecret).
 	Nonce string
@@ -127,6 +132,7 @@ func Pod(site Site, s Spec) *corev1.Pod {
 	}
 	s.Options.Keep(pod)
 	p.keep(pod)
+	s.Small.keep(pod)
 	if site.Proof {
 		promiseProof(pod, secretName(pod.Name, s.Nonce))
 	}
@@ -137,10 +143,14 @@ func Pod(site Site, s Spec) *corev1.Pod {
 
 // home is the volume of the home folder.
 func (s Spec) home() corev1.VolumeSource {
-	if !s.Profile.Override.Persistent() {
-		return emptyDir(cmp.Or(s.Profile.Override.StorageCapacity, defaultStorage), "")
+	o := s.Profile.Override
+	switch {
+	case !o.Persistent():
+		return emptyDir(cmp.Or(o.StorageCapacity, defaultStorage), "")
+	case o.static():
+		return claimVolume(o.StorageClaim, false)
 	}
-	return claimVolume(cmp.Or(s.Home, HomeName(s.ID.User)), false)
+	return claimVolume(cmp.Or(s.Home, homeName(o.HomeOf(s.ID))), false)
 }
 
 func pullSecrets(names []string) []corev1.LocalObjectReference {
@@ -164,9 +174,9 @@ func serverContainer(site Site, s Spec) corev1.Container {
 		WorkingDir:      homePath,
 		Env:             environment(site, s),
 		VolumeMounts: append([]corev1.VolumeMount{
-			{Name: volumeHome, MountPath: homePath},
+			{Name: volumeHome, MountPath: homePath, SubPath: p.Override.homeFolder(s.ID)},
 			{Name: volumeJupyter, MountPath: configPath, ReadOnly: true},
-		}, p.Override.mounts()...),
+		}, p.Override.mounts(s.ID)...),
 		// The last lines of a crashed server reach its status this way, so that the spawner
 		// does not need the right to read pods' logs.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,

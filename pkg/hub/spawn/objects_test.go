@@ -42,8 +42,8 @@ func TestObjects(t *testing.T) {
 		checkPod(t, pod, id)
 		secret := settled(t, podKeys(t), pod)
 		claim := []byte("none\n")
-		if profile.Override.Persistent() {
-			claim = encode(t, Claim(site, profile, id.User))
+		if profile.Override.HasVolume() {
+			claim = encode(t, Claim(site, profile, id))
 		}
 		return []txtar.File{
 			{Name: "want-claim.yaml", Data: claim},
@@ -143,10 +143,10 @@ func TestOwnership(t *testing.T) {
 	if !OwnsPod(pod, id) || OwnsPod(foreign, id) || OwnsPod(relabelled, id) || OwnsPod(pod, server.ID{User: "bob"}) {
 		t.Error("ownership is judged wrongly")
 	}
-	claim := Claim(site, Profile{}, "alice")
+	claim := Claim(site, Profile{}, server.ID{User: "alice"})
 	stranger := claim.DeepCopy()
 	stranger.Labels = nil
-	if !OwnsClaim(claim, "alice") || OwnsClaim(claim, "bob") || OwnsClaim(stranger, "alice") {
+	if !OwnsClaim(claim, id) || OwnsClaim(claim, server.ID{User: "bob"}) || OwnsClaim(stranger, id) {
 		t.Error("ownership of volumes is judged wrongly")
 	}
 }

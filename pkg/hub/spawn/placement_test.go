@@ -13,7 +13,7 @@ func TestPlacement(t *testing.T) {
 	p, id := Profile{Slug: "lab"}, server.ID{User: "alice"}
 	want := site.Placement("alice", p)
 	pod := Pod(site, Spec{ID: id, Profile: p, Nonce: nonce})
-	for _, got := range []string{pod.Namespace, Claim(site, p, "alice").Namespace, settled(t, podKeys(t), pod).Namespace} {
+	for _, got := range []string{pod.Namespace, Claim(site, p, id).Namespace, settled(t, podKeys(t), pod).Namespace} {
 		if got != want.Namespace {
 			t.Errorf("an object is in %q, want %q", got, want.Namespace)
 		}

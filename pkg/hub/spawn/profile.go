@@ -54,11 +54,22 @@ type Override struct {
 	ExtraResourceGuarantees map[string]Amount `yaml:"extra_resource_guarantees"`
 	ExtraResourceLimits     map[string]Amount `yaml:"extra_resource_limits"`
 
-	// StorageType is dynamic (default): the home is a volume that outlives servers; or none:
-	// the home is empty at each start and gone after each stop.
-	StorageType     string `yaml:"storage_type"`
+	// StorageType is dynamic (default): the home is a volume that outlives servers; static: it
+	// is a folder of the volume that StorageClaim names; or none: the home is empty at each
+	// start and gone after each stop.
+	StorageType string `yaml:"storage_type"`
+	// StorageHomes is user (default): one home for all servers of a user; or server: a home for
+	// each. The default server has the user's in either case.
+	StorageHomes    string `yaml:"storage_homes"`
 	StorageCapacity Amount `yaml:"storage_capacity"` // of the home, 1Gi by default
 	StorageClass    string `yaml:"storage_class"`    // "" is the cluster's default
+	// StorageAccessModes are those of the home's claim, ReadWriteOnce by default.
+	StorageAccessModes []corev1.PersistentVolumeAccessMode `yaml:"storage_access_modes"`
+	// StorageClaim is a claim in the servers' namespace, and StorageSubPath a home's folder of it:
+	// {username} (default) stands for the slug of the user or, with homes for each server, of
+	// the server.
+	StorageClaim   string `yaml:"storage_claim"`
+	StorageSubPath string `yaml:"storage_sub_path"`
 
 	// Environment is further variables of the server. Values are literal: $(NAME) is not
 	// expanded.
@@ -76,17 +87,8 @@ type Override struct {
 	DefaultURL string `yaml:"default_url"`
 }
 
-// Values of StorageType.
-const (
-	storageDynamic = "dynamic"
-	storageNone    = "none"
-)
-
-const (
-	defaultStorage = "1Gi"
-	// defaultEphemeral bounds what a server may write outside its home, so that no user fills a node's disk.
-	defaultEphemeral = "10Gi"
-)
+// defaultEphemeral bounds what a server may write outside its home, so that no user fills a node's disk.
+const defaultEphemeral = "10Gi"
 
 // What a slug and the name of an image are; the chart checks its values with the same.
 const (
@@ -146,6 +148,7 @@ func (o Override) faults() faults {
 	var f faults
 	o.validateImage(&f)
 	o.validateAmounts(&f)
+	o.validateStorage(&f)
 	o.validateNode(&f)
 	o.validateEnvironment(&f)
 	o.validateVolumes(&f)
@@ -221,32 +224,6 @@ func (o Override) validateAmounts(f *faults) {
 		limit, _ := o.ExtraResourceLimits[name].quantity()
 		f.check(limit.IsZero() || guarantee.Cmp(limit) <= 0, "extra_resource_limits."+name, "is below its guarantee")
 	}
-	f.check(slices.Contains([]string{"", storageDynamic, storageNone}, o.StorageType), "storage_type", "must be dynamic or none")
-	size, err := o.capacity()
-	f.check(err == nil && size.Sign() > 0, "storage_capacity", "must be an amount like 10Gi")
-	if o.StorageClass != "" {
-		f.refuse("storage_class", validation.IsDNS1123Subdomain(o.StorageClass))
-	}
-}
-
-// capacity is the size of a home.
-func (o Override) capacity() (resource.Quantity, error) {
-	if o.StorageCapacity == "" {
-		return resource.MustParse(defaultStorage), nil
-	}
-	return o.StorageCapacity.quantity()
-}
-
-// Persistent reports whether the home outlives the server.
-func (o Override) Persistent() bool { return o.StorageType != storageNone }
-
-// Storage is the size of a home in words.
-func (o Override) Storage() string {
-	size, err := o.capacity()
-	if err != nil {
-		return ""
-	}
-	return words(size.Value())
 }
 
 func (o Override) pullPolicy() corev1.PullPolicy {

@@ -36,14 +36,14 @@ func TestProfileReportsEveryFault(t *testing.T) {
 	t.Parallel()
 	p := Profile{Slug: "No!", AllowedGroups: []string{" "}, Override: Override{
 		ImagePullPolicy: "Sometimes", CPUGuarantee: "3", CPULimit: "2", MemGuarantee: "2G", MemLimit: "1G", StorageCapacity: "-1Gi",
-		StorageClass: "No!", StorageType: "static", ImagePullSecrets: []string{"ok", "No!"},
+		StorageClass: "No!", StorageType: "nfs", StorageHomes: "group", StorageAccessModes: []corev1.PersistentVolumeAccessMode{"ReadOnlyMany", "Any"}, StorageClaim: "No!", StorageSubPath: "..", ImagePullSecrets: []string{"ok", "No!"},
 		ExtraResourceGuarantees: map[string]Amount{"nvidia.com/gpu": "2"},
 		ExtraResourceLimits:     map[string]Amount{"cpu": "1", "nvidia.com/gpu": "1", "a b": "x"},
 	}}
 	want := []string{
 		"display_name", "slug", "allowed_groups", "image", "image_pull_policy", "image_pull_secrets[1]", "cpu_limit", "mem_limit",
 		"extra_resource_limits.a b", "extra_resource_limits.a b", "extra_resource_limits.cpu", "extra_resource_limits.nvidia.com/gpu",
-		"storage_type", "storage_capacity", "storage_class",
+		"storage_type", "storage_homes", "storage_capacity", "storage_class", "storage_access_modes", "storage_claim", "storage_sub_path",
 	}
 	if diff := cmp.Diff(want, keys(p)); diff != "" {
 		t.Error(diff)

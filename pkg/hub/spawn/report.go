@@ -30,6 +30,9 @@ func report(pod *corev1.Pod, events []*corev1.Event) []Step {
 		s.Percent = max(s.Percent, steps[len(steps)-1].Percent)
 		steps = append(steps, s)
 	}
+	if s, ok := smallHome(pod); ok {
+		add(s)
+	}
 	// The volume is named before the node: a pod waits for its volume first.
 	if why, ok := volumeTrouble(pod, events); ok {
 		add(Step{Percent: percentWaiting, Message: MsgVolume, Detail: why})
@@ -57,7 +60,8 @@ func report(pod *corev1.Pod, events []*corev1.Event) []Step {
 func fromEvent(pod *corev1.Pod, e *corev1.Event) (Step, bool) {
 	detail := brief(e.Message)
 	if aboutClaim(e) {
-		return Step{}, false // volumeTrouble has said what there is to say
+		// Of the rest volumeTrouble has said what there is to say.
+		return Step{Message: MsgNote, Detail: brief(e.Reason + ": " + e.Message)}, notEnlarged(pod, e)
 	}
 	switch e.Reason {
 	case "FailedScheduling":

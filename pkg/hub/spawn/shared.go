@@ -83,7 +83,7 @@ func validateShared(f *faults, volumes []SharedVolume) (uses []use) {
 		f.check(len(v.Writers)+len(v.Readers) > 0, key+"readers", "neither readers nor writers are named")
 		f.check(!nameless(v.Writers), key+"writers", "has an empty name")
 		f.check(!nameless(v.Readers), key+"readers", "has an empty name")
-		uses = append(uses, use{key + "subPath", v.Claim, v.SubPath})
+		uses = append(uses, use{key + "subPath", v.Claim, v.SubPath, false})
 	}
 	return uses
 }

@@ -35,10 +35,9 @@ func volumeTrouble(pod *corev1.Pod, events []*corev1.Event) (why string, ok bool
 // Complaints from before the pod are no news: a claim outlives pods. They are repeated every
 // few seconds as long as they hold.
 func claimTrouble(pod *corev1.Pod, events []*corev1.Event) (why string) {
-	const before = 5 * time.Second // the claim is created first, and times have whole seconds
 	for _, e := range ordered(events) {
-		if !aboutClaim(e) || latest(e).Before(pod.CreationTimestamp.Add(-before)) {
-			continue
+		if !aboutClaim(e) || !since(pod, e) || strings.Contains(e.Reason, "Resiz") || e.Reason == "ExternalExpanding" {
+			continue // a home that does not grow keeps no pod from starting
 		}
 		switch {
 		case e.Reason == "ProvisioningSucceeded":
@@ -48,4 +47,16 @@ func claimTrouble(pod *corev1.Pod, events []*corev1.Event) (why string) {
 		}
 	}
 	return why
+}
+
+// since reports whether an event of a claim is not from before the pod.
+func since(pod *corev1.Pod, e *corev1.Event) bool {
+	const before = 5 * time.Second // the claim is created first, and times have whole seconds
+	return !latest(e).Before(pod.CreationTimestamp.Add(-before))
+}
+
+// notEnlarged reports whether an event says that a claim's volume did not become as large as
+// the claim asks for: the API took the wish, and the volume's driver cannot fulfil it.
+func notEnlarged(pod *corev1.Pod, e *corev1.Event) bool {
+	return aboutClaim(e) && since(pod, e) && (e.Reason == "VolumeResizeFailed" || e.Reason == "FileSystemResizeFailed")
 }

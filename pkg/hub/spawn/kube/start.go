@@ -104,7 +104,7 @@ func (c *Cluster) write(ctx context.Context, spec spawn.Spec) (*corev1.Pod, erro
 	if err := spawn.Room(c.owned(spec.ID.User), spec.ID); err != nil {
 		return nil, err
 	}
-	if spec.Home, err = c.ensureHome(ctx, spec); err != nil {
+	if spec.Home, spec.Small, err = c.ensureHome(ctx, spec); err != nil {
 		return nil, err
 	}
 	pod, err := c.createPod(ctx, spec)
@@ -136,34 +136,6 @@ func (c *Cluster) incomplete(pod *corev1.Pod) bool {
 	was := c.complete[pod.UID]
 	c.complete[pod.UID] = true
 	return !was
-}
-
-// ensureHome makes the user's home volume exist and returns its claim's name, "" for a
-// profile whose homes do not last.
-//
-// It asks before it creates: with the storage quota used up, creating is refused even if
-// the volume is there, and a volume may have the name that earlier versions gave it.
-func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (string, error) {
-	if !spec.Profile.Override.Persistent() {
-		return "", nil
-	}
-	user, want := spec.ID.User, spawn.Claim(c.Site, spec.Profile, spec.ID.User)
-	claims := c.writes.CoreV1().PersistentVolumeClaims(want.Namespace)
-	for _, name := range spawn.HomeNames(user) {
-		have, err := claims.Get(ctx, name, metav1.GetOptions{})
-		switch {
-		case err == nil && spawn.OwnsClaim(have, user):
-			return name, nil
-		case err == nil && name == want.Name:
-			return "", &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("volume claim %s is not ours", name)}
-		case err != nil && !apierrors.IsNotFound(err):
-			return "", problem("read home volume", err)
-		}
-	}
-	if _, err := claims.Create(ctx, want, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
-		return "", problem("create home volume", err)
-	}
-	return want.Name, nil // one that another replica created just now is the same user's
 }
 
 // createPod creates the server's pod, or returns the one that another replica created

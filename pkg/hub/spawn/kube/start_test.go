@@ -92,7 +92,7 @@ func TestForeignObjectsAreLeftAlone(t *testing.T) {
 // claim of that name is not, and is left alone.
 func TestK1_HomesOfEarlierVersions(t *testing.T) {
 	t.Parallel()
-	older := spawn.Claim(settings(t).Site, settings(t).Policy().Profiles[0], "alice")
+	older := spawn.Claim(settings(t).Site, settings(t).Policy().Profiles[0], alice)
 	older.Name = "claim-alice"
 	theirs := older.DeepCopy()
 	theirs.Labels = map[string]string{"component": "singleuser-storage"}

@@ -144,8 +144,8 @@ func (c *Cluster) create(spec spawn.Spec) error {
 	if err := spawn.Room(have, spec.ID); err != nil {
 		return err
 	}
-	if spec.Profile.Override.Persistent() {
-		c.homes[spawn.HomeName(spec.ID.User)] = true
+	if spec.Profile.Override.HasVolume() {
+		c.homes[spawn.Claim(c.Site, spec.Profile, spec.ID).Name] = true
 	}
 	c.made++
 	spec.Nonce = strings.Repeat("n", 26)

@@ -1,0 +1,93 @@
+package kube
+
+import (
+	"context"
+	"fmt"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+)
+
+// enlargeTries bounds how often a start asks for a larger home that another start changes meanwhile.
+const enlargeTries = 3
+
+// ensureHome makes the home volume of a server exist, as large as its profile wants, and returns
+// its claim's name, "" for a profile whose homes are no volumes of their own. small says that it
+// could not be enlarged; the server starts all the same.
+func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (name string, small *spawn.Small, err error) {
+	if !spec.Profile.Override.HasVolume() {
+		return "", nil, nil
+	}
+	want, home := spawn.Claim(c.Site, spec.Profile, spec.ID), spec.Profile.Override.HomeOf(spec.ID)
+	claims := c.writes.CoreV1().PersistentVolumeClaims(want.Namespace)
+	have, err := findHome(ctx, claims, home)
+	if err != nil {
+		return "", nil, err
+	}
+	if have != nil {
+		return have.Name, c.enlarge(ctx, claims, have, want), nil
+	}
+	have, err = claims.Create(ctx, want, metav1.CreateOptions{})
+	if apierrors.IsAlreadyExists(err) { // another start created it just now
+		if have, err = findHome(ctx, claims, home); err != nil {
+			return "", nil, err
+		}
+	}
+	if err != nil {
+		return "", nil, problem("create home volume", err)
+	}
+	if have == nil {
+		return "", nil, &spawn.Problem{Message: spawn.MsgUnavailable, Err: fmt.Errorf("volume claim %s was deleted while it was being created", want.Name)}
+	}
+	return have.Name, nil, nil
+}
+
+// findHome returns the claim of a home, nil when there is none. It is asked before one is
+// created: with the storage quota used up, creating is refused even if the volume is there, and
+// a volume may have the name that earlier versions gave it.
+func findHome(ctx context.Context, claims typedcorev1.PersistentVolumeClaimInterface, home server.ID) (*corev1.PersistentVolumeClaim, error) {
+	for i, name := range spawn.ClaimNames(home) {
+		have, err := claims.Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil && spawn.OwnsClaim(have, home):
+			return have, nil
+		case err == nil && i == 0: // the name of a new one
+			return nil, &spawn.Problem{Message: spawn.MsgConflict, Err: fmt.Errorf("volume claim %s is not ours", name)}
+		case err != nil && !apierrors.IsNotFound(err):
+			return nil, problem("read home volume", err)
+		}
+	}
+	return nil, nil
+}
+
+// enlarge asks for a larger home where the profile wants one. Its StorageClass or a quota may say
+// no: the home then stays as it is, and its user is told.
+func (c *Cluster) enlarge(ctx context.Context, claims typedcorev1.PersistentVolumeClaimInterface, have, want *corev1.PersistentVolumeClaim) *spawn.Small {
+	for range enlargeTries {
+		patch, ok := spawn.Enlarge(have, want)
+		if !ok {
+			return nil
+		}
+		_, err := claims.Patch(ctx, have.Name, types.MergePatchType, patch, metav1.PatchOptions{})
+		if err == nil {
+			c.log.InfoContext(ctx, "home volume is enlarged", "claim", have.Name, "size", want.Spec.Resources.Requests.Storage())
+			return nil
+		}
+		if apierrors.IsConflict(err) {
+			if again, readErr := claims.Get(ctx, have.Name, metav1.GetOptions{}); readErr == nil {
+				have = again
+				continue
+			}
+		}
+		small := spawn.TooSmall(have, want, err.Error())
+		c.log.WarnContext(ctx, "home volume cannot be enlarged", "claim", have.Name, "size", small.Have, "wanted", small.Want, "error", err)
+		return small
+	}
+	return nil // others change it all the time; the next start asks again
+}
