@@ -20,8 +20,7 @@ import (
 func helm(t *testing.T) string {
 	t.Helper()
 	// go reruns a test when a file that it opened has changed; helm's do not count.
-	for _, pattern := range []string{"Chart.yaml", "values*", "templates/*", "files/*.*", "files/labextensions/*/*/*"} {
-	for _, pattern := range []string{"Chart.yaml", "values*", "templates/*", "files/*", "examples/*"} {
+	for _, pattern := range []string{"Chart.yaml", "values*", "templates/*", "examples/*", "files/*.*", "files/labextensions/*/*/*"} {
 		names, _ := filepath.Glob(pattern)
 		for _, name := range names {
 			if _, err := os.ReadFile(name); err != nil {
