@@ -6,6 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 )
 
@@ -41,5 +44,33 @@ func TestOutOfMemoryIsSaid(t *testing.T) {
 		if _, _, page := e.get("/hub/home", "Accept-Language", lang); !strings.Contains(page, want) {
 			t.Errorf("%s: the home page lacks %q:\n%s", lang, want, page)
 		}
+	}
+}
+
+// TestEvictedServerHasEnded: a server that the cluster ends while it is in use has not failed to
+// start. Its page says why in plain words, and starts it again.
+func TestEvictedServerHasEnded(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != http.StatusSeeOther {
+		t.Fatal(code)
+	}
+	e.change("", memory.Answer)
+	e.change("", func(pod *corev1.Pod) {
+		pod.Status.Phase, pod.Status.Reason, pod.Status.Message = corev1.PodFailed, "Evicted", "The node was low on resource: memory."
+	})
+	for lang, want := range map[string][]string{"en": {"Your server has ended", "short of memory or disk space"}, "zh-CN": {"服务器已结束", "内存或磁盘空间不足"}} {
+		code, _, page := e.get("/hub/spawn-pending/alice", "Accept-Language", lang)
+		for _, text := range append(want, "The node was low on resource: memory.", `id="retry"`) {
+			if code != http.StatusOK || !strings.Contains(page, text) {
+				t.Errorf("%s: %d, no %q:\n%s", lang, code, text, page)
+			}
+		}
+	}
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != http.StatusSeeOther {
+		t.Fatal(code)
+	}
+	if s := e.cluster.List("alice"); len(s) != 1 || s[0].Phase != spawn.Pending {
+		t.Errorf("after the next start: %+v", s)
 	}
 }

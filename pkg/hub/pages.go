@@ -203,7 +203,7 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	}
 	page := web.Pending{
 		Viewer: viewer(who), XSRF: who.XSRF(), Owner: id.User, Server: id.Name,
-		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed,
+		Percent: s.Now().Percent, Now: line(s.Now()), Failed: s.Phase == spawn.Failed, Used: s.Phase == spawn.Failed && s.Used,
 		ReadyURL: h.openURL(id, next), RetryAction: spawnURL(id), StopAction: stopURL(id), Next: next,
 		Temporary: h.temporary(ownerOf(id, who)),
 	}

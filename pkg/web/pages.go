@@ -189,6 +189,7 @@ type Pending struct {
 	Now         Line
 	Log         []Line
 	Failed      bool
+	Used        bool   // Failed, after it had run
 	Runs        bool   // Failed, but the server runs: only the way to it is missing
 	Ended       bool   // Failed, but as expected: the server had run and came to its end
 	Safe        bool   // offers to start without the user's own configuration

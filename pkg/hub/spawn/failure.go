@@ -15,7 +15,7 @@ import (
 // whatever happened on the way.
 func failed(pod *corev1.Pod, events []*corev1.Event) (Step, bool) {
 	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
-		return Step{Message: MsgPod, Data: map[string]string{"Reason": pod.Status.Reason}, Detail: brief(pod.Status.Message)}, true
+		return endedBy(pod), true
 	}
 	if IsAnswering(pod) {
 		return Step{}, false
@@ -133,6 +133,9 @@ func late(pod *corev1.Pod, events []*corev1.Event, timeout time.Duration) Step {
 		s.Message, s.Detail = MsgVolumeLate, volume
 	case isUnscheduled:
 		s.Message, s.Detail = MsgRoomLate, unscheduled
+		if waits(pod, unscheduled).Message == MsgNoGPU {
+			s.Message = MsgGPULate
+		}
 	case pulls(events) && containerStatus(pod).State.Running == nil:
 		s.Message, s.Data["Image"] = MsgPullLate, imageOf(pod)
 	}

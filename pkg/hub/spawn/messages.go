@@ -7,6 +7,11 @@ type Message string
 const (
 	MsgRequested     Message = "progress.requested"
 	MsgUnschedulable Message = "progress.unschedulable"
+	MsgNoNode        Message = "progress.no_node"
+	MsgNoCores       Message = "progress.no_cores"
+	MsgNoMemory      Message = "progress.no_memory"
+	MsgNoGPU         Message = "progress.no_gpu"
+	MsgNoDevice      Message = "progress.no_device"
 	MsgScheduled     Message = "progress.scheduled"
 	MsgMountRetry    Message = "progress.mount_retry"
 	MsgVolume        Message = "progress.volume"
@@ -24,6 +29,8 @@ const (
 	MsgNote          Message = "progress.note"
 	MsgHomeSize      Message = "progress.home_size"
 
+	MsgNoCoresAndMemory Message = "progress.no_cores_and_memory"
+
 	MsgNoticeAge       Message = "notice.age"
 	MsgNoticeIdle      Message = "notice.idle"
 	MsgNoticeOOM       Message = "notice.oom"
@@ -35,9 +42,14 @@ const (
 	MsgOOM          Message = "failure.oom"
 	MsgMount        Message = "failure.mount"
 	MsgPod          Message = "failure.pod"
+	MsgEvicted      Message = "failure.evicted"
+	MsgDisk         Message = "failure.disk"
+	MsgShutdown     Message = "failure.shutdown"
+	MsgNotTaken     Message = "failure.not_taken"
 	MsgTimeout      Message = "failure.timeout"
 	MsgVolumeLate   Message = "failure.volume_late"
 	MsgRoomLate     Message = "failure.room_late"
+	MsgGPULate      Message = "failure.gpu_late"
 	MsgPullLate     Message = "failure.pull_late"
 	MsgLost         Message = "failure.lost"
 	MsgQuota        Message = "failure.quota"
@@ -57,6 +69,8 @@ const (
 // Messages lists them all, so that a test can check that each has its sentences.
 func Messages() []Message {
 	return []Message{
+		MsgNoNode, MsgNoCores, MsgNoMemory, MsgNoGPU, MsgNoDevice, MsgNoCoresAndMemory,
+		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate,
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
 		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,

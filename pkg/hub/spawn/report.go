@@ -37,7 +37,7 @@ func report(pod *corev1.Pod, events []*corev1.Event) []Step {
 	if why, ok := volumeTrouble(pod, events); ok {
 		add(Step{Percent: percentWaiting, Message: MsgVolume, Detail: why})
 	} else if why, ok := waitsForNode(pod); ok {
-		add(Step{Percent: percentWaiting, Message: MsgUnschedulable, Detail: why})
+		add(waits(pod, why))
 	}
 	for _, e := range ordered(events) {
 		if s, ok := fromEvent(pod, e); ok {
@@ -65,7 +65,7 @@ func fromEvent(pod *corev1.Pod, e *corev1.Event) (Step, bool) {
 	}
 	switch e.Reason {
 	case "FailedScheduling":
-		return Step{Percent: percentWaiting, Message: MsgUnschedulable, Detail: detail}, pod.Spec.NodeName == "" && !namesVolume(detail)
+		return waits(pod, detail), pod.Spec.NodeName == "" && !namesVolume(detail)
 	case "Scheduled":
 		return Step{Percent: percentScheduled, Message: MsgScheduled}, true
 	case "FailedMount", "FailedAttachVolume":

@@ -18,6 +18,7 @@ type Server struct {
 	Options Options   // what it was started with
 	// Answered is when the server was first seen answering; zero before.
 	Answered time.Time
+	Used     bool // it has answered once
 	// Ends is when Kubernetes ends the server because of its age; zero for never, and before a
 	// node has taken it.
 	Ends time.Time
@@ -36,7 +37,8 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 		} else if s.Phase == Stopped {
 			s.Notices = ending(pod)
 		}
-		if c, ok := condition(pod); ok && IsAnswering(pod) {
+		var c corev1.PodCondition
+		if c, s.Used = condition(pod); IsAnswering(pod) {
 			s.Answered = c.LastTransitionTime.Time
 		}
 	}
