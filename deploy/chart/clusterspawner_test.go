@@ -276,3 +276,27 @@ func boundTo(t *testing.T, space, name string) string {
 	}
 	return claim.Spec.VolumeName
 }
+
+// K4: the spawner writes its records, and neither Jupyter's configuration nor the list of profiles.
+func TestClusterSpawnerWritesRecordsOnly(t *testing.T) {
+	ctx, maps := context.Background(), as(t, serviceAccount("perijove-spawner")).CoreV1().ConfigMaps(servers)
+	for _, name := range []string{"perijove-jupyter", "perijove-profiles"} {
+		m, err := maps.Get(ctx, name, metav1.GetOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Data["more"] = "x"
+		if _, err := maps.Update(ctx, m, metav1.UpdateOptions{DryRun: dry.DryRun}); !apierrors.IsForbidden(err) {
+			t.Errorf("update %s: %v", name, err)
+		}
+		if err := maps.Delete(ctx, name, metav1.DeleteOptions{DryRun: dry.DryRun}); !apierrors.IsForbidden(err) {
+			t.Errorf("delete %s: %v", name, err)
+		}
+	}
+	for name, allowed := range map[string]bool{unique(): false, "usage.user." + unique(): true} {
+		_, err := maps.Create(ctx, &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name}}, dry)
+		if (err == nil) != allowed || err != nil && !apierrors.IsForbidden(err) {
+			t.Errorf("create %s: %v", name, err)
+		}
+	}
+}

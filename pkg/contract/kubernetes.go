@@ -46,6 +46,15 @@ const (
 	// size, the wanted one and the API's reason, as JSON.
 	AnnotationHomeSize = "perijove.dev/home-size"
 
+	// AnnotationQuota is how a server is counted, as JSON: its weight and the quotas that count it
+	// together with other users' servers.
+	AnnotationQuota = "perijove.dev/quota"
+	// AnnotationDisplayName is the name that a user gave a server, in any letters. Untrusted.
+	AnnotationDisplayName = "perijove.dev/display-name"
+	// ComponentUsage as a component label marks a ConfigMap that holds what a user, or the users
+	// of a quota together, have.
+	ComponentUsage = "usage"
+
 	// LabelAccount with value "true" marks a Secret that holds one person's account.
 	LabelAccount = "perijove.dev/account"
 	// LabelAccountLink and the hash of a login is a label of its account, to find it by.

@@ -1,6 +1,8 @@
 package hub
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"mime"
@@ -139,19 +141,28 @@ func (h *Hub) apiStart(w http.ResponseWriter, r *http.Request, who caller.Caller
 	return nil
 }
 
-// readOptions reads JupyterHub's user_options from the body.
-func readOptions(r *http.Request) (spawn.Options, error) {
+// readJSON reads a body that must be JSON or empty.
+func readJSON(r *http.Request) ([]byte, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		var tooBig *http.MaxBytesError
 		if errors.As(err, &tooBig) {
-			return spawn.Options{}, badRequest{http.StatusRequestEntityTooLarge, "the body is too large"}
+			return nil, badRequest{http.StatusRequestEntityTooLarge, "the body is too large"}
 		}
-		return spawn.Options{}, badRequest{http.StatusBadRequest, "the body cannot be read"}
+		return nil, badRequest{http.StatusBadRequest, "the body cannot be read"}
 	}
 	// A form of another site can send text/plain without asking; never JSON (S9).
 	if kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); len(body) > 0 && (err != nil || kind != "application/json") {
-		return spawn.Options{}, badRequest{http.StatusUnsupportedMediaType, "the body must be application/json"}
+		return nil, badRequest{http.StatusUnsupportedMediaType, "the body must be application/json"}
+	}
+	return body, nil
+}
+
+// readOptions reads JupyterHub's user_options from the body.
+func readOptions(r *http.Request) (spawn.Options, error) {
+	body, err := readJSON(r)
+	if err != nil {
+		return spawn.Options{}, err
 	}
 	options, err := spawn.ParseOptions(body)
 	if err != nil {
@@ -160,13 +171,37 @@ func readOptions(r *http.Request) (spawn.Options, error) {
 	return options, nil
 }
 
-// apiStop stops a server: 204 once it is gone, 202 if that takes longer.
+// readRemove reads JupyterHub's {"remove": true}, which deletes a named server for good.
+func readRemove(r *http.Request) (bool, error) {
+	body, err := readJSON(r)
+	if err != nil || len(body) == 0 {
+		return false, err
+	}
+	var what struct {
+		Remove bool `json:"remove"`
+	}
+	if err := json.Unmarshal(body, &what); err != nil {
+		return false, badRequest{http.StatusBadRequest, `the body must be {"remove": true} or empty`}
+	}
+	return what.Remove, nil
+}
+
+// apiStop stops a server, and deletes its name where the body says so: 204 once it is gone, 202
+// if that takes longer.
 func (h *Hub) apiStop(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	id, err := target(r, who)
 	if err != nil {
 		return err
 	}
-	gone, err := h.cluster.Stop(r.Context(), id, stopWait)
+	forget, err := readRemove(r)
+	if err != nil {
+		return err
+	}
+	stop := func(ctx context.Context, id server.ID) (bool, error) { return h.cluster.Stop(ctx, id, stopWait) }
+	if forget {
+		stop = h.remove
+	}
+	gone, err := stop(r.Context(), id)
 	if err != nil {
 		return err
 	}

@@ -12,9 +12,9 @@ import (
 // Cluster is where servers run. Errors that users can do something about are
 // *spawn.Problem. test/clustertest holds what each implementation must do.
 type Cluster interface {
-	// List returns a user's servers that have a pod, sorted by name.
+	// List returns a user's servers that have a pod or a name that is kept, sorted by name.
 	List(user string) []spawn.Server
-	// Get returns one server; one without a pod is Stopped.
+	// Get returns one server; one without a pod is Stopped, with the options that are kept.
 	Get(ctx context.Context, id server.ID) (spawn.Server, error)
 	// Start returns nil once the server exists, starting or running. A server that failed
 	// or ended is replaced; its home and, where the request has none, its options are kept.
@@ -27,4 +27,9 @@ type Cluster interface {
 	Watch(id server.ID) (changed <-chan struct{}, stop func())
 	// Profiles returns what a user may choose from, the default first.
 	Profiles(user access.User) spawn.Catalog
+	// Usage returns what a user has of all that quotas limit.
+	Usage(user access.User) []spawn.Usage
+	// Forget drops the name of a server, which is then listed only while it has a pod. Its home
+	// stays.
+	Forget(ctx context.Context, id server.ID) error
 }

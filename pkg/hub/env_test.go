@@ -32,6 +32,7 @@ const token = "token-of-the-session"
 // env is a hub over a cluster in memory, reached as the gateway would reach it.
 type env struct {
 	catalog spawn.Catalog
+	quotas  map[string]spawn.Quota
 	t       *testing.T
 	cluster *memory.Cluster
 	hub     *Hub
@@ -53,7 +54,7 @@ func newEnvAt(t *testing.T, site origin.Site) *env {
 	}}
 	e.cluster = memory.New(time.Now, memory.Settings{
 		Site:         spawn.Site{Namespace: "servers"},
-		Policy:       func() spawn.Policy { return spawn.Policy{Profiles: e.catalog} },
+		Policy:       e.policy,
 		StartTimeout: time.Minute, SpawnLimit: 2,
 	})
 	e.served.Store(true)
@@ -67,6 +68,18 @@ func newEnvAt(t *testing.T, site origin.Site) *env {
 	t.Cleanup(srv.Close)
 	e.origin = srv.URL
 	return e
+}
+
+// policy is what users are due at this moment.
+func (e *env) policy() spawn.Policy {
+	if e.quotas == nil {
+		return spawn.Policy{Profiles: e.catalog}
+	}
+	p, faults := spawn.Document{Profiles: e.catalog, Quotas: e.quotas}.Policy()
+	if len(faults) > 0 {
+		e.t.Error(faults)
+	}
+	return p
 }
 
 // waitServed is the gateway's word about routes.

@@ -31,6 +31,7 @@ func (b badRequest) Error() string { return b.text }
 type reply struct {
 	status      int
 	title, text string // message ids
+	next        string // of a second sentence, "" for none
 	data        map[string]string
 	plain       string // the message in JSON
 }
@@ -41,25 +42,25 @@ func explain(err error) reply {
 	var problem *spawn.Problem
 	switch {
 	case errors.Is(err, caller.ErrAnonymous):
-		return reply{http.StatusUnauthorized, "error.unauthorized", "error.unauthorized_text", nil, "log in first"}
+		return reply{http.StatusUnauthorized, "error.unauthorized", "error.unauthorized_text", "", nil, "log in first"}
 	case errors.Is(err, errForeign):
-		return reply{http.StatusForbidden, "error.forbidden", "error.forbidden_text", nil, err.Error()}
+		return reply{http.StatusForbidden, "error.forbidden", "error.forbidden_text", "", nil, err.Error()}
 	case errors.Is(err, caller.ErrXSRF):
-		return reply{http.StatusForbidden, "error.xsrf", "error.xsrf_text", nil, "_xsrf token missing or wrong, or cross-origin request"}
+		return reply{http.StatusForbidden, "error.xsrf", "error.xsrf_text", "", nil, "_xsrf token missing or wrong, or cross-origin request"}
 	case errors.Is(err, errNotFound):
-		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", nil, err.Error()}
+		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", "", nil, err.Error()}
 	case errors.Is(err, errStuck):
-		return reply{http.StatusServiceUnavailable, "error.stuck", "error.stuck_text", nil, err.Error()}
+		return reply{http.StatusServiceUnavailable, "error.stuck", "error.stuck_text", "", nil, err.Error()}
 	case errors.Is(err, errRefused):
-		return reply{http.StatusServiceUnavailable, "error.stuck", string(spawn.MsgRouteRefused), nil, ""}
+		return reply{http.StatusServiceUnavailable, "error.stuck", string(spawn.MsgRouteRefused), "", nil, ""}
 	case errors.Is(err, errNotRunning):
-		return reply{http.StatusFailedDependency, "error.not_running", "error.not_running_text", nil, err.Error()}
+		return reply{http.StatusFailedDependency, "error.not_running", "error.not_running_text", "", nil, err.Error()}
 	case errors.As(err, &bad):
-		return reply{bad.status, "error.bad_request", "error.bad_request_text", nil, bad.text}
+		return reply{bad.status, "error.bad_request", "error.bad_request_text", "", nil, bad.text}
 	case errors.As(err, &problem):
-		return reply{problemStatus(problem.Message), "pending.failed", string(problem.Message), problem.Data, ""}
+		return reply{problemStatus(problem.Message), "pending.failed", string(problem.Message), string(problem.Next), problem.Data, ""}
 	}
-	return reply{http.StatusInternalServerError, "error.internal", "error.internal_text", nil, "internal error"}
+	return reply{http.StatusInternalServerError, "error.internal", "error.internal_text", "", nil, "internal error"}
 }
 
 func problemStatus(m spawn.Message) int {
@@ -68,7 +69,8 @@ func problemStatus(m spawn.Message) int {
 		return http.StatusTooManyRequests
 	case spawn.MsgTooMany, spawn.MsgProfile, spawn.MsgChoice, spawn.MsgChoices:
 		return http.StatusBadRequest
-	case spawn.MsgQuota, spawn.MsgRefused, spawn.MsgNoProfile:
+	case spawn.MsgQuota, spawn.MsgRefused, spawn.MsgNoProfile,
+		spawn.MsgOverServers, spawn.MsgOverCPU, spawn.MsgOverMemory, spawn.MsgOverExtra, spawn.MsgOverStorage, spawn.MsgOverWeek, spawn.MsgOverMonth:
 		return http.StatusForbidden
 	case spawn.MsgConflict:
 		return http.StatusConflict
@@ -91,6 +93,9 @@ func (h *Hub) fail(w http.ResponseWriter, r *http.Request, who caller.Caller, er
 	if isAPI(r) {
 		if a.plain == "" {
 			a.plain = h.web.Text(language(r), a.text, a.data)
+			if a.next != "" {
+				a.plain += " " + h.web.Text(language(r), a.next, a.data)
+			}
 		}
 		web.JSON(w, a.status, map[string]any{"status": a.status, "message": a.plain})
 		return

@@ -60,7 +60,7 @@ func preselected(r *http.Request, kept spawn.Options) spawn.Options {
 	if slug := query.Get(fieldProfile); slug != "" {
 		o := spawn.Options{Profile: slug, Choices: map[string]string{}}
 		for name, values := range query {
-			if name != fieldProfile && name != "next" && name != chooseAgain {
+			if !slices.Contains([]string{fieldProfile, fieldDisplay, "next", chooseAgain}, name) {
 				o.Choices[name] = values[0]
 			}
 		}

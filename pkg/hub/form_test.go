@@ -171,8 +171,9 @@ func TestOneMoreServer(t *testing.T) {
 		t.Error("the home page offers no further server")
 	}
 	for name, want := range map[string]string{
-		"lab 2": "/hub/spawn/alice/lab%202", " große Daten ": "/hub/spawn/alice/gro%C3%9Fe%20Daten", "数据": "/hub/spawn/alice/%E6%95%B0%E6%8D%AE", "a+b@c": "/hub/spawn/alice/a%2Bb@c",
-		"": "", " ": "", "a/b": "", "..": "", ".": "", "a\x00b": "", "a\nb": "", strings.Repeat("x", 500): "",
+		"lab": "/hub/spawn/alice/lab", "lab 2": "/hub/spawn/alice/lab-2?display_name=lab+2", " Übung/1 ": "/hub/spawn/alice/ubung-1?display_name=%C3%9Cbung%2F1",
+		"数据": "/hub/spawn/alice/server?display_name=%E6%95%B0%E6%8D%AE", "..": "/hub/spawn/alice/server?display_name=..",
+		"": "", " ": "", "a\x00b": "", "a\nb": "", "a\u202eb": "", strings.Repeat("x", 500): "",
 	} {
 		code, to, body := e.get("/hub/new-server?name=" + url.QueryEscape(name))
 		if want != "" && (code != http.StatusSeeOther || to != want) {
@@ -182,11 +183,14 @@ func TestOneMoreServer(t *testing.T) {
 			t.Errorf("%q: %d %.80s", name, code, body)
 		}
 	}
-	if code, _, _ := e.post("/hub/spawn/alice/lab%202", nil); code != http.StatusSeeOther {
+	if code, _, _ := e.post("/hub/spawn/alice/lab-2", url.Values{"display_name": {"lab 2"}}); code != http.StatusSeeOther {
 		t.Fatalf("start: %d", code)
 	}
 	if code, _, body := e.get("/hub/new-server?name=lab+2"); code != http.StatusBadRequest || !strings.Contains(body, "of that name") {
 		t.Errorf("a taken name: %d", code)
+	}
+	if _, to, _ := e.get("/hub/new-server?name=Lab+2"); to != "/hub/spawn/alice/lab-2-2?display_name=Lab+2" {
+		t.Errorf("a name that differs, of which the address would not: %q", to)
 	}
 	if len(e.cluster.List("alice")) != 1 {
 		t.Error("a link started a server")

@@ -94,6 +94,7 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub/spawn-pending/{user}/{server}": h.pending,
 		"POST /hub/stop/{user}":                  h.stopPost,
 		"POST /hub/stop/{user}/{server}":         h.stopPost,
+		"POST /hub/delete/{user}/{server}":       h.deleteServer,
 		"GET /hub/user-redirect/{path...}":       h.userRedirect,
 		"/hub/user/{path...}":                    h.notRouted,
 
@@ -119,6 +120,15 @@ func (h *Hub) start(ctx context.Context, r spawn.Request) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
 	defer cancel()
 	return h.cluster.Start(ctx, r)
+}
+
+// remove drops a server's name and ends the server. The name goes first: should the stop take
+// longer than a request, nothing is left to be done after it.
+func (h *Hub) remove(ctx context.Context, id server.ID) (gone bool, err error) {
+	if err := h.cluster.Forget(ctx, id); err != nil {
+		return false, err
+	}
+	return h.cluster.Stop(ctx, id, stopWait)
 }
 
 // route returns nil when users can open a server that answers, a *spawn.Problem when the gateway

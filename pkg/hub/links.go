@@ -26,6 +26,8 @@ func spawnURL(id server.ID) string   { return pathOf(contract.PathSpawn, id) }
 func pendingURL(id server.ID) string { return pathOf(contract.PathSpawnPending, id) }
 func stopURL(id server.ID) string    { return pathOf("/hub/stop", id) }
 
+func deleteURL(id server.ID) string { return pathOf("/hub/delete", id) }
+
 // progressURL is JupyterHub's path of a server's event stream.
 func progressURL(id server.ID) string {
 	base := contract.PathAPI + "/users/" + url.PathEscape(id.User)

@@ -50,38 +50,15 @@ func (h *Hub) homePage(r *http.Request, who caller.Caller) (web.Home, error) {
 			servers = append(servers, h.serverLine(s))
 		}
 	}
+	catalog := h.cluster.Profiles(who.User)
 	page := web.Home{
-		Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers,
-		Temporary: h.temporary(who.User), Choose: choosable(h.cluster.Profiles(who.User)),
+		Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers, Usage: usage(h.cluster.Usage(who.User)),
+		Temporary: h.temporary(who.User), Choose: choosable(catalog), NewURL: pathNewServer,
 	}
-	if len(servers) < spawn.MaxServers {
-		page.NewURL = pathNewServer
+	if len(catalog) > 1 {
+		page.Profiles = forms(catalog, spawn.Options{})
 	}
 	return page, nil
-}
-
-// pathNewServer turns the name that a user typed into the address of that server's form.
-const pathNewServer = contract.PathHub + "new-server"
-
-// newServer leads to the form of one more server. It starts nothing (S9).
-func (h *Hub) newServer(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	id := server.ID{User: who.Name, Name: strings.TrimSpace(r.URL.Query().Get("name"))}
-	page, err := h.homePage(r, who)
-	if err != nil {
-		return err
-	}
-	page.NewName = id.Name
-	switch {
-	case id.Name == "" || id.Valid() != nil:
-		page.Refused = "home.bad_name"
-	case slices.ContainsFunc(page.Servers, func(s web.Server) bool { return s.Name == id.Name }):
-		page.Refused = "home.taken"
-	default:
-		http.Redirect(w, r, spawnURL(id), http.StatusSeeOther)
-		return nil
-	}
-	h.web.Page(w, r, http.StatusBadRequest, page)
-	return nil
 }
 
 func (h *Hub) serverLine(s spawn.Server) web.Server {
@@ -90,8 +67,11 @@ func (h *Hub) serverLine(s spawn.Server) web.Server {
 		spawn.Stopping: web.StateStopping, spawn.Failed: web.StateFailed,
 	}
 	line := web.Server{
-		Name: s.ID.Name, State: states[s.Phase], OpenURL: h.serverURL(s.ID),
+		Name: s.ID.Name, Title: cmp.Or(s.DisplayName, s.ID.Name), State: states[s.Phase], OpenURL: h.serverURL(s.ID),
 		PendingURL: pendingURL(s.ID), SpawnURL: spawnURL(s.ID), StopURL: stopURL(s.ID),
+	}
+	if s.Kept {
+		line.DeleteURL = deleteURL(s.ID)
 	}
 	if s.Phase == spawn.Answering {
 		line.Started, line.Ends = s.Created, s.Ends
@@ -120,8 +100,12 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, who caller.Calle
 		return &spawn.Problem{Message: spawn.MsgNoProfile}
 	}
 	profiles := forms(catalog, preselected(r, s.Options))
+	display := r.URL.Query().Get(fieldDisplay)
+	if server.ValidDisplay(display) != nil {
+		display = s.DisplayName
+	}
 	h.web.Page(w, r, http.StatusOK, web.Spawn{
-		Viewer: viewer(who), XSRF: who.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name,
+		Viewer: viewer(who), XSRF: who.XSRF(), Action: spawnURL(id), Next: next, Owner: id.User, Server: id.Name, Display: display,
 		Profiles: profiles, Safe: slices.ContainsFunc(profiles, func(p web.Profile) bool { return !p.Temporary }),
 	})
 	return nil
@@ -134,8 +118,11 @@ func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, who caller.Calle
 		return err
 	}
 	next := safeNext(cmp.Or(r.PostFormValue("next"), r.URL.Query().Get("next")), id)
-	chosen := options(r)
-	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: chosen}); err != nil {
+	chosen, display := options(r), strings.TrimSpace(r.PostFormValue(fieldDisplay))
+	if display != "" && server.ValidDisplay(display) != nil {
+		return badRequest{http.StatusBadRequest, "the display name is not one"}
+	}
+	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: chosen, DisplayName: display}); err != nil {
 		return h.refused(w, r, who, id, next, err)
 	}
 	remember(w, chosen)
@@ -158,7 +145,7 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, who caller.Caller,
 	}
 	h.log.WarnContext(r.Context(), "server not started", "user", id.User, "server", id.Name, "error", err)
 	retryAfter(w, problemStatus(problem.Message))
-	now := web.Line{ID: string(problem.Message), Data: problem.Data, Detail: problem.Detail}
+	now := web.Line{ID: string(problem.Message), Next: string(problem.Next), Data: problem.Data, Detail: problem.Detail}
 	page := web.Pending{
 		Viewer: viewer(who), XSRF: who.XSRF(), Owner: id.User, Server: id.Name, Failed: true,
 		Now: now, RetryAction: spawnURL(id), Next: next, Temporary: h.temporary(ownerOf(id, who)), RequestID: telemetry.RequestID(r.Context()),

@@ -88,6 +88,7 @@ func (s ServerState) MessageID() string { return "state." + string(s) }
 // Server is one line of the home page.
 type Server struct {
 	Name       string // "" for the default server
+	Title      string // what the user calls it; "" for the default server
 	State      ServerState
 	Started    time.Time // zero when not running
 	Ends       time.Time // when a running server reaches its maximum age; zero for never
@@ -95,6 +96,7 @@ type Server struct {
 	PendingURL string    // its progress page
 	SpawnURL   string    // form action that starts it
 	StopURL    string    // form action that stops it
+	DeleteURL  string    // form action that drops its name; "" where there is nothing to drop
 	Notices    []Notice  // what happened to it while it was in use
 }
 
@@ -114,10 +116,22 @@ type Home struct {
 	Temporary bool
 	// Choose is true where a start needs a choice: the button leads to the form.
 	Choose bool
-	// NewURL is the form action for one more server, "" when the user has as many as may be.
-	NewURL  string
-	NewName string // typed before, and refused
-	Refused string // message id of why, "" for no fault
+	// Usage is what the user has of all that quotas limit.
+	Usage []Usage
+	// NewURL is the form action for one more server.
+	NewURL   string
+	Profiles []Profile // what it may be made from
+	NewName  string    // typed before, and refused
+	Refused  string    // message id of why, "" for no fault
+}
+
+// Usage is how much a user has of what a quota limits.
+type Usage struct {
+	Resource string            // message id of its name, or the name of an extended resource
+	Data     map[string]string // Used and Most in words, and the quota's Rule
+	Used     int64             // of Most, for the meter
+	Most     int64
+	Shared   bool // others' servers count too
 }
 
 // Spawn shows what a user may start, and the button that starts it.
@@ -128,6 +142,7 @@ type Spawn struct {
 	Next     string // path to open once the server runs, already checked
 	Owner    string
 	Server   string
+	Display  string    // what the user wants to call it; "" for its name
 	Profiles []Profile // at least one; one of them is Selected
 	Safe     bool      // offers a safe start
 }
@@ -175,6 +190,7 @@ type Typed struct {
 // Line is one sentence of a progress report.
 type Line struct {
 	ID     string            // message id
+	Next   string            // message id of a second sentence with the same data, "" for none
 	Data   map[string]string // values for the message
 	Detail string            // Kubernetes' or the server's own words, untrusted
 }

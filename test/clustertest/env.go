@@ -27,12 +27,21 @@ const (
 // Site is where the cluster under test puts servers.
 func Site() spawn.Site { return spawn.Site{Namespace: "servers", JupyterConfigMap: "perijove-jupyter"} }
 
-// Policy is what users may choose from: a profile for all and one for a group.
+// Policy is what users are due: a profile for all and one for a group, and quotas for the groups of
+// some tests.
 func Policy() spawn.Policy {
-	return spawn.Policy{Profiles: spawn.Catalog{
+	p, faults := spawn.Document{Profiles: spawn.Catalog{
 		{DisplayName: "Lab", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1"}},
 		{DisplayName: "GPU", Slug: "gpu", AllowedGroups: []string{"physics"}, Override: spawn.Override{Image: "example.org/gpu:1"}, Lifetime: spawn.Lifetime{MaxAge: spawn.Span(MaxAge.String())}},
-	}}
+	}, Quotas: map[string]spawn.Quota{
+		"single": {Groups: []string{"beginners"}, Servers: "1"},
+		"crew":   {Groups: []string{"crew"}, Together: true, Servers: "2"},
+		"weekly": {Groups: []string{"weekly"}, HoursPerWeek: "2"},
+	}}.Policy()
+	if len(faults) > 0 {
+		panic(faults)
+	}
+	return p
 }
 
 // Clock is the clock of a cluster under test.
@@ -66,6 +75,8 @@ type Env struct {
 	Change func(id server.ID, change func(*corev1.Pod))
 	// Put adds a pod that the spawner did not make.
 	Put func(pod *corev1.Pod)
+	// Refuse lets the cluster make no pods, or again.
+	Refuse func(refuse bool)
 	// Hold keeps deleted pods from going away until Release.
 	Hold, Release func()
 	// Pods and Homes return the names of what exists, sorted.

@@ -41,6 +41,11 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"names that are none":                badNames,
 		"so many starts at a time":           limit,
 		"so many servers of one user":        crowd,
+		"named servers are kept":             kept,
+		"a quota of one user":                ownQuota,
+		"a quota of users together":          sharedQuota,
+		"hours of a week":                    hours,
+		"a start that fails takes nothing":   failedStart,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -362,7 +367,7 @@ func limit(t *testing.T, e *Env) {
 
 // crowd: of a user's starts at one moment no more succeed than the user may have servers.
 func crowd(t *testing.T, e *Env) {
-	for i := range spawn.MaxServers - 1 {
+	for i := range spawn.MaxServers - 2 {
 		s := e.start(t, alice, fmt.Sprintf("s%d", i), spawn.Options{})
 		e.Change(s.ID, memory.Answer)
 		e.becomes(t, s.ID, spawn.Answering)

@@ -35,7 +35,14 @@ func pages() map[string]web.Page {
 		"logout: done":                 web.Logout{Done: true},
 		"logout: goes on":              web.Logout{Done: true, Next: &keycloak},
 		"home":                         web.Home{Viewer: alice, XSRF: "x", Servers: servers(), NewURL: "/hub/new-server"},
-		"home: a bad name":             web.Home{Viewer: alice, XSRF: "x", Servers: servers(), Choose: true, NewURL: "/hub/new-server", NewName: "a/b", Refused: "home.bad_name"},
+		"home: quotas and names": web.Home{
+			Viewer: alice, XSRF: "x", Servers: servers(), NewURL: "/hub/new-server", Profiles: severalProfiles(), Usage: []web.Usage{
+				{Resource: "resource.servers", Data: map[string]string{"Used": "1", "Most": "2"}, Used: 1000, Most: 2000},
+				{Resource: "resource.hours_per_week", Data: map[string]string{"Used": "39.5", "Most": "40"}, Used: 142200, Most: 144000},
+				{Resource: "nvidia.com/gpu", Data: map[string]string{"Used": "4", "Most": "4", "Rule": "lab"}, Used: 4, Most: 4, Shared: true},
+			},
+		},
+		"home: a bad name": web.Home{Viewer: alice, XSRF: "x", Servers: servers(), Choose: true, NewURL: "/hub/new-server", NewName: "a/b", Refused: "home.bad_name"},
 		"spawn": web.Spawn{Viewer: alice, XSRF: "x", Action: "/hub/spawn", Owner: "alice", Safe: true, Profiles: []web.Profile{{
 			Slug: "lab", DisplayName: "JupyterLab", Description: "Python with the usual libraries.", Image: "perijove/notebook:1", CPU: "2", Memory: "2 GiB", Storage: "1 GiB",
 		}}},
@@ -51,6 +58,11 @@ func pages() map[string]web.Page {
 		"pending: failed": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Safe: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
 			Log: []web.Line{{ID: "progress.scheduled"}}, RetryAction: "/hub/spawn", ChooseURL: "/hub/spawn?choose=1", StopAction: "/hub/stop", RequestID: "3f0c",
+		},
+		"pending: over a quota": web.Pending{
+			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, RetryAction: "/hub/spawn", Now: web.Line{
+				ID: "failure.over_cpu", Next: "free.stop_at", Data: map[string]string{"Rule": "students", "Most": "8", "Used": "6", "Asked": "4", "Over": "2", "Free": "2026-11-21 18:00 UTC"},
+			},
 		},
 		"pending: ended": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Ended: true, Now: web.Line{ID: "notice.age", Data: map[string]string{"Age": "12 h"}}, RetryAction: "/hub/spawn",
@@ -82,8 +94,9 @@ func messages() []string {
 func servers() []web.Server {
 	var all []web.Server
 	for _, s := range []web.ServerState{web.StateStopped, web.StatePending, web.StateReady, web.StateStopping, web.StateFailed} {
-		all = append(all, web.Server{Name: string(s), State: s, Started: morning, OpenURL: "/user/alice/", PendingURL: "/hub/spawn-pending", SpawnURL: "/hub/spawn", StopURL: "/hub/stop"})
+		all = append(all, web.Server{Name: string(s), Title: "Übung: " + string(s), State: s, Started: morning, OpenURL: "/user/alice/", PendingURL: "/hub/spawn-pending", SpawnURL: "/hub/spawn", StopURL: "/hub/stop"})
 	}
+	all[0].DeleteURL = "/hub/delete"
 	return append(all, web.Server{
 		State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop",
 		Ends: morning.AddDate(0, 0, 1), Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},

@@ -167,6 +167,18 @@ Profiles as the spawner reads them. Values of "environment" are texts there: Hel
 {{- toYaml $profiles -}}
 {{- end -}}
 
+{{/* Group overrides, with the variables of their servers as texts. */}}
+{{- define "perijove.groupOverrides" -}}
+{{- $all := dict -}}
+{{- range $name, $override := . -}}
+{{- $override = deepCopy $override -}}
+{{- $settings := get $override "spawner_override" | default dict -}}
+{{- if get $settings "environment" }}{{ $_ := set $settings "environment" (include "perijove.texts" (get $settings "environment") | fromYaml) }}{{ end -}}
+{{- $_ := set $all $name $override -}}
+{{- end -}}
+{{- toYaml $all -}}
+{{- end -}}
+
 {{/* The gateway's container port that serves users. */}}
 {{- define "perijove.gatewayPort" -}}
 {{- ternary "https" "http" (ne .Values.gateway.tls.secretName "") -}}

@@ -64,6 +64,22 @@ const (
 	MsgChoice       Message = "failure.choice"
 	MsgChoices      Message = "failure.choices"
 	MsgNoProfile    Message = "failure.no_profile"
+
+	MsgOverServers Message = "failure.over_servers"
+	MsgOverCPU     Message = "failure.over_cpu"
+	MsgOverMemory  Message = "failure.over_memory"
+	MsgOverExtra   Message = "failure.over_extra"
+	MsgOverStorage Message = "failure.over_storage"
+	MsgOverWeek    Message = "failure.over_week"
+	MsgOverMonth   Message = "failure.over_month"
+
+	MsgFreeAt       Message = "free.at"
+	MsgFreeStop     Message = "free.stop"
+	MsgFreeStopAt   Message = "free.stop_at"
+	MsgFreeOthers   Message = "free.others"
+	MsgFreeOthersAt Message = "free.others_at"
+	MsgFreeSmaller  Message = "free.smaller"
+	MsgFreeStorage  Message = "free.storage"
 )
 
 // Messages lists them all, so that a test can check that each has its sentences.
@@ -76,12 +92,15 @@ func Messages() []Message {
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,
+		MsgOverServers, MsgOverCPU, MsgOverMemory, MsgOverExtra, MsgOverStorage, MsgOverWeek, MsgOverMonth,
+		MsgFreeAt, MsgFreeStop, MsgFreeStopAt, MsgFreeOthers, MsgFreeOthersAt, MsgFreeSmaller, MsgFreeStorage,
 	}
 }
 
 // Problem is why a server could not be started or stopped, with words for users.
 type Problem struct {
 	Message Message
+	Next    Message // a second sentence with the same data: when it works again; "" for none
 	Data    map[string]string
 	Detail  string // the cluster's own words; untrusted, to be escaped
 	Err     error  // the cause, for the log

@@ -67,6 +67,10 @@ type Spec struct {
 	ID      server.ID
 	Profile Profile
 	Options Options // kept on the pod
+	// DisplayName is what the user calls the server; "" for its name.
+	DisplayName string
+	// SharedRules are the quotas that count the server together with other users'.
+	SharedRules []string
 	// Home is the name of the home volume's claim; "" is that of a new one. Only profiles whose
 	// homes are volumes of their own need it.
 	Home string
@@ -133,12 +137,26 @@ func Pod(site Site, s Spec) *corev1.Pod {
 	s.Options.Keep(pod)
 	p.keep(pod)
 	s.Small.keep(pod)
+	counted{Weight: p.weight(), Rules: s.SharedRules}.keep(pod)
+	if s.DisplayName != "" {
+		pod.Annotations[contract.AnnotationDisplayName] = s.DisplayName
+	}
 	if site.Proof {
 		promiseProof(pod, secretName(pod.Name, s.Nonce))
 	}
 	mergeClaims(&pod.Spec)
 	identify(&pod.ObjectMeta, id)
 	return pod
+}
+
+// Volumes returns the sizes of the home volumes that the server needs, in bytes, by claim.
+func (s Spec) Volumes(site Site) map[string]int64 {
+	if !s.Profile.Override.HasVolume() {
+		return nil
+	}
+	claim := Claim(site, s.Profile, s.ID)
+	size := claim.Spec.Resources.Requests[corev1.ResourceStorage]
+	return map[string]int64{claim.Name: size.Value()}
 }
 
 // home is the volume of the home folder.

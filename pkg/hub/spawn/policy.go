@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -19,6 +20,8 @@ type Document struct {
 	GroupOverrides map[string]GroupOverride `yaml:"group_overrides"`
 	// SharedVolumes are what servers have according to their users' groups, whatever the profile.
 	SharedVolumes []SharedVolume `yaml:"shared_volumes"`
+	// Quotas are by a name that users are told of.
+	Quotas map[string]Quota `yaml:"quotas"`
 }
 
 // GroupOverride is what some users get instead of what profiles say, in the shape of an entry of
@@ -41,6 +44,7 @@ type Policy struct {
 	base      Override
 	overrides []GroupOverride // groups' before users', each in the order of their names
 	shared    []SharedVolume
+	quotas    []quota.Rule
 }
 
 // Policy returns what the document says, or every fault with the key that it has in the document.
@@ -73,6 +77,11 @@ func (d Document) Policy() (Policy, []Fault) {
 		p.validateOverride(&all, "group_overrides."+name, d.GroupOverrides[name])
 	}
 	p.validateVolumes(&all, d)
+	for _, name := range sorted(d.Quotas) {
+		key := "quotas." + name
+		all.check(validOption.MatchString(name), key, "must be letters, digits, dots and dashes")
+		p.quotas = append(p.quotas, d.Quotas[name].rule(&all, key, name))
+	}
 	if len(all) > 0 {
 		return Policy{}, all
 	}

@@ -27,6 +27,10 @@ type Profile struct {
 	Options  map[string]ProfileOption `yaml:"profile_options"`
 	Lifetime `yaml:",inline"`
 
+	// QuotaWeight is how much a server of the profile counts as a server, and its hours as hours,
+	// where quotas limit them; "" is 1, and 0 lets it count nothing.
+	QuotaWeight Amount `yaml:"quota_weight"`
+
 	own Override // without the shared settings (Document.Policy)
 }
 
@@ -138,6 +142,7 @@ func (p Profile) Validate() []Fault {
 	}
 	f = append(f, p.Lifetime.faults()...)
 	p.validateOptions(&f)
+	p.validateWeight(&f)
 	return f
 }
 

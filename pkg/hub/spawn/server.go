@@ -1,11 +1,13 @@
 package spawn
 
 import (
-	"strconv"
+	"cmp"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
@@ -16,6 +18,10 @@ type Server struct {
 	UID     string    // the pod's; "" without one
 	Created time.Time // the pod's; zero without one
 	Options Options   // what it was started with
+	// DisplayName is what the user calls it; "" for its name. Untrusted, to be escaped.
+	DisplayName string
+	// Kept says that a stopped server has a name that its owner has not deleted.
+	Kept bool
 	// Answered is when the server was first seen answering; zero before.
 	Answered time.Time
 	Used     bool // it has answered once
@@ -31,6 +37,7 @@ type Server struct {
 func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.Duration) Server {
 	s := Server{ID: id, Options: OptionsOf(pod), Status: StatusOf(pod, events, now, timeout)}
 	if pod != nil {
+		s.DisplayName = pod.Annotations[contract.AnnotationDisplayName]
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
 		if s.Phase == Pending || s.Phase == Answering { // the end of others is said already
 			s.Notices, s.Ends = notices(pod, now), ends(pod)
@@ -52,20 +59,17 @@ type Request struct {
 	// they are known only when the owner asks.
 	Owner   access.User
 	Options Options
+	// DisplayName is what the user calls the server; "" keeps what it is called.
+	DisplayName string
 }
 
-// MaxServers bounds how many servers one user may have, the default one included: each takes
-// a part of what all users share.
-const MaxServers = 10
-
-// Room returns a Problem when the user who has these servers may not have one more under id.
-func Room(have map[server.ID]bool, id server.ID) error {
-	others := len(have)
-	if have[id] {
-		others--
+// Spec returns what is to be started, without its profile. What the request leaves open is as in
+// the server's pod, which may be nil, or else as its owner's record knows it.
+func (r Request) Spec(pod *corev1.Pod, owner quota.Record) Spec {
+	known := Remembered(r.ID, owner)
+	s := Spec{ID: r.ID, Options: r.Options.OrKept(pod), DisplayName: cmp.Or(r.DisplayName, known.DisplayName)}
+	if pod == nil && r.Options.IsZero() {
+		s.Options = known.Options
 	}
-	if others < MaxServers {
-		return nil
-	}
-	return &Problem{Message: MsgTooMany, Data: map[string]string{"Limit": strconv.Itoa(MaxServers)}}
+	return s
 }

@@ -23,25 +23,6 @@ func (c *Cluster) admit(id server.ID) bool {
 	return true
 }
 
-// owned returns the servers of a user: those that the cache shows, and those that were created
-// here and that it does not show yet.
-func (c *Cluster) owned(user string) map[server.ID]bool {
-	have := map[server.ID]bool{}
-	for _, pod := range c.indexed(byUser, user) {
-		if id, ok := spawn.Identify(pod); ok {
-			have[id] = true
-		}
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, at := range c.recent {
-		if id.User == user && c.now().Sub(at) <= recently {
-			have[id] = true
-		}
-	}
-	return have
-}
-
 // release gives the place back; a pod that was created keeps it while it is pending.
 func (c *Cluster) release(id server.ID) {
 	c.mu.Lock()

@@ -51,6 +51,7 @@ type Cluster struct {
 	pods      cache.SharedIndexInformer
 	events    cache.SharedIndexInformer // about pods
 	claims    cache.SharedIndexInformer // events about volume claims
+	records   cache.SharedIndexInformer // what users have
 	synced    chan struct{}             // closed once the informers have delivered their first lists
 	changes   *broadcast.Hub
 	answers   *prober
@@ -92,6 +93,11 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 	})
 	c.pods = ours.Core().V1().Pods().Informer()
 	c.events, c.claims = c.eventsAbout("Pod"), c.eventsAbout("PersistentVolumeClaim")
+	c.records = c.factory(0, func(o *metav1.ListOptions) {
+		o.LabelSelector = labels.SelectorFromSet(labels.Set{
+			contract.LabelManagedBy: contract.ManagedBySpawner, contract.LabelComponent: contract.ComponentUsage,
+		}).String()
+	}).Core().V1().ConfigMaps().Informer()
 	if err := c.prepareInformers(); err != nil {
 		return nil, err
 	}
@@ -115,7 +121,7 @@ func (c *Cluster) eventsAbout(kind string) cache.SharedIndexInformer {
 }
 
 func (c *Cluster) prepareInformers() error {
-	for _, i := range []cache.SharedIndexInformer{c.pods, c.events, c.claims} {
+	for _, i := range []cache.SharedIndexInformer{c.pods, c.events, c.claims, c.records} {
 		if err := i.SetTransform(dropManagedFields); err != nil {
 			return fmt.Errorf("prepare informer: %w", err)
 		}
@@ -185,8 +191,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	for _, f := range c.factories {
 		f.Start(ctx.Done())
 	}
-	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.events.HasSynced, c.claims.HasSynced) {
+	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.events.HasSynced, c.claims.HasSynced, c.records.HasSynced) {
 		close(c.synced)
+		c.tend(ctx)
 	}
 	<-ctx.Done()
 	for _, f := range c.factories {

@@ -1,11 +1,13 @@
 package kube
 
 import (
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
@@ -23,12 +25,13 @@ func TestConformance(t *testing.T) {
 		clock := clustertest.NewClock()
 		api := &api{t: t, client: newClientAt(clock.Now)}
 		api.client.PrependReactor("delete", "pods", api.hold)
+		api.client.PrependReactor("create", "pods", api.refuse)
 		s := settings(t)
 		s.StartTimeout, s.SpawnLimit = clustertest.StartTimeout, clustertest.SpawnLimit
 		c, _ := bootAt(t, api.client, clock.Now, s)
 		return &clustertest.Env{
 			Cluster: c, Clock: clock, Change: api.change, Put: api.put,
-			Hold: func() { api.held.Store(true) }, Release: api.release, Pods: api.pods, Homes: api.homes,
+			Refuse: api.refused.Store, Hold: func() { api.held.Store(true) }, Release: api.release, Pods: api.pods, Homes: api.homes,
 		}
 	})
 }
@@ -38,6 +41,8 @@ type api struct {
 	t      *testing.T
 	client *fake.Clientset
 	held   atomic.Bool
+	// refused says that no pod can be made.
+	refused atomic.Bool
 }
 
 var podsResource = corev1.SchemeGroupVersion.WithResource("pods")
@@ -55,6 +60,10 @@ func (a *api) hold(action clienttest.Action) (bool, runtime.Object, error) {
 	now := metav1.Now()
 	pod.DeletionTimestamp = &now
 	return true, nil, a.client.Tracker().Update(podsResource, pod, ns)
+}
+
+func (a *api) refuse(clienttest.Action) (bool, runtime.Object, error) {
+	return a.refused.Load(), nil, apierrors.NewForbidden(podsResource.GroupResource(), "", errors.New("exceeded quota: all"))
 }
 
 func (a *api) release() {

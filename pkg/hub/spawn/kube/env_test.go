@@ -3,13 +3,17 @@ package kube
 import (
 	"bytes"
 	"context"
+	"errors"
 	"log/slog"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
@@ -82,7 +86,35 @@ func newClientAt(now func() time.Time, objects ...runtime.Object) *fake.Clientse
 		}
 		return false, nil, nil
 	})
+	optimistic(client)
 	return client
+}
+
+// optimistic lets updates of ConfigMaps name the version that they change, and end in a Conflict
+// when it is not the present one, as a real API does. The fake one forgets that.
+func optimistic(client *fake.Clientset) {
+	resource := corev1.SchemeGroupVersion.WithResource("configmaps")
+	var mu sync.Mutex
+	version := 1
+	client.PrependReactor("create", "configmaps", func(a clienttest.Action) (bool, runtime.Object, error) {
+		a.(clienttest.CreateAction).GetObject().(*corev1.ConfigMap).ResourceVersion = "1"
+		return false, nil, nil
+	})
+	client.PrependReactor("update", "configmaps", func(a clienttest.Action) (bool, runtime.Object, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		next := a.(clienttest.UpdateAction).GetObject().(*corev1.ConfigMap).DeepCopy()
+		present, err := client.Tracker().Get(resource, next.Namespace, next.Name)
+		if err != nil {
+			return true, nil, err
+		}
+		if present.(*corev1.ConfigMap).ResourceVersion != next.ResourceVersion {
+			return true, nil, apierrors.NewConflict(resource.GroupResource(), next.Name, errors.New("changed meanwhile"))
+		}
+		version++
+		next.ResourceVersion = strconv.Itoa(version)
+		return true, next, client.Tracker().Update(resource, next, next.Namespace)
+	})
 }
 
 // boot runs a Cluster until the test ends or stop is called: one spawner replica.

@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -37,6 +38,9 @@ func (c *Cluster) Get(ctx context.Context, id server.ID) (spawn.Server, error) {
 		if pod, err = c.shared(ctx, id); err != nil {
 			return spawn.Server{}, err
 		}
+	}
+	if pod == nil {
+		return spawn.Remembered(id, c.record(spawn.Subject{Name: id.User})), nil
 	}
 	return c.describe(id, pod), nil
 }
@@ -69,7 +73,7 @@ func (c *Cluster) shared(ctx context.Context, id server.ID) (*corev1.Pod, error)
 	}
 }
 
-// List returns a user's servers that have a pod, sorted by name.
+// List returns a user's servers that have a pod or a name that is kept, sorted by name.
 func (c *Cluster) List(user string) []spawn.Server {
 	var out []spawn.Server
 	for _, pod := range c.indexed(byUser, user) {
@@ -77,8 +81,25 @@ func (c *Cluster) List(user string) []spawn.Server {
 			out = append(out, c.describe(id, pod))
 		}
 	}
-	slices.SortFunc(out, func(a, b spawn.Server) int { return a.ID.Compare(b.ID) })
-	return out
+	return spawn.Kept(user, out, c.record(spawn.Subject{Name: user}))
+}
+
+// Usage returns what a user has of all that quotas limit.
+func (c *Cluster) Usage(user access.User) []spawn.Usage {
+	return c.Policy().Usage(user, c.record, c.now())
+}
+
+// Forget drops the name of a server; its home stays.
+func (c *Cluster) Forget(ctx context.Context, id server.ID) error {
+	done, err := c.turns.take(ctx, id.User)
+	if err != nil {
+		return problem("wait for the user's other requests", err)
+	}
+	defer done()
+	return c.change(ctx, spawn.Subject{Name: id.User}, func(r quota.Record) (quota.Record, bool, error) {
+		r, changed := r.Forget(id.Name)
+		return r, changed, nil
+	})
 }
 
 // Profiles returns what a user may choose from.

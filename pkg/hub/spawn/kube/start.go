@@ -12,8 +12,10 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
 )
 
 const (
@@ -36,7 +38,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 	if err != nil {
 		return err
 	}
-	spec := spawn.Spec{ID: r.ID, Options: r.Options.OrKept(pod)}
+	spec := r.Spec(pod, c.record(spawn.Subject{Name: r.ID.User}))
 	if spec.Profile, err = c.Policy().Resolve(r.Owner, spec.Options); err != nil {
 		return err
 	}
@@ -53,7 +55,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 			return err
 		}
 	}
-	return c.create(ctx, spec)
+	return c.create(ctx, r.Owner, spec)
 }
 
 // present returns the pod that a start finds. A pod of the cache may be gone by now; that there
@@ -75,14 +77,14 @@ func (c *Cluster) makeRoom(ctx context.Context, id server.ID, pod *corev1.Pod) e
 }
 
 // create writes the objects of a server that has no pod.
-func (c *Cluster) create(ctx context.Context, spec spawn.Spec) error {
+func (c *Cluster) create(ctx context.Context, owner access.User, spec spawn.Spec) error {
 	began := c.now()
 	if !c.admit(spec.ID) {
 		c.metrics.throttled()
 		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.SpawnLimit)}
 	}
 	defer c.release(spec.ID)
-	pod, err := c.write(ctx, spec)
+	pod, err := c.write(ctx, owner, spec)
 	if err != nil {
 		c.metrics.refused(c.now().Sub(began))
 		return err
@@ -93,27 +95,43 @@ func (c *Cluster) create(ctx context.Context, spec spawn.Spec) error {
 	return c.finish(ctx, spec.ID, pod)
 }
 
-// write makes the home volume and the pod, in the user's turn.
-func (c *Cluster) write(ctx context.Context, spec spawn.Spec) (*corev1.Pod, error) {
+// write makes the home volume and the pod, in the user's turn, once the user's records have room
+// for them.
+func (c *Cluster) write(ctx context.Context, owner access.User, spec spawn.Spec) (*corev1.Pod, error) {
 	done, err := c.turns.take(ctx, spec.ID.User)
 	if err != nil {
 		return nil, problem("wait for the user's other requests", err)
 	}
 	defer done()
-	// In the user's turn: of many starts at one moment none overlooks another.
-	if err := spawn.Room(c.owned(spec.ID.User), spec.ID); err != nil {
+	policy := c.Policy()
+	for _, rule := range policy.Shared(owner) {
+		spec.SharedRules = append(spec.SharedRules, rule.Name)
+	}
+	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
+	needs := policy.Needs(owner, spec.ID, spawn.Pod(c.Site, spec), spec.Volumes(c.Site))
+	if err := c.take(ctx, spec.ID, needs); err != nil {
 		return nil, err
 	}
+	pod, err := c.makeObjects(ctx, spec)
+	if err != nil {
+		c.giveBack(ctx, spec.ID, needs)
+		return nil, err
+	}
+	if pod.Annotations[contract.AnnotationNonce] != spec.Nonce {
+		c.adopt(ctx, spec.ID, pod) // another replica's, made at the same moment
+	}
+	c.mu.Lock()
+	c.recent[spec.ID] = c.now()
+	c.mu.Unlock()
+	return pod, nil
+}
+
+// makeObjects makes the home volume and then the pod.
+func (c *Cluster) makeObjects(ctx context.Context, spec spawn.Spec) (pod *corev1.Pod, err error) {
 	if spec.Home, spec.Small, err = c.ensureHome(ctx, spec); err != nil {
 		return nil, err
 	}
-	pod, err := c.createPod(ctx, spec)
-	if err == nil {
-		c.mu.Lock()
-		c.recent[spec.ID] = c.now()
-		c.mu.Unlock()
-	}
-	return pod, err
+	return c.createPod(ctx, spec)
 }
 
 // finish does what comes after the pod exists, also for a pod whose creator was killed: once
@@ -141,7 +159,6 @@ func (c *Cluster) incomplete(pod *corev1.Pod) bool {
 // createPod creates the server's pod, or returns the one that another replica created
 // at the same time.
 func (c *Cluster) createPod(ctx context.Context, spec spawn.Spec) (*corev1.Pod, error) {
-	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
 	want := spawn.Pod(c.Site, spec)
 	pod, err := c.writes.CoreV1().Pods(want.Namespace).Create(ctx, want, metav1.CreateOptions{})
 	if !apierrors.IsAlreadyExists(err) {

@@ -36,6 +36,7 @@ func (c *Cluster) Stop(ctx context.Context, id server.ID, wait time.Duration) (g
 	}
 	gone, err = c.awaitGone(ctx, id, pod.UID, wait)
 	if gone {
+		c.settle(ctx, id, pod)
 		c.metrics.stopped(c.now().Sub(began))
 	}
 	return gone, err

@@ -55,11 +55,11 @@ func (c *Cluster) Release() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.held = false
-	for name, pod := range c.pods {
+	for _, pod := range c.pods {
 		if pod.DeletionTimestamp == nil {
 			continue
 		}
-		delete(c.pods, name)
+		c.drop(pod)
 		if id, ok := spawn.Identify(pod); ok {
 			defer c.changes.Notify(id)
 		}

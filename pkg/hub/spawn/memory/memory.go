@@ -3,8 +3,7 @@ package memory
 import (
 	"context"
 	"fmt"
-	"slices"
-	"strings"
+	"maps"
 	"sync"
 	"time"
 
@@ -12,6 +11,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/broadcast"
 	"github.com/perijove/perijove/pkg/server"
@@ -36,6 +36,7 @@ type Cluster struct {
 	made    int // pods so far: a UID for each
 	pods    map[string]*corev1.Pod
 	homes   map[string]bool
+	records map[spawn.Subject]quota.Record
 	refusal error
 	held    bool
 }
@@ -44,11 +45,11 @@ type Cluster struct {
 func New(now func() time.Time, s Settings) *Cluster {
 	return &Cluster{
 		Settings: s, now: now, changes: broadcast.New(),
-		pods: map[string]*corev1.Pod{}, homes: map[string]bool{},
+		pods: map[string]*corev1.Pod{}, homes: map[string]bool{}, records: map[spawn.Subject]quota.Record{},
 	}
 }
 
-// List returns a user's servers that have a pod, sorted by name.
+// List returns a user's servers that have a pod or a name that is kept, sorted by name.
 func (c *Cluster) List(user string) []spawn.Server {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -58,8 +59,31 @@ func (c *Cluster) List(user string) []spawn.Server {
 			out = append(out, c.describe(id, pod))
 		}
 	}
-	slices.SortFunc(out, func(a, b spawn.Server) int { return a.ID.Compare(b.ID) })
-	return out
+	return spawn.Kept(user, out, c.record(spawn.Subject{Name: user}))
+}
+
+// record must be called with mu held.
+func (c *Cluster) record(s spawn.Subject) quota.Record {
+	if r, ok := c.records[s]; ok {
+		return r
+	}
+	return quota.Record{Subject: s.Name}
+}
+
+// Usage returns what a user has of all that quotas limit.
+func (c *Cluster) Usage(user access.User) []spawn.Usage {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Policy().Usage(user, c.record, c.now())
+}
+
+// Forget drops the name of a server; its home stays.
+func (c *Cluster) Forget(_ context.Context, id server.ID) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	own := spawn.Subject{Name: id.User}
+	c.records[own], _ = c.record(own).Forget(id.Name)
+	return nil
 }
 
 // Get returns a server as it is now.
@@ -67,6 +91,9 @@ func (c *Cluster) Get(_ context.Context, id server.ID) (spawn.Server, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pod, err := c.find(id)
+	if pod == nil && err == nil {
+		return spawn.Remembered(id, c.record(spawn.Subject{Name: id.User})), nil
+	}
 	return c.describe(id, pod), err
 }
 
@@ -85,7 +112,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 	defer c.changes.Notify(r.ID)
 	changed, stop := c.Watch(r.ID)
 	defer stop()
-	for spec := (spawn.Spec{ID: r.ID, Options: r.Options}); ; {
+	for spec := (spawn.Spec{}); ; {
 		again, err := c.start(r, &spec)
 		if err != nil || !again {
 			return err
@@ -107,7 +134,9 @@ func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err erro
 	if err != nil {
 		return false, err
 	}
-	spec.Options = spec.Options.OrKept(pod)
+	if spec.ID != r.ID {
+		*spec = r.Spec(pod, c.record(spawn.Subject{Name: r.ID.User}))
+	}
 	if spec.Profile, err = c.Policy().Resolve(r.Owner, spec.Options); err != nil {
 		return false, err
 	}
@@ -121,37 +150,53 @@ func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err erro
 			return true, nil
 		}
 	}
-	return false, c.create(*spec)
+	return false, c.create(r.Owner, *spec)
 }
 
-func (c *Cluster) create(spec spawn.Spec) error {
-	if c.refusal != nil {
-		return c.refusal
-	}
-	starting, have := 0, map[server.ID]bool{}
+func (c *Cluster) create(owner access.User, spec spawn.Spec) error {
+	starting := 0
 	for _, pod := range c.pods {
 		id, ok := spawn.Identify(pod)
 		if ok && c.describe(id, pod).Phase == spawn.Pending {
 			starting++
 		}
-		if ok && id.User == spec.ID.User {
-			have[id] = true
-		}
 	}
 	if starting >= c.SpawnLimit {
 		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", starting)}
 	}
-	if err := spawn.Room(have, spec.ID); err != nil {
+	policy := c.Policy()
+	for _, rule := range policy.Shared(owner) {
+		spec.SharedRules = append(spec.SharedRules, rule.Name)
+	}
+	c.made++
+	spec.Nonce = fmt.Sprintf("n%025d", c.made)
+	pod := spawn.Pod(c.Site, spec)
+	if err := c.take(policy.Needs(owner, spec.ID, pod, spec.Volumes(c.Site))); err != nil {
 		return err
+	}
+	if c.refusal != nil {
+		c.settle(pod)
+		return c.refusal
 	}
 	if spec.Profile.Override.HasVolume() {
 		c.homes[spawn.Claim(c.Site, spec.Profile, spec.ID).Name] = true
 	}
-	c.made++
-	spec.Nonce = strings.Repeat("n", 26)
-	pod := spawn.Pod(c.Site, spec)
 	pod.UID, pod.CreationTimestamp = types.UID(fmt.Sprintf("uid-%d", c.made)), metav1.NewTime(c.now())
 	c.pods[pod.Name] = pod
+	return nil
+}
+
+// take puts a start into all its records, or into none.
+func (c *Cluster) take(needs []spawn.Need) error {
+	next := map[spawn.Subject]quota.Record{}
+	for _, need := range needs {
+		r, err := need.Take(c.record(need.Subject), c.now())
+		if err != nil {
+			return err
+		}
+		next[need.Subject] = r
+	}
+	maps.Copy(c.records, next)
 	return nil
 }
 
@@ -204,12 +249,29 @@ func (c *Cluster) find(id server.ID) (*corev1.Pod, error) {
 
 func (c *Cluster) remove(pod *corev1.Pod) {
 	if !c.held {
-		delete(c.pods, pod.Name)
+		c.drop(pod)
 		return
 	}
 	if pod.DeletionTimestamp == nil {
 		now := metav1.NewTime(c.now())
 		pod.DeletionTimestamp = &now
+	}
+}
+
+// drop takes a pod away, and out of its records.
+func (c *Cluster) drop(pod *corev1.Pod) {
+	delete(c.pods, pod.Name)
+	c.settle(pod)
+}
+
+// settle takes a pod that is gone, or was not made, out of its records.
+func (c *Cluster) settle(pod *corev1.Pod) {
+	id, ok := spawn.Identify(pod)
+	if !ok {
+		return
+	}
+	for _, hold := range spawn.Holds(pod, id) {
+		c.records[hold.Subject], _ = c.record(hold.Subject).Release(hold.Ask.Key, hold.Ask.Nonce, c.now())
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/clustertest"
@@ -19,7 +20,7 @@ func TestConformance(t *testing.T) {
 			StartTimeout: clustertest.StartTimeout, SpawnLimit: clustertest.SpawnLimit,
 		})
 		return &clustertest.Env{
-			Cluster: c, Clock: clock, Put: c.Put, Hold: c.Hold, Release: c.Release, Pods: c.Pods, Homes: c.Homes,
+			Cluster: c, Clock: clock, Put: c.Put, Refuse: refuse(c), Hold: c.Hold, Release: c.Release, Pods: c.Pods, Homes: c.Homes,
 			Change: func(id server.ID, change func(*corev1.Pod)) {
 				if !c.Change(id, change) {
 					t.Errorf("%s has no pod to change", id)
@@ -27,4 +28,15 @@ func TestConformance(t *testing.T) {
 			},
 		}
 	})
+}
+
+// refuse lets a cluster make no pods, as one does whose quota is used up.
+func refuse(c *memory.Cluster) func(bool) {
+	return func(refuse bool) {
+		if !refuse {
+			c.Refuse(nil)
+			return
+		}
+		c.Refuse(&spawn.Problem{Message: spawn.MsgQuota})
+	}
 }

@@ -1,0 +1,274 @@
+package kube
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/client-go/util/retry"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/quota"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+)
+
+const (
+	// recordKey is the key of a record in its ConfigMap.
+	recordKey = "usage.json"
+	// tendEvery is how often records are compared with the pods that there are.
+	tendEvery = 15 * time.Second
+)
+
+// changing is how often and how fast a change is tried again that another replica overtook.
+func changing() wait.Backoff {
+	return wait.Backoff{Steps: 12, Duration: 5 * time.Millisecond, Factor: 1.6, Jitter: 0.5} //nolint:mnd // here only
+}
+
+// change is what becomes of a record: a new one and true, or the same and false.
+type change func(quota.Record) (quota.Record, bool, error)
+
+// cachedRecord returns the object that holds a subject's record, nil when the cache has none.
+func (c *Cluster) cachedRecord(s spawn.Subject) *corev1.ConfigMap {
+	o, ok, err := c.records.GetIndexer().GetByKey(c.Site.Namespace + "/" + s.RecordName())
+	if err != nil || !ok {
+		return nil
+	}
+	return o.(*corev1.ConfigMap)
+}
+
+// record returns a subject's record as the cache knows it.
+func (c *Cluster) record(s spawn.Subject) quota.Record {
+	r, err := parse(c.cachedRecord(s), s)
+	if err != nil {
+		c.log.Error("a record cannot be read", "name", s.RecordName(), "error", err)
+	}
+	return r
+}
+
+// parse reads the record in an object, which may be nil. One that cannot be read is begun anew
+// by the next change: the pods that there are come back into it.
+func parse(m *corev1.ConfigMap, s spawn.Subject) (quota.Record, error) {
+	empty := quota.Record{Subject: s.Name}
+	if m == nil {
+		return empty, nil
+	}
+	r, err := quota.Parse([]byte(m.Data[recordKey]), s.Name)
+	if err != nil {
+		return empty, fmt.Errorf("read record %s: %w", m.Name, err)
+	}
+	return r, nil
+}
+
+// change puts what f makes of a subject's record into the cluster, against all who change it at
+// the same time: of two, one sees the other's. f may be called several times. What it refuses by
+// the cache, which may be behind, it is asked again about what the API says.
+func (c *Cluster) change(ctx context.Context, s spawn.Subject, f change) error {
+	known, live := c.cachedRecord(s), false
+	err := retry.RetryOnConflict(changing(), func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		err := c.try(ctx, known, s, f)
+		if err != nil && (!live || apierrors.IsConflict(err)) {
+			var readErr error
+			if known, readErr = c.liveRecord(ctx, s); readErr != nil {
+				return readErr
+			}
+			live = true
+			return apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, s.RecordName(), err)
+		}
+		return err
+	})
+	if errors.As(err, new(*spawn.Problem)) && !apierrors.IsConflict(err) {
+		return err
+	}
+	return problem("change the record of "+s.Name, err)
+}
+
+func (c *Cluster) liveRecord(ctx context.Context, s spawn.Subject) (*corev1.ConfigMap, error) {
+	m, err := c.writes.CoreV1().ConfigMaps(c.Site.Namespace).Get(ctx, s.RecordName(), metav1.GetOptions{})
+	if apierrors.IsNotFound(err) {
+		return nil, nil
+	}
+	return m, err
+}
+
+// try writes what f makes of the record in known. A Conflict means that known is out of date.
+func (c *Cluster) try(ctx context.Context, known *corev1.ConfigMap, s spawn.Subject, f change) error {
+	r, err := parse(known, s)
+	if err != nil {
+		c.log.ErrorContext(ctx, "a record is begun anew", "error", err)
+	}
+	r, changed, err := f(r)
+	if err != nil || !changed {
+		return err
+	}
+	text, err := r.Encode()
+	if err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	maps := c.writes.CoreV1().ConfigMaps(c.Site.Namespace)
+	if known == nil {
+		_, err = maps.Create(ctx, &corev1.ConfigMap{
+			ObjectMeta: metav1.ObjectMeta{Name: s.RecordName(), Namespace: c.Site.Namespace, Labels: map[string]string{
+				contract.LabelManagedBy: contract.ManagedBySpawner, contract.LabelComponent: contract.ComponentUsage,
+			}},
+			Data: map[string]string{recordKey: string(text)},
+		}, metav1.CreateOptions{})
+	} else {
+		next := known.DeepCopy()
+		next.Data = map[string]string{recordKey: string(text)}
+		_, err = maps.Update(ctx, next, metav1.UpdateOptions{})
+	}
+	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
+		return apierrors.NewConflict(schema.GroupResource{Resource: "configmaps"}, s.RecordName(), err)
+	}
+	return err
+}
+
+// take puts a start into all its records, or into none.
+func (c *Cluster) take(ctx context.Context, id server.ID, needs []spawn.Need) error {
+	for i, need := range needs {
+		err := c.inTurn(ctx, need.Subject, func(r quota.Record) (quota.Record, bool, error) {
+			r, _ = c.prune(need.Subject, r)
+			r, err := need.Take(r, c.now())
+			return r, true, err
+		})
+		if err != nil {
+			c.giveBack(ctx, id, needs[:i])
+			return err
+		}
+	}
+	return nil
+}
+
+// inTurn is change for those that hold the user's turn: of a shared record one change at a time
+// is tried here, since others would only find out that they were overtaken.
+func (c *Cluster) inTurn(ctx context.Context, s spawn.Subject, f change) error {
+	if !s.Shared {
+		return c.change(ctx, s, f)
+	}
+	done, err := c.turns.take(ctx, "quota/"+s.Name) // no user's name has a slash
+	if err != nil {
+		return problem("wait for other starts of the group", err)
+	}
+	defer done()
+	return c.change(ctx, s, f)
+}
+
+// giveBack takes a start that made no pod out of its records again. What it cannot take out,
+// tend does later.
+func (c *Cluster) giveBack(ctx context.Context, id server.ID, needs []spawn.Need) {
+	for _, need := range needs {
+		err := c.inTurn(ctx, need.Subject, func(r quota.Record) (quota.Record, bool, error) {
+			r, changed := r.Release(need.Ask.Key, need.Ask.Nonce, c.now())
+			return r, changed, nil
+		})
+		if err != nil {
+			c.log.WarnContext(ctx, "the record of a start that failed is mended later", "user", id.User, "server", id.Name, "error", err)
+		}
+	}
+}
+
+// settle takes a pod that is gone out of its records.
+func (c *Cluster) settle(ctx context.Context, id server.ID, pod *corev1.Pod) {
+	own := spawn.AskOf(pod, id)
+	needs := []spawn.Need{{Subject: spawn.Subject{Name: id.User}, Ask: own}}
+	own.Key = spawn.SharedKey(id)
+	for _, rule := range spawn.SharedRules(pod) {
+		needs = append(needs, spawn.Need{Subject: spawn.Subject{Name: rule, Shared: true}, Ask: own})
+	}
+	c.giveBack(ctx, id, needs)
+}
+
+// prune ends the holds of pods that are gone. A pod that was created a moment ago may be
+// missing from the cache.
+func (c *Cluster) prune(s spawn.Subject, r quota.Record) (quota.Record, bool) {
+	changed := false
+	for _, key := range r.Stale(func(key string) bool { return c.hasPod(s, key) }, recently, c.now()) {
+		released := false
+		r, released = r.Release(key, r.Holds[key].Nonce, c.now())
+		changed = changed || released
+	}
+	return r, changed
+}
+
+// hasPod reports whether a server has a pod that takes anything.
+func (c *Cluster) hasPod(s spawn.Subject, key string) bool {
+	id := server.ID{User: s.Name, Name: key}
+	if s.Shared {
+		id = spawn.ParseSharedKey(key)
+	}
+	pod := c.cached(id)
+	return pod != nil && len(spawn.Holds(pod, id)) > 0
+}
+
+// tend keeps records in step with the pods that there are: pods that end by themselves, that
+// an earlier version made, whose spawner was killed. Every replica does this; the second one
+// finds nothing to do.
+func (c *Cluster) tend(ctx context.Context) {
+	tick := time.NewTicker(tendEvery)
+	defer tick.Stop()
+	for {
+		c.tendOnce(ctx)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (c *Cluster) tendOnce(ctx context.Context) {
+	read := map[spawn.Subject]quota.Record{} // a shared record has thousands of holds
+	for _, o := range c.records.GetStore().List() {
+		m := o.(*corev1.ConfigMap)
+		s, ok := spawn.RecordSubject(m.Name, []byte(m.Data[recordKey]))
+		if !ok {
+			continue
+		}
+		read[s] = c.record(s)
+		if _, stale := c.prune(s, read[s]); stale {
+			c.mend(ctx, s, func(r quota.Record) (quota.Record, bool, error) {
+				r, changed := c.prune(s, r)
+				return r, changed, nil
+			})
+		}
+	}
+	for _, o := range c.pods.GetStore().List() {
+		pod := o.(*corev1.Pod)
+		id, ok := spawn.Identify(pod)
+		if !ok || c.now().Sub(pod.CreationTimestamp.Time) < recently {
+			continue
+		}
+		for _, need := range spawn.Holds(pod, id) {
+			if !read[need.Subject].Has(need.Ask.Key, need.Ask.Nonce) {
+				c.adopt(ctx, id, pod)
+				break
+			}
+		}
+	}
+}
+
+// adopt puts a pod that is there into its records, whether there is room or not.
+func (c *Cluster) adopt(ctx context.Context, id server.ID, pod *corev1.Pod) {
+	for _, need := range spawn.Holds(pod, id) {
+		c.mend(ctx, need.Subject, func(r quota.Record) (quota.Record, bool, error) {
+			r, changed := r.Adopt(need.Ask, pod.CreationTimestamp.Time, c.now())
+			return r, changed, nil
+		})
+	}
+}
+
+func (c *Cluster) mend(ctx context.Context, s spawn.Subject, f change) {
+	if err := c.inTurn(ctx, s, f); err != nil && ctx.Err() == nil {
+		c.log.WarnContext(ctx, "a record is not in step with the pods; trying again", "record", s.RecordName(), "error", err)
+	}
+}
