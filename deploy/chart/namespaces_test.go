@@ -116,6 +116,15 @@ func testExtraNamespaces(t *testing.T, helm string) {
 		}
 	}
 	if strings.Contains(out, "name: perijove-spawner\n  namespace: lab") {
-		t.Error("the spawner has rights where it makes no servers")
+		t.Error("the spawner may make servers where there are none")
+	}
+	var pages spawner.Config
+	decode(t, objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", args...)["perijove-spawner"].Data["spawner.yaml"], &pages)
+	role := objects[rbacv1.Role](t, helm, onenode, "Role", args...)["lab/perijove-spawner-pods"]
+	if !slices.Equal(pages.PublishedNamespaces, want) || len(role.Rules) != 1 || !slices.Equal(role.Rules[0].Verbs, []string{"get", "list", "watch"}) || !slices.Equal(role.Rules[0].Resources, []string{"pods"}) {
+		t.Errorf("home pages list pods of %v, by the rights %v", pages.PublishedNamespaces, role.Rules)
+	}
+	if _, ok := objects[rbacv1.Role](t, helm, onenode, "Role")["lab/perijove-spawner-pods"]; ok {
+		t.Error("negative control: rights in a namespace that publishes nothing")
 	}
 }

@@ -33,6 +33,8 @@ type apiServer struct {
 	URL         string    `json:"url"`
 	ProgressURL string    `json:"progress_url"`
 	Started     time.Time `json:"started"`
+	// Published says that the platform did not start it and does not stop it; JupyterHub has none.
+	Published bool `json:"published"`
 	// EndsAt is when a server with a maximum age ends; JupyterHub has none.
 	EndsAt *time.Time `json:"ends_at,omitempty"`
 	// Notices is what happened to a server that goes on; JupyterHub has no such field.
@@ -89,6 +91,7 @@ func (h *Hub) user(name string, admin bool, language string) apiUser {
 			}
 		}
 	}
+	h.addPublished(&u)
 	return u
 }
 
@@ -189,12 +192,15 @@ func readRemove(r *http.Request) (bool, error) {
 // apiStop stops a server, and deletes its name where the body says so: 204 once it is gone, 202
 // if that takes longer.
 func (h *Hub) apiStop(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	id, err := target(r, who)
+	id, s, err := h.targetServer(r, who)
 	if err != nil {
 		return err
 	}
 	forget, err := readRemove(r)
 	if err != nil {
+		return err
+	}
+	if err := h.stoppable(s); err != nil && !forget {
 		return err
 	}
 	stop := func(ctx context.Context, id server.ID) (bool, error) { return h.cluster.Stop(ctx, id, stopWait) }

@@ -14,6 +14,9 @@ import (
 type Cluster interface {
 	// List returns a user's servers that have a pod or a name that is kept, sorted by name.
 	List(user string) []spawn.Server
+	// Published returns the servers of a user that the platform did not start and that users reach,
+	// sorted by name.
+	Published(user string) []server.Server
 	// Get returns one server; one without a pod is Stopped, with the options that are kept.
 	Get(ctx context.Context, id server.ID) (spawn.Server, error)
 	// Start returns nil once the server exists, starting or running. A server that failed

@@ -72,7 +72,7 @@ func problemStatus(m spawn.Message) int {
 	case spawn.MsgQuota, spawn.MsgRefused, spawn.MsgNoProfile,
 		spawn.MsgOverServers, spawn.MsgOverCPU, spawn.MsgOverMemory, spawn.MsgOverExtra, spawn.MsgOverStorage, spawn.MsgOverWeek, spawn.MsgOverMonth:
 		return http.StatusForbidden
-	case spawn.MsgConflict:
+	case spawn.MsgConflict, spawn.MsgPublished:
 		return http.StatusConflict
 	}
 	return http.StatusServiceUnavailable

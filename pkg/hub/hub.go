@@ -117,6 +117,9 @@ func (h *Hub) operations() map[string]caller.Handler {
 // start starts a server. A browser that goes away does not interrupt it: half of a start
 // would be left for the next one to finish.
 func (h *Hub) start(ctx context.Context, r spawn.Request) error {
+	if err := h.startable(r.ID); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
 	defer cancel()
 	return h.cluster.Start(ctx, r)

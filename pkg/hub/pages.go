@@ -21,9 +21,10 @@ import (
 
 // root leads into the caller's own server when it runs, else to their home page.
 func (h *Hub) root(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	s, err := h.cluster.Get(r.Context(), server.ID{User: who.Name})
-	if err == nil && h.reach(r.Context(), s) == nil {
-		http.Redirect(w, r, h.serverURL(s.ID), http.StatusFound)
+	own := server.ID{User: who.Name}
+	s, err := h.cluster.Get(r.Context(), own)
+	if err == nil && h.reach(r.Context(), s) == nil || h.isPublished(own) {
+		http.Redirect(w, r, h.serverURL(own), http.StatusFound)
 		return nil
 	}
 	http.Redirect(w, r, contract.PathHome, http.StatusFound)
@@ -58,6 +59,7 @@ func (h *Hub) homePage(r *http.Request, who caller.Caller) (web.Home, error) {
 	if len(catalog) > 1 {
 		page.Profiles = forms(catalog, spawn.Options{})
 	}
+	page.Servers = h.withPublished(page.Servers, h.cluster.Published(who.Name))
 	return page, nil
 }
 
@@ -231,8 +233,11 @@ func line(s spawn.Step) web.Line {
 }
 
 func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	id, err := target(r, who)
+	id, s, err := h.targetServer(r, who)
 	if err != nil {
+		return err
+	}
+	if err := h.stoppable(s); err != nil {
 		return err
 	}
 	if _, err := h.cluster.Stop(r.Context(), id, stopWait); err != nil {

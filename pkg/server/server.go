@@ -39,6 +39,12 @@ type Server struct {
 	Created time.Time
 }
 
+// ByPrecedence orders servers by ID. Of those that claim one ID the first is the one that is
+// routed: the oldest.
+func ByPrecedence(a, b Server) int {
+	return cmp.Or(a.ID.Compare(b.ID), a.Created.Compare(b.Created), strings.Compare(a.Namespace+"/"+a.Pod, b.Namespace+"/"+b.Pod))
+}
+
 // MaxName bounds a user or server name in bytes. A name is a path segment in every
 // request, a cookie path and, encoded, a scope key.
 const MaxName = 255

@@ -92,7 +92,8 @@ type Server struct {
 	State      ServerState
 	Started    time.Time // zero when not running
 	Ends       time.Time // when a running server reaches its maximum age; zero for never
-	OpenURL    string    // the server itself
+	Published  bool      // the platform did not start it: it can be opened only
+	OpenURL    string    // the server itself; "" where users do not reach it
 	PendingURL string    // its progress page
 	SpawnURL   string    // form action that starts it
 	StopURL    string    // form action that stops it

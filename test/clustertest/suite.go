@@ -35,6 +35,7 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"lists are one user's, by name":      lists,
 		"other programs' pods are left":      foreignPods,
 		"pods of earlier versions are known": olderPods,
+		"published pods are listed":          published,
 		"options are checked first":          badOptions,
 		"options are kept":                   keptOptions,
 		"each user has a catalog":            profiles,

@@ -97,6 +97,9 @@ func servers() []web.Server {
 		all = append(all, web.Server{Name: string(s), Title: "Übung: " + string(s), State: s, Started: morning, OpenURL: "/user/alice/", PendingURL: "/hub/spawn-pending", SpawnURL: "/hub/spawn", StopURL: "/hub/stop"})
 	}
 	all[0].DeleteURL = "/hub/delete"
+	all = append(all,
+		web.Server{Name: "rstudio", Title: "rstudio", State: web.StateReady, Published: true, Started: morning, OpenURL: "/user/alice/rstudio/"},
+		web.Server{Name: "hidden", Title: "hidden", State: web.StateReady, Started: morning, StopURL: "/hub/stop"})
 	return append(all, web.Server{
 		State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop",
 		Ends: morning.AddDate(0, 0, 1), Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},

@@ -29,6 +29,9 @@ type Config struct {
 	PublicURL  string `yaml:"publicURL"`
 	// Namespace is where servers live.
 	Namespace string `yaml:"namespace"`
+	// PublishedNamespaces are those whose labelled pods the xds-server publishes: home pages list
+	// them.
+	PublishedNamespaces []string `yaml:"publishedNamespaces"`
 	// ServerKeyFile holds the installation's server key, at least 32 bytes; the
 	// xds-server has the same.
 	ServerKeyFile string `yaml:"serverKeyFile"`
@@ -86,6 +89,11 @@ func (c Config) Validate() error {
 	})
 	for _, found := range validation.IsDNS1123Label(c.Namespace) {
 		f.Check(c.Namespace == "", "namespace", found)
+	}
+	for i, name := range c.PublishedNamespaces {
+		for _, found := range validation.IsDNS1123Label(name) {
+			f.Addf(fmt.Sprintf("publishedNamespaces[%d]", i), "%s", found)
+		}
 	}
 	for key, name := range map[string]string{"jupyterConfigMap": c.JupyterConfigMap, "profilesConfigMap": c.ProfilesConfigMap} {
 		for _, found := range validation.IsDNS1123Subdomain(name) {

@@ -32,6 +32,7 @@ routeStatus: ["nowhere"]
 startTimeout: 0s
 concurrentSpawnLimit: 0
 profilesConfigMap: a b
+publishedNamespaces: [ok, ""]
 `)
 	if code != 2 {
 		t.Errorf("exit code %d", code)
@@ -39,7 +40,7 @@ profilesConfigMap: a b
 	for _, want := range []string{
 		"lisen", "listen: is required", `privateListen: "9090" is not host:port`, "tls.cert: is required", "tls.key: is required", "tls.ca: is required",
 		"namespace: is required", "serverKeyFile: is required", "jupyterConfigMap: is required", "serversCA.cert: is required", "serversCA.key: is required", `routeStatus[0]: "nowhere" is not host:port`,
-		"startTimeout: must", "concurrentSpawnLimit: must", "profilesConfigMap: ",
+		"startTimeout: must", "concurrentSpawnLimit: must", "profilesConfigMap: ", "publishedNamespaces[1]: ",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)

@@ -83,7 +83,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
 		Site:   spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL(), Proof: cfg.Proof},
 		Policy: list.Policy, Keys: keys, Trust: trust,
-		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit,
+		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit, Namespaces: cfg.PublishedNamespaces,
 	})
 	if err != nil {
 		return err

@@ -3,7 +3,6 @@ package scopes
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 
@@ -62,7 +61,7 @@ func ForUser(s Settings, user string, servers []server.Server) (scopes []Scope, 
 
 func elect(servers []server.Server) (winners []server.Server, skipped []Skipped) {
 	sorted := slices.Clone(servers)
-	slices.SortFunc(sorted, compare)
+	slices.SortFunc(sorted, server.ByPrecedence)
 	for _, s := range sorted {
 		if err := s.Valid(); err != nil {
 			skipped = append(skipped, Skipped{s, err.Error()})
@@ -76,16 +75,6 @@ func elect(servers []server.Server) (winners []server.Server, skipped []Skipped)
 		winners = append(winners, s)
 	}
 	return winners, skipped
-}
-
-func compare(a, b server.Server) int {
-	if c := a.ID.Compare(b.ID); c != 0 {
-		return c
-	}
-	if c := a.Created.Compare(b.Created); c != 0 {
-		return c
-	}
-	return strings.Compare(a.Namespace+"/"+a.Pod, b.Namespace+"/"+b.Pod)
 }
 
 // scope joins a page of ours and owner's servers that share a path segment: a user

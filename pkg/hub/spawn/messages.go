@@ -56,6 +56,7 @@ const (
 	MsgRefused      Message = "failure.refused"
 	MsgRouteRefused Message = "failure.route_refused"
 	MsgConflict     Message = "failure.conflict"
+	MsgPublished    Message = "failure.published"
 	MsgUnavailable  Message = "failure.unavailable"
 	MsgStopWait     Message = "failure.stopping"
 	MsgBusy         Message = "failure.busy"
@@ -91,7 +92,7 @@ func Messages() []Message {
 		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
-		MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,
+		MsgPublished, MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,
 		MsgOverServers, MsgOverCPU, MsgOverMemory, MsgOverExtra, MsgOverStorage, MsgOverWeek, MsgOverMonth,
 		MsgFreeAt, MsgFreeStop, MsgFreeStopAt, MsgFreeOthers, MsgFreeOthersAt, MsgFreeSmaller, MsgFreeStorage,
 	}

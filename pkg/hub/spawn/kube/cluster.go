@@ -37,6 +37,8 @@ type Settings struct {
 	StartTimeout time.Duration
 	// SpawnLimit is how many servers may be starting at the same time, over all replicas.
 	SpawnLimit int
+	// Namespaces are those whose labelled pods the gateway publishes.
+	Namespaces []string
 }
 
 // Cluster is one replica's view of the servers. Make it with New and keep Run running.
@@ -52,7 +54,8 @@ type Cluster struct {
 	events    cache.SharedIndexInformer // about pods
 	claims    cache.SharedIndexInformer // events about volume claims
 	records   cache.SharedIndexInformer // what users have
-	synced    chan struct{}             // closed once the informers have delivered their first lists
+	published []cache.SharedIndexInformer
+	synced    chan struct{} // closed once the informers have delivered their first lists
 	changes   *broadcast.Hub
 	answers   *prober
 	metrics   *metrics
@@ -99,6 +102,9 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 		}).String()
 	}).Core().V1().ConfigMaps().Informer()
 	if err := c.prepareInformers(); err != nil {
+		return nil, err
+	}
+	if err := c.watchPublished(); err != nil {
 		return nil, err
 	}
 	c.metrics = newMetrics(reg, now, c.running)

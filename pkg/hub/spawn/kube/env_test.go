@@ -69,6 +69,7 @@ func withProofs(t testing.TB) (s Settings, servers, services *pki.CA) {
 		Trust:        trust,
 		StartTimeout: time.Minute,
 		SpawnLimit:   64,
+		Namespaces:   []string{ns},
 	}, servers, services
 }
 

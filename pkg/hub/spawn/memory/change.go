@@ -3,13 +3,16 @@ package memory
 import (
 	"maps"
 	"slices"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
 // What happens to servers from outside: by the kubelet, by administrators, by programs
@@ -33,6 +36,21 @@ func (c *Cluster) Put(pod *corev1.Pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.pods[pod.Name] = pod.DeepCopy()
+}
+
+// Labelled is a pod that an administrator has labelled as a user's server, and that is ready.
+func Labelled(name string, id server.ID, created time.Time) *corev1.Pod {
+	labels, annotations := podmeta.Write(id)
+	return &corev1.Pod{
+		ObjectMeta: metav1.ObjectMeta{
+			Name: name, UID: types.UID("uid-of-" + name), CreationTimestamp: metav1.NewTime(created), Labels: labels, Annotations: annotations,
+		},
+		Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "app", Ports: []corev1.ContainerPort{{ContainerPort: 8787}}}}},
+		Status: corev1.PodStatus{
+			Phase: corev1.PodRunning, PodIP: "10.1.2.3", HostIP: "192.0.2.1",
+			Conditions: []corev1.PodCondition{{Type: corev1.PodReady, Status: corev1.ConditionTrue}},
+		},
+	}
 }
 
 // Refuse lets every further start end with err; nil lets them work again.

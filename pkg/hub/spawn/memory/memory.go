@@ -16,6 +16,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn/broadcast"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
 // Settings is what a Cluster needs to know; see kube.Settings.
@@ -84,6 +85,19 @@ func (c *Cluster) Forget(_ context.Context, id server.ID) error {
 	own := spawn.Subject{Name: id.User}
 	c.records[own], _ = c.record(own).Forget(id.Name)
 	return nil
+}
+
+// Published returns a user's servers that the spawner did not make.
+func (c *Cluster) Published(user string) []server.Server {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var pods []*corev1.Pod
+	for _, pod := range c.pods {
+		if id, err := podmeta.ReadID(pod); err == nil && id.User == user {
+			pods = append(pods, pod)
+		}
+	}
+	return spawn.Published(pods)
 }
 
 // Get returns a server as it is now.
