@@ -251,7 +251,7 @@ func (n node) testKubeletAuth(t *testing.T) {
 
 func (n node) testKillParts(t *testing.T) {
 	n.t = t
-	for _, part := range []string{"kubelet", "containerd", "etcd", "kube-apiserver", "kube-proxy", "kube-scheduler", "kube-controller-manager", "provisioner"} {
+	for _, part := range []string{"kubelet", "containerd", "etcd", "kube-apiserver", "kube-proxy", "kube-scheduler", "kube-controller-manager", "provisioner", "deviceplugin"} {
 		old := n.kill(part)
 		n.eventually(part+" is back", func() error {
 			out, err := n.try("status")

@@ -24,6 +24,7 @@ func programs() map[string]string {
 		"kube":                    self + "kube",
 		"coredns":                 self + "coredns",
 		"provisioner":             self + "provisioner",
+		"deviceplugin":            self + "deviceplugin",
 		"etcd":                    "go.etcd.io/etcd/server/v3",
 		"containerd":              containerd + "containerd",
 		"containerd-shim-runc-v2": containerd + "containerd-shim-runc-v2",

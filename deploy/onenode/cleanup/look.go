@@ -49,7 +49,7 @@ func Look(l layout.Layout, ledger host.Ledger) (Found, error) {
 			found.LogLinks[link] = target
 		}
 	}
-	found.Sockets = shimSockets(l)
+	found.Sockets = append(shimSockets(l), glob(filepath.Join(layout.DevicePlugins, layout.DeviceSockets+"*.sock"))...)
 	found.Dead = deadSockets(glob(filepath.Join(layout.ShimSockets, "*")))
 	found.Sysctls = map[string]string{}
 	for name := range ledger.Sysctls {

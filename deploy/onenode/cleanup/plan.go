@@ -18,7 +18,7 @@ type Found struct {
 	HostPorts []Rule            // rules of CNI portmap's shared table
 	Cached    []string          // files in the CNI library's cache
 	LogLinks  map[string]string // link in /var/log/containers → target
-	Sockets   []string          // shim sockets named in the state folder
+	Sockets   []string          // shim sockets named in the state folder, and those of our device plugin
 	Dead      []string          // shim sockets without a listener, of every containerd
 	Cgroups   []string          // cgroup folders called layout.CgroupName, one per hierarchy
 	Sysctls   map[string]string // present values of the ledger's kernel settings
@@ -77,7 +77,7 @@ func Make(l layout.Layout, found Found, ledger host.Ledger, known bool) Plan {
 			plan.Remove = append(plan.Remove, found.Dead...) // of shims that were killed so long ago that containerd has forgotten them
 		}
 		if slices.Contains(plan.RemoveEmpty, layout.DevicePlugins) {
-			plan.Remove = append(plan.Remove, filepath.Join(layout.DevicePlugins, "kubelet.sock"))
+			plan.Remove = append(plan.Remove, filepath.Join(layout.DevicePlugins, "kubelet.sock"), filepath.Join(layout.DevicePlugins, "kubelet_internal_checkpoint"))
 		}
 		for name, before := range ledger.Sysctls {
 			if now, ok := found.Sysctls[name]; ok && now != before {

@@ -96,8 +96,10 @@ func TestWhatWasThereStays(t *testing.T) {
 	if slices.Contains(plan.Remove, "/run/containerd/s/2") || !slices.Contains(plan.Remove, "/run/containerd/s/1") {
 		t.Errorf("of the sockets it removes %v; 2 may be another containerd's", plan.Remove)
 	}
-	if slices.Contains(plan.Remove, layout.DevicePlugins+"/kubelet.sock") {
-		t.Error("removes the socket of another kubelet")
+	for _, name := range []string{"kubelet.sock", "kubelet_internal_checkpoint"} {
+		if slices.Contains(plan.Remove, layout.DevicePlugins+"/"+name) {
+			t.Errorf("removes %s of another kubelet", name)
+		}
 	}
 }
 

@@ -37,6 +37,7 @@ const (
 	PortProxy       = 10249
 	PortProxyLive   = 10256
 	PortProvisioner = 10299
+	PortDevices     = 10298
 )
 
 // Layout is the two folders of one node.
@@ -82,6 +83,7 @@ const (
 	ContainerLogs = "/var/log/containers" // kubelet: links into its pod log folder
 	KubeletBase   = "/var/lib/kubelet"    // kubelet makes the folder for device plugins for every root folder
 	DevicePlugins = "/var/lib/kubelet/device-plugins"
+	DeviceSockets = "perijove-"      // start of the names of our sockets there; package devices has it too
 	CNIConfigBase = "/etc/cni"       // containerd's configuration watcher makes it
 	HostPortTable = "cni_hostport"   // CNI portmap's nftables table, shared by all networks of the machine
 	ProxyTable    = "kube-proxy"     // kube-proxy's nftables table

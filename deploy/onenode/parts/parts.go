@@ -34,7 +34,7 @@ type Probe struct {
 
 // All returns the parts in the order in which they start.
 func All(s Settings) []Part {
-	return []Part{etcd(s), containerd(s), apiserver(s), manager(s), scheduler(s), kubelet(s), proxy(s), provisioner(s)}
+	return []Part{etcd(s), containerd(s), apiserver(s), manager(s), scheduler(s), kubelet(s), proxy(s), provisioner(s), deviceplugin(s)}
 }
 
 // Bin is the folder of the built programs.
@@ -159,5 +159,15 @@ func provisioner(s Settings) Part {
 			fmt.Sprintf("--metrics-port=%d", layout.PortProvisioner),
 		},
 		Probe: Probe{URL: "http://" + loopback(layout.PortProvisioner) + "/metrics"},
+	}
+}
+
+// deviceplugin gives the node two GPUs and two parts of one, none of which exists: servers ask for them, wait for them and give them back.
+func deviceplugin(s Settings) Part {
+	health := loopback(layout.PortDevices)
+	return Part{
+		Name: "deviceplugin", Path: s.bin("deviceplugin"), After: []string{"kubelet"},
+		Args:  []string{"-folder=" + layout.DevicePlugins, "-health=" + health, "-resource=nvidia.com/gpu=2", "-resource=nvidia.com/mig-1g.5gb=2"},
+		Probe: Probe{URL: "http://" + health + "/healthz"},
 	}
 }
