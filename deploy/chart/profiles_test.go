@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
@@ -43,6 +44,13 @@ func testProfileList(t *testing.T, helm string) {
 	if o := c[0].Override; o.StorageClass != "fast" || o.StorageCapacity != "10Gi" || o.StorageType != "dynamic" || len(o.VolumeMounts) != 1 || o.Volumes[0].PersistentVolumeClaim.ClaimName != "jupyterhub-shared" {
 		t.Errorf("storage: %+v", o)
 	}
+	age, ageErr := c[0].MaxAge.Duration()
+	if idle, err := c[0].Cull.Idle.Duration(); err != nil || ageErr != nil || age != 24*time.Hour || idle != 90*time.Minute {
+		t.Errorf("servers end at %v and after %v without use, %v, %v", age, idle, ageErr, err)
+	}
+	if own := policy(t, helm, "--set", "cull.maxAge=3600").Profiles[0]; own.MaxAge != "" || own.Cull.Idle != "" {
+		t.Errorf("negative control: without cull.enabled they end too: %+v", own.Lifetime)
+	}
 	if got, err := due.Resolve(access.User{}, spawn.Options{}); err != nil || got.Slug != "data-science" {
 		t.Errorf("the default is %q, %v", got.Slug, err)
 	}
@@ -57,12 +65,17 @@ func testProfileList(t *testing.T, helm string) {
 // Keys of Zero to JupyterHub that are not honoured are named, each with its place.
 func testForeignKeys(t *testing.T, helm string) {
 	for set, key := range map[string]string{
-		`singleuser.initContainers=[]`:                                                                       "initContainers",
-		`singleuser.lifecycleHooks={}`:                                                                       "lifecycleHooks",
-		`singleuser.uid=0`:                                                                                   "uid",
-		`singleuser.extraPodConfig={}`:                                                                       "extraPodConfig",
-		`singleuser.storage.extraLabels={}`:                                                                  "extraLabels",
-		`singleuser.storage.homeMountPath="/home/me"`:                                                        "/singleuser/storage/homeMountPath",
+		`cull.every=600`:                              "every",
+		`cull.users=true`:                             "users",
+		`cull.concurrency=10`:                         "concurrency",
+		`cull.adminUsers=true`:                        "adminUsers",
+		`cull.removeNamedServers=true`:                "removeNamedServers",
+		`singleuser.initContainers=[]`:                "initContainers",
+		`singleuser.lifecycleHooks={}`:                "lifecycleHooks",
+		`singleuser.uid=0`:                            "uid",
+		`singleuser.extraPodConfig={}`:                "extraPodConfig",
+		`singleuser.storage.extraLabels={}`:           "extraLabels",
+		`singleuser.storage.homeMountPath="/home/me"`: "/singleuser/storage/homeMountPath",
 		`singleuser.storage.dynamic.pvcNameTemplate="claim-{user_server}"`:                                   "pvcNameTemplate",
 		`singleuser.storage.dynamic.volumeNameTemplate="volume-{user}"`:                                      "volumeNameTemplate",
 		`singleuser.storage.static.subPath="{unescaped_username}"`:                                           "/singleuser/storage/static/subPath",
