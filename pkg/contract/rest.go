@@ -26,6 +26,7 @@ const (
 	OpVersion     = "version"
 	OpSelf        = "self"
 	OpUser        = "user"
+	OpDeleteUser  = "delete-user"
 	OpStart       = "start"
 	OpStop        = "stop"
 	OpProgress    = "progress"
@@ -39,6 +40,7 @@ const (
 const (
 	scopeVersion = "version"
 	scopeUsers   = "read:users"
+	scopeDelete  = "delete:users"
 	scopeServers = "servers"
 	scopeTokens  = "tokens"
 	scopeNone    = ""
@@ -60,6 +62,7 @@ func Endpoints() []Endpoint {
 		{OpVersion, "GET", PathAPI + "/{$}", UpstreamHub, scopeVersion},
 		{OpSelf, "GET", PathAPI + "/user", UpstreamHub, scopeUsers},
 		{OpUser, "GET", pathUser, UpstreamHub, scopeUsers},
+		{OpDeleteUser, "DELETE", pathUser, UpstreamHub, scopeDelete},
 		{OpStart, "POST", pathServer, UpstreamHub, scopeServers},
 		{OpStop, "DELETE", pathServer, UpstreamHub, scopeServers},
 		{OpProgress, "GET", pathServer + progress, UpstreamHub, scopeServers},

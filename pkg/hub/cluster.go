@@ -35,4 +35,7 @@ type Cluster interface {
 	// Forget drops the name of a server, which is then listed only while it has a pod. Its home
 	// stays.
 	Forget(ctx context.Context, id server.ID) error
+	// DeleteUser stops a user's servers and forgets what they had. Home volumes, with all files
+	// in them, are deleted only where homes says so.
+	DeleteUser(ctx context.Context, user string, homes bool) error
 }

@@ -95,6 +95,8 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"POST /hub/stop/{user}":                  h.stopPost,
 		"POST /hub/stop/{user}/{server}":         h.stopPost,
 		"POST /hub/delete/{user}/{server}":       h.deleteServer,
+		"GET /hub/delete-user/{user}":            h.deleteUserForm,
+		"POST /hub/delete-user/{user}":           h.deleteUserPost,
 		"GET /hub/user-redirect/{path...}":       h.userRedirect,
 		"/hub/user/{path...}":                    h.notRouted,
 
@@ -105,12 +107,13 @@ func (h *Hub) pages() map[string]caller.Handler {
 // operations are the REST paths that contract.Endpoints gives to this service.
 func (h *Hub) operations() map[string]caller.Handler {
 	return map[string]caller.Handler{
-		contract.OpVersion:  h.apiVersion,
-		contract.OpSelf:     h.apiSelf,
-		contract.OpUser:     h.apiUser,
-		contract.OpStart:    h.apiStart,
-		contract.OpStop:     h.apiStop,
-		contract.OpProgress: h.apiProgress,
+		contract.OpVersion:    h.apiVersion,
+		contract.OpSelf:       h.apiSelf,
+		contract.OpUser:       h.apiUser,
+		contract.OpDeleteUser: h.apiDeleteUser,
+		contract.OpStart:      h.apiStart,
+		contract.OpStop:       h.apiStop,
+		contract.OpProgress:   h.apiProgress,
 	}
 }
 

@@ -28,6 +28,8 @@ func stopURL(id server.ID) string    { return pathOf("/hub/stop", id) }
 
 func deleteURL(id server.ID) string { return pathOf("/hub/delete", id) }
 
+func deleteUserURL(user string) string { return pathOf("/hub/delete-user", server.ID{User: user}) }
+
 // progressURL is JupyterHub's path of a server's event stream.
 func progressURL(id server.ID) string {
 	base := contract.PathAPI + "/users/" + url.PathEscape(id.User)

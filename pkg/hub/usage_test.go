@@ -6,9 +6,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
 )
 
@@ -98,5 +100,55 @@ func TestUsageMeters(t *testing.T) {
 		if u := all[i]; u.Resource != want.name || u.Used != want.used || u.Most != want.most {
 			t.Errorf("%+v, want %+v", u, want)
 		}
+	}
+}
+
+// TestDeletingAUserAsks: administrators only, never by a link, never themselves; homes go only with
+// the box, or the member of the body, that says so.
+func TestDeletingAUserAsks(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	admin := []string{contract.HeaderUser, "-", contract.HeaderUser, "root", contract.HeaderAdmin, "true"}
+	for _, name := range []string{"", "/two"} {
+		if code, _, body := e.post("/hub/spawn/alice"+name, nil); code != http.StatusSeeOther {
+			t.Fatalf("start: %d %s", code, body)
+		}
+	}
+	if code, _, _ := e.get("/hub/delete-user/alice"); code != http.StatusForbidden {
+		t.Errorf("a user deletes themselves: %d", code)
+	}
+	if code, _, _ := e.post("/hub/delete-user/bob", nil); code != http.StatusForbidden {
+		t.Errorf("a user deletes another: %d", code)
+	}
+	if code, _, _ := e.api("DELETE", "/hub/api/users/bob", ""); code != http.StatusForbidden {
+		t.Errorf("a user deletes another by REST: %d", code)
+	}
+	code, _, page := e.get("/hub/delete-user/alice", admin...)
+	if code != http.StatusOK || !strings.Contains(page, `name="remove_homes"`) || strings.Contains(page, "checked") || !strings.Contains(page, "two") || len(e.cluster.Pods()) != 2 {
+		t.Errorf("the question: %d %s", code, page)
+	}
+	if code, _, page := e.post("/hub/delete-user/alice", nil, admin...); code != http.StatusOK || !strings.Contains(page, "still there") {
+		t.Errorf("without the box: %d %s", code, page)
+	}
+	if len(e.cluster.List("alice")) != 0 || len(e.cluster.Homes()) != 1 {
+		t.Errorf("without the box: servers %v, homes %v", e.cluster.List("alice"), e.cluster.Homes())
+	}
+	if code, _, body := e.api("DELETE", "/hub/api/users/alice", `{"remove_homes": "no"}`, admin...); code != http.StatusBadRequest || len(e.cluster.Homes()) != 1 {
+		t.Errorf("a body that is none: %d %s", code, body)
+	}
+	if code, _, body := e.api("DELETE", "/hub/api/users/alice", "", admin...); code != http.StatusNoContent || len(e.cluster.Homes()) != 1 {
+		t.Errorf("without a body: %d %s", code, body)
+	}
+	if code, _, body := e.api("DELETE", "/hub/api/users/alice", `{"remove_homes": true}`, admin...); code != http.StatusNoContent || len(e.cluster.Homes()) != 0 {
+		t.Errorf("with homes: %d %s, homes %v", code, body, e.cluster.Homes())
+	}
+	if code, _, _ := e.api("DELETE", "/hub/api/users/root", "", admin...); code != http.StatusBadRequest {
+		t.Errorf("an administrator deletes themselves: %d", code)
+	}
+	if code, _, page := e.post("/hub/delete-user/bob", url.Values{"remove_homes": {"true"}}, admin...); code != http.StatusOK || !strings.Contains(page, "no home folders") {
+		t.Errorf("with the box: %d %s", code, page)
+	}
+	if !strings.Contains(e.log.String(), "event="+string(telemetry.UserDeleted)) {
+		t.Error("the audit log says nothing")
 	}
 }

@@ -220,6 +220,18 @@ type Pending struct {
 	RequestID   string
 }
 
+// DeleteUser asks an administrator before a user is deleted.
+type DeleteUser struct {
+	Viewer  Viewer
+	XSRF    string
+	Action  string
+	User    string
+	Servers []Server
+}
+
+func (DeleteUser) template() string { return "delete_user" }
+func (d DeleteUser) viewer() Viewer { return d.Viewer }
+
 func (Login) template() string   { return "login" }
 func (Logout) template() string  { return "logout" }
 func (Message) template() string { return "message" }

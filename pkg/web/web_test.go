@@ -29,7 +29,7 @@ func samples(name string) map[string]Page {
 		"logout done":     Logout{Done: true},
 		"message":         Message{Status: 403, Title: "error.forbidden", Text: "error.not_running_text", Data: map[string]string{"User": name}, ActionURL: "/hub/home?x=" + name, Action: "error.back", RequestID: name, User: name},
 		"message bare":    Message{Title: "error.forbidden", Text: "error.forbidden_text"},
-		"home":            Home{Viewer: v, XSRF: name, Servers: servers(name)},
+		"home":            Home{Viewer: v, XSRF: name, Servers: servers(name), Usage: []Usage{{Resource: name, Data: map[string]string{"Rule": name, "Used": name}, Most: 1, Shared: true}}, Profiles: []Profile{{Slug: name, DisplayName: name}}, NewURL: "/n"},
 		"spawn":           Spawn{Viewer: v, XSRF: name, Action: "/hub/spawn/" + name, Next: name, Owner: name, Server: name, Profiles: []Profile{Profile{Slug: name, DisplayName: name, Description: name, Image: name, CPU: name, Memory: name, Storage: name}}},
 		"pending":         Pending{Viewer: v, XSRF: name, Owner: name, Server: name, Percent: 40, Now: line, Log: []Line{line, line}, ProgressURL: "/hub/api/" + name, ReadyURL: "/user/" + name, StopAction: "/hub/stop/" + name, Next: name},
 		"pending failed":  Pending{Viewer: v, XSRF: name, Now: line, Log: []Line{line}, Failed: true, RetryAction: "/hub/spawn/" + name, StopAction: "/hub/stop/" + name, Next: name, RequestID: name},
@@ -40,13 +40,14 @@ func samples(name string) map[string]Page {
 		"token empty":    Token{},
 		"sessions":       Sessions{Viewer: v, XSRF: name, EndAction: "/hub/sessions/end", EndAllAction: "/hub/sessions/end-all", Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name}, {ID: name}}},
 		"sessions empty": Sessions{},
+		"delete user":    DeleteUser{Viewer: v, XSRF: name, Action: "/hub/delete-user/" + name, User: name, Servers: servers(name)},
 	}
 }
 
 func servers(name string) []Server {
 	var out []Server
 	for _, state := range []ServerState{StateStopped, StatePending, StateReady, StateStopping, StateFailed} {
-		out = append(out, Server{Name: name, State: state, Started: time.Unix(1, 0), OpenURL: "/user/" + name, PendingURL: "/p", SpawnURL: "/s", StopURL: "/t"})
+		out = append(out, Server{Name: name, Title: name, DeleteURL: "/d/" + name, State: state, Started: time.Unix(1, 0), OpenURL: "/user/" + name, PendingURL: "/p", SpawnURL: "/s", StopURL: "/t"})
 	}
 	return append(out, Server{State: StateStopped})
 }
@@ -56,7 +57,7 @@ func servers(name string) []Server {
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {
-		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}} {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}} {
 			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
 				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
 			}

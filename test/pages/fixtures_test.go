@@ -77,6 +77,7 @@ func pages() map[string]web.Page {
 		"sessions": web.Sessions{Viewer: alice, XSRF: "x", EndAction: contract.PathSessions, EndAllAction: contract.PathSessions, Sessions: []web.SessionLine{
 			{ID: "1", Current: true, Since: morning, LastSeen: morning, Agent: "Firefox on Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning},
 		}},
+		"delete_user":    web.DeleteUser{Viewer: alice, XSRF: "x", Action: "/hub/delete-user/bob", User: "bob", Servers: servers()},
 		"sessions: none": web.Sessions{Viewer: alice, XSRF: "x"},
 	}
 	for _, id := range messages() {

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/podmeta"
 )
@@ -90,6 +91,23 @@ func Identify(pod *corev1.Pod) (server.ID, bool) {
 func OwnsClaim(claim *corev1.PersistentVolumeClaim, home server.ID) bool {
 	got := server.ID{User: claim.Annotations[contract.LabelUsername], Name: claim.Annotations[contract.LabelServername]}
 	return Managed(claim) && got == home
+}
+
+// BelongsTo reports whether a home volume is the user's or one of the user's servers'.
+func BelongsTo(claim *corev1.PersistentVolumeClaim, user string) bool {
+	return Managed(claim) && user != "" && claim.Annotations[contract.LabelUsername] == user
+}
+
+// HomesOf returns the names that the home volumes of a user can have: those of the user's own,
+// and those in the user's record.
+func HomesOf(user string, r quota.Record) []string {
+	names := ClaimNames(server.ID{User: user})
+	for _, name := range sorted(r.Volumes) {
+		if !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // identify adds the labels and annotations that say whose object this is. It is called

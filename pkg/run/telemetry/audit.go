@@ -23,13 +23,14 @@ const (
 	TokenCreated          Event = "token.created"
 	TokenRevoked          Event = "token.revoked"
 	AccessRefused         Event = "access.refused"
+	UserDeleted           Event = "user.deleted"
 )
 
 // Events lists all events.
 func Events() []Event {
 	return []Event{
 		LoginSucceeded, LoginFailed, LoginRefused, LogoutRefused, ProviderLogoutRefused, SessionRevoked, AllSessionsRevoked,
-		UserRefused, PasswordChanged, TokenCreated, TokenRevoked, AccessRefused,
+		UserRefused, PasswordChanged, TokenCreated, TokenRevoked, AccessRefused, UserDeleted,
 	}
 }
 

@@ -10,6 +10,7 @@ const (
 	ReadUsers    Action = "read:users"     // see a user and their servers
 	Tokens       Action = "tokens"         // list and revoke API tokens
 	MakeTokens   Action = "tokens:make"    // make an API token; its scope is that of Tokens
+	DeleteUsers  Action = "delete:users"   // delete what a user has here
 	EndSessions  Action = "sessions"       // end a user's sessions; never by a token
 	Pages        Action = "pages"          // open the platform's own pages; never by a token
 	Version      Action = "version"        // read the platform's version
@@ -57,6 +58,8 @@ func (u User) has(action Action, target Target, grants Grants) bool {
 		return true
 	case EnterServers, Servers, ReadUsers, EndSessions:
 		return own || others
+	case DeleteUsers:
+		return others
 	case Tokens:
 		return own || others && grants.session
 	case MakeTokens:

@@ -100,7 +100,7 @@ func (g Grants) cover(owner string, action Action, target Target) bool {
 		return true
 	case MakeTokens:
 		action = Tokens
-	case EnterServers, Servers, ReadUsers, Tokens:
+	case EnterServers, Servers, ReadUsers, DeleteUsers, Tokens:
 	default:
 		return false
 	}
@@ -119,7 +119,7 @@ func (s scope) covers(owner string, action Action, target Target) bool {
 	case scopeAdminServers:
 		return action == Servers || action == ReadUsers
 	case scopeAdminUsers:
-		return action == ReadUsers
+		return action == ReadUsers || action == DeleteUsers
 	}
 	if s.user == nil || *s.user != target.User {
 		return false

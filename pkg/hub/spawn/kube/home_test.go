@@ -2,6 +2,7 @@ package kube
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/wait"
 )
 
 var demo = server.ID{User: "alice", Name: "demo"}
@@ -277,5 +279,53 @@ func TestNoStopDeletesAHome(t *testing.T) {
 				t.Errorf("%s: a claim was made", what)
 			}
 		}
+	}
+}
+
+// TestDeletedUser: homes go only where that is said, and only the user's: neither another user's
+// nor a claim that has the name of one.
+func TestDeletedUser(t *testing.T) {
+	t.Parallel()
+	client := newClient(&corev1.PersistentVolumeClaim{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "claim-alice"}}) // KubeSpawner's
+	s := settings(t)
+	policy := s.Policy()
+	policy.Profiles[0].Override.StorageHomes = "server"
+	s.Policy = func() spawn.Policy { return policy }
+	c, _ := boot(t, client, s)
+	for _, id := range []server.ID{alice, {User: "alice", Name: "x"}, {User: "bob"}} {
+		if err := c.Start(t.Context(), ask(id)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	names := func() (all []string) {
+		l, err := client.CoreV1().PersistentVolumeClaims(ns).List(t.Context(), metav1.ListOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, claim := range l.Items {
+			all = append(all, claim.Name)
+		}
+		slices.Sort(all)
+		return all
+	}
+	wait.Until(t, "both servers are seen", func() bool { return len(c.List("alice")) == 2 })
+	for _, homes := range []bool{false, true} {
+		if err := c.DeleteUser(t.Context(), "alice", homes); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"claim-alice", "home-bob"}
+		if !homes {
+			want = []string{"claim-alice", "home-alice", "home-alice--x", "home-bob"}
+		}
+		if got := names(); !slices.Equal(got, want) {
+			t.Errorf("homes %v: %v, want %v", homes, got, want)
+		}
+		wait.Until(t, "no server is listed", func() bool { return len(c.List("alice")) == 0 })
+	}
+	if len(pods(t, client)) != 1 || len(c.record(spawn.Subject{Name: "bob"}).Holds) != 1 {
+		t.Error("another user's server is gone")
+	}
+	if err := c.DeleteUser(t.Context(), "../bob", true); err == nil {
+		t.Error("a name that is none is deleted")
 	}
 }

@@ -78,6 +78,30 @@ func (c *Cluster) Usage(user access.User) []spawn.Usage {
 	return c.Policy().Usage(user, c.record, c.now())
 }
 
+// DeleteUser stops a user's servers and forgets what they had, with homes also their volumes.
+func (c *Cluster) DeleteUser(_ context.Context, user string, homes bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, pod := range c.pods {
+		if id, ok := spawn.Identify(pod); ok && id.User == user {
+			c.drop(pod)
+			defer c.changes.Notify(id)
+		}
+	}
+	own := spawn.Subject{Name: user}
+	left := quota.Record{Subject: user}
+	for _, name := range spawn.HomesOf(user, c.record(own)) {
+		if homes {
+			delete(c.homes, name)
+		}
+	}
+	if !homes {
+		left.Volumes = c.record(own).Volumes
+	}
+	c.records[own] = left
+	return nil
+}
+
 // Forget drops the name of a server; its home stays.
 func (c *Cluster) Forget(_ context.Context, id server.ID) error {
 	c.mu.Lock()
