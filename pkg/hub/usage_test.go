@@ -12,6 +12,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/logs"
 )
 
 // TestOverQuotaSaysWhichByHowMuchAndWhen: on the page, in REST, and in the user's language.
@@ -148,7 +149,5 @@ func TestDeletingAUserAsks(t *testing.T) {
 	if code, _, page := e.post("/hub/delete-user/bob", url.Values{"remove_homes": {"true"}}, admin...); code != http.StatusOK || !strings.Contains(page, "no home folders") {
 		t.Errorf("with the box: %d %s", code, page)
 	}
-	if !strings.Contains(e.log.String(), "event="+string(telemetry.UserDeleted)) {
-		t.Error("the audit log says nothing")
-	}
+	logs.Audited(t, e.log.String(), telemetry.UserDeleted)
 }
