@@ -68,6 +68,8 @@ func (r Record) used(resource Resource, now time.Time) (n int64) {
 	switch resource {
 	case NamedServers:
 		return int64(len(r.Named))
+	case Homes:
+		return int64(len(r.Volumes))
 	case Storage:
 		for _, size := range r.Volumes {
 			n = sum(n, size)
@@ -98,6 +100,13 @@ func (r Record) asked(resource Resource, a Ask) (n int64) {
 			return 1
 		}
 		return 0
+	case Homes:
+		for claim := range a.Volumes {
+			if _, ok := r.Volumes[claim]; !ok {
+				n++
+			}
+		}
+		return n
 	case Storage:
 		for claim, size := range a.Volumes {
 			n = sum(n, max(0, size-r.Volumes[claim]))
@@ -155,7 +164,7 @@ func (r Record) free(resource Resource, room int64, now time.Time) time.Time {
 	switch {
 	case resource == HoursPerWeek || resource == HoursPerMonth:
 		return End(resource, now)
-	case resource == NamedServers || resource == Storage || room < 0:
+	case resource == NamedServers || resource == Homes || resource == Storage || room < 0:
 		return time.Time{}
 	}
 	used := r.used(resource, now)

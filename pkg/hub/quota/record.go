@@ -174,6 +174,17 @@ func (r Record) Drop(claim string) (Record, bool) {
 	return out, true
 }
 
+// Correct writes down the size that a volume has: another one than was asked for, or that of a
+// volume from before the record.
+func (r Record) Correct(claim string, size int64) (Record, bool) {
+	if have, ok := r.Volumes[claim]; ok && have == size {
+		return r, false
+	}
+	out := r.copied()
+	out.Volumes[claim] = size
+	return out, true
+}
+
 // Has reports whether the record holds a pod.
 func (r Record) Has(key, nonce string) bool {
 	h, ok := r.Holds[key]

@@ -17,6 +17,7 @@ const (
 	CPU           Resource = "cpu"             // thousandths of a core
 	Memory        Resource = "memory"          // bytes
 	Storage       Resource = "storage"         // bytes of home volumes, of stopped servers too
+	Homes         Resource = "homes"           // home volumes, of stopped and deleted servers too
 	HoursPerWeek  Resource = "hours_per_week"  // seconds, times Hold.Weight
 	HoursPerMonth Resource = "hours_per_month" // seconds, times Hold.Weight
 )

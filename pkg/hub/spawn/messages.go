@@ -61,6 +61,7 @@ const (
 	MsgStopWait     Message = "failure.stopping"
 	MsgBusy         Message = "failure.busy"
 	MsgTooMany      Message = "failure.too_many"
+	MsgTooManyHomes Message = "failure.too_many_homes"
 	MsgProfile      Message = "failure.profile"
 	MsgChoice       Message = "failure.choice"
 	MsgChoices      Message = "failure.choices"
@@ -92,7 +93,7 @@ func Messages() []Message {
 		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
-		MsgPublished, MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,
+		MsgPublished, MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgTooManyHomes, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,
 		MsgOverServers, MsgOverCPU, MsgOverMemory, MsgOverExtra, MsgOverStorage, MsgOverWeek, MsgOverMonth,
 		MsgFreeAt, MsgFreeStop, MsgFreeStopAt, MsgFreeOthers, MsgFreeOthersAt, MsgFreeSmaller, MsgFreeStorage,
 	}

@@ -119,12 +119,18 @@ func (p Profile) validateWeight(f *faults) {
 // says otherwise.
 const MaxServers = 10
 
+// homesPerServer is how many homes of named servers a user may leave behind, for each server
+// that the user may keep.
+const homesPerServer = 2
+
 // Limits returns what a user may have.
 func (p Policy) Limits(user access.User) quota.Limits {
 	limits := quota.Own(p.quotas, user)
 	if _, ok := limits[quota.NamedServers]; !ok {
 		limits[quota.NamedServers] = quota.Limit{Most: MaxServers - 1}
 	}
+	// Homes of deleted servers stay: without a bound, servers with ever new names fill the cluster (D7).
+	limits[quota.Homes] = quota.Limit{Most: homesPerServer * (limits[quota.NamedServers].Most + 1)}
 	return limits
 }
 
@@ -242,6 +248,9 @@ func RecordSubject(name string, data []byte) (Subject, bool) {
 func overdrawn(r *quota.Refusal, shared bool) *Problem {
 	if r.Resource == quota.NamedServers {
 		return &Problem{Message: MsgTooMany, Data: map[string]string{"Limit": strconv.FormatInt(r.Most+1, 10)}, Err: r}
+	}
+	if r.Resource == quota.Homes {
+		return &Problem{Message: MsgTooManyHomes, Data: map[string]string{"Limit": strconv.FormatInt(r.Most, 10)}, Err: r}
 	}
 	message := map[quota.Resource]Message{
 		quota.Servers: MsgOverServers, quota.CPU: MsgOverCPU, quota.Memory: MsgOverMemory, quota.Storage: MsgOverStorage,

@@ -41,6 +41,7 @@ func TestQuotas(t *testing.T) {
 	for resource, most := range amounts {
 		want[resource] = quota.Limit{Rule: "everybody", Most: most}
 	}
+	want[quota.Homes] = quota.Limit{Most: 8} // of 3 named servers and the default one
 	if diff := cmp.Diff(want, p.Limits(alice)); diff != "" {
 		t.Error(diff)
 	}
@@ -48,7 +49,7 @@ func TestQuotas(t *testing.T) {
 		t.Errorf("shared: %+v", shared)
 	}
 	none := Policy{}
-	if limits := none.Limits(alice); limits[quota.NamedServers].Most != MaxServers-1 || len(limits) != 1 {
+	if limits := none.Limits(alice); limits[quota.NamedServers].Most != MaxServers-1 || len(limits) != 2 {
 		t.Errorf("without quotas: %+v", limits)
 	}
 }

@@ -3,6 +3,7 @@ package spawn
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/server"
 )
 
@@ -153,6 +155,20 @@ func TooSmall(have, want *corev1.PersistentVolumeClaim, why string) *Small {
 	}
 	size := want.Spec.Resources.Requests[corev1.ResourceStorage]
 	return &Small{Have: words(now.Value()), Want: words(size.Value()), Why: brief(why)}
+}
+
+// Ungrown returns what a start takes that asks for no storage, after why: a quota of storage has
+// no room for what it asked. False when the start was refused for another reason.
+func Ungrown(needs []Need, why error) ([]Need, bool) {
+	var refusal *quota.Refusal
+	if !errors.As(why, &refusal) || refusal.Resource != quota.Storage {
+		return nil, false
+	}
+	needs = slices.Clone(needs)
+	for i := range needs {
+		needs[i].Ask.Volumes = nil
+	}
+	return needs, true
 }
 
 // keep writes it on the pod that is started meanwhile, for its progress page.

@@ -10,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	typedcorev1 "k8s.io/client-go/kubernetes/typed/core/v1"
 
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -31,7 +32,13 @@ func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (name string,
 		return "", nil, err
 	}
 	if have != nil {
-		return have.Name, c.enlarge(ctx, claims, have, want), nil
+		if spec.Small != nil { // a quota does not let it grow
+			return have.Name, spec.Small, nil
+		}
+		if small = c.enlarge(ctx, claims, have, want); small != nil {
+			c.correct(ctx, spec, want.Name, have.Spec.Resources.Requests.Storage().Value())
+		}
+		return have.Name, small, nil
 	}
 	have, err = claims.Create(ctx, want, metav1.CreateOptions{})
 	if apierrors.IsAlreadyExists(err) { // another start created it just now
@@ -90,4 +97,41 @@ func (c *Cluster) enlarge(ctx context.Context, claims typedcorev1.PersistentVolu
 		return small
 	}
 	return nil // others change it all the time; the next start asks again
+}
+
+// takeUngrown takes a start into its records once more, with the home as it is, if there is one and
+// a quota of storage alone refused the start: nobody is locked out of a home for its size.
+func (c *Cluster) takeUngrown(ctx context.Context, spec *spawn.Spec, needs []spawn.Need, why error) ([]spawn.Need, error) {
+	needs, ok := spawn.Ungrown(needs, why)
+	if !ok {
+		return nil, why
+	}
+	want := spawn.Claim(c.Site, spec.Profile, spec.ID)
+	have, err := findHome(ctx, c.writes.CoreV1().PersistentVolumeClaims(want.Namespace), spec.Profile.Override.HomeOf(spec.ID))
+	if err != nil || have == nil {
+		return nil, why
+	}
+	if err := c.take(ctx, spec.ID, needs); err != nil {
+		return nil, err
+	}
+	c.correct(ctx, *spec, want.Name, have.Spec.Resources.Requests.Storage().Value())
+	if _, grows := spawn.Enlarge(have, want); grows {
+		spec.Small = spawn.TooSmall(have, want, why.Error())
+		c.log.WarnContext(ctx, "home volume cannot be enlarged", "claim", have.Name, "size", spec.Small.Have, "wanted", spec.Small.Want, "error", why)
+	}
+	return needs, nil
+}
+
+// correct writes the size that a home has into the records that counted a larger one.
+func (c *Cluster) correct(ctx context.Context, spec spawn.Spec, claim string, size int64) {
+	subjects := []spawn.Subject{{Name: spec.ID.User}}
+	for _, rule := range spec.SharedRules {
+		subjects = append(subjects, spawn.Subject{Name: rule, Shared: true})
+	}
+	for _, s := range subjects {
+		c.mend(ctx, s, func(r quota.Record) (quota.Record, bool, error) {
+			r, changed := r.Correct(claim, size)
+			return r, changed, nil
+		})
+	}
 }

@@ -109,8 +109,10 @@ func (c *Cluster) write(ctx context.Context, owner access.User, spec spawn.Spec)
 	}
 	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
 	needs := policy.Needs(owner, spec.ID, spawn.Pod(c.Site, spec), spec.Volumes(c.Site))
-	if err := c.take(ctx, spec.ID, needs); err != nil {
-		return nil, err
+	if err = c.take(ctx, spec.ID, needs); err != nil {
+		if needs, err = c.takeUngrown(ctx, &spec, needs, err); err != nil {
+			return nil, err
+		}
 	}
 	pod, err := c.makeObjects(ctx, spec)
 	if err != nil {
