@@ -129,9 +129,12 @@ func (c *Cluster) correct(ctx context.Context, spec spawn.Spec, claim string, si
 		subjects = append(subjects, spawn.Subject{Name: rule, Shared: true})
 	}
 	for _, s := range subjects {
-		c.mend(ctx, s, func(r quota.Record) (quota.Record, bool, error) {
+		err := c.inTurn(ctx, s, c.changeLive, func(r quota.Record) (quota.Record, bool, error) {
 			r, changed := r.Correct(claim, size)
 			return r, changed, nil
 		})
+		if err != nil {
+			c.log.WarnContext(ctx, "a record counts a home with another size than it has", "record", s.RecordName(), "claim", claim, "error", err)
+		}
 	}
 }

@@ -70,7 +70,20 @@ func parse(m *corev1.ConfigMap, s spawn.Subject) (quota.Record, error) {
 // the same time: of two, one sees the other's. f may be called several times. What it refuses by
 // the cache, which may be behind, it is asked again about what the API says.
 func (c *Cluster) change(ctx context.Context, s spawn.Subject, f change) error {
-	known, live := c.cachedRecord(s), false
+	return c.changeFrom(ctx, s, c.cachedRecord(s), false, f)
+}
+
+// changeLive is change for what follows a change of a moment ago, which the cache may not show
+// yet: by the cache there would be nothing to do.
+func (c *Cluster) changeLive(ctx context.Context, s spawn.Subject, f change) error {
+	known, err := c.liveRecord(ctx, s)
+	if err != nil {
+		return problem("read the record of "+s.Name, err)
+	}
+	return c.changeFrom(ctx, s, known, true, f)
+}
+
+func (c *Cluster) changeFrom(ctx context.Context, s spawn.Subject, known *corev1.ConfigMap, live bool, f change) error {
 	err := retry.RetryOnConflict(changing(), func() error {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -136,7 +149,7 @@ func (c *Cluster) try(ctx context.Context, known *corev1.ConfigMap, s spawn.Subj
 // take puts a start into all its records, or into none.
 func (c *Cluster) take(ctx context.Context, id server.ID, needs []spawn.Need) error {
 	for i, need := range needs {
-		err := c.inTurn(ctx, need.Subject, func(r quota.Record) (quota.Record, bool, error) {
+		err := c.inTurn(ctx, need.Subject, c.change, func(r quota.Record) (quota.Record, bool, error) {
 			r, _ = c.prune(need.Subject, r)
 			r, err := need.Take(r, c.now())
 			return r, true, err
@@ -151,23 +164,23 @@ func (c *Cluster) take(ctx context.Context, id server.ID, needs []spawn.Need) er
 
 // inTurn is change for those that hold the user's turn: of a shared record one change at a time
 // is tried here, since others would only find out that they were overtaken.
-func (c *Cluster) inTurn(ctx context.Context, s spawn.Subject, f change) error {
+func (c *Cluster) inTurn(ctx context.Context, s spawn.Subject, how func(context.Context, spawn.Subject, change) error, f change) error {
 	if !s.Shared {
-		return c.change(ctx, s, f)
+		return how(ctx, s, f)
 	}
 	done, err := c.turns.take(ctx, "quota/"+s.Name) // no user's name has a slash
 	if err != nil {
 		return problem("wait for other starts of the group", err)
 	}
 	defer done()
-	return c.change(ctx, s, f)
+	return how(ctx, s, f)
 }
 
 // giveBack takes a start that made no pod out of its records again. What it cannot take out,
 // tend does later.
 func (c *Cluster) giveBack(ctx context.Context, id server.ID, needs []spawn.Need) {
 	for _, need := range needs {
-		err := c.inTurn(ctx, need.Subject, func(r quota.Record) (quota.Record, bool, error) {
+		err := c.inTurn(ctx, need.Subject, c.changeLive, func(r quota.Record) (quota.Record, bool, error) {
 			r, changed := r.Release(need.Ask.Key, need.Ask.Nonce, c.now())
 			return r, changed, nil
 		})
@@ -268,7 +281,7 @@ func (c *Cluster) adopt(ctx context.Context, id server.ID, pod *corev1.Pod) {
 }
 
 func (c *Cluster) mend(ctx context.Context, s spawn.Subject, f change) {
-	if err := c.inTurn(ctx, s, f); err != nil && ctx.Err() == nil {
+	if err := c.inTurn(ctx, s, c.change, f); err != nil && ctx.Err() == nil {
 		c.log.WarnContext(ctx, "a record is not in step with the pods; trying again", "record", s.RecordName(), "error", err)
 	}
 }
