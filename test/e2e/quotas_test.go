@@ -166,7 +166,9 @@ func TestNamedServersInTheBrowser(t *testing.T) {
 	b := newBrowser(t)
 	b.login("alice", contract.PathHome)
 	b.run(20*time.Second, chromedp.Click(".another summary"), chromedp.WaitVisible("#name"),
-		chromedp.SendKeys("#name", "Übung 1/2 <b>"), chromedp.Submit("#name"), chromedp.WaitVisible("#start"), chromedp.Click("#start"))
+		chromedp.SendKeys("#name", "Übung 1/2 <b>"), chromedp.Submit("#name"))
+	b.until(20*time.Second, `location.pathname.startsWith("/hub/spawn/alice/")`)
+	b.run(20*time.Second, chromedp.WaitVisible("#start"), chromedp.Click("#start"))
 	b.shows(90*time.Second, ".jp-Launcher, .jp-NotebookPanel")
 	b.run(20*time.Second, chromedp.Navigate(baseURL()+contract.PathHome), chromedp.WaitVisible(".usage meter"))
 	b.shot("home-named")

@@ -67,6 +67,7 @@ type Cluster struct {
 	starting map[server.ID]bool      // servers whose pods are pending, on all replicas
 	inflight map[server.ID]bool      // servers whose pods are being created here right now
 	recent   map[server.ID]time.Time // when pods were created here that the cache did not show yet
+	ended    map[string]time.Time    // when pods were seen to end here, by nonce
 	complete map[types.UID]bool      // pods whose secrets were made or found here
 }
 
@@ -88,7 +89,7 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 	c := &Cluster{
 		Settings: s, reads: reads, writes: writes, now: now, log: log,
 		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(),
-		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{},
+		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{},
 	}
 	c.answers = newProber(s.Trust, c.answered, now, log)
 	ours := c.factory(resync, func(o *metav1.ListOptions) {

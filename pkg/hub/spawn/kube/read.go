@@ -96,7 +96,7 @@ func (c *Cluster) Forget(ctx context.Context, id server.ID) error {
 		return problem("wait for the user's other requests", err)
 	}
 	defer done()
-	return c.change(ctx, spawn.Subject{Name: id.User}, func(r quota.Record) (quota.Record, bool, error) {
+	return c.changeLive(ctx, spawn.Subject{Name: id.User}, func(r quota.Record) (quota.Record, bool, error) {
 		r, changed := r.Forget(id.Name)
 		return r, changed, nil
 	})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -28,7 +29,7 @@ const (
 
 // changing is how often and how fast a change is tried again that another replica overtook.
 func changing() wait.Backoff {
-	return wait.Backoff{Steps: 12, Duration: 5 * time.Millisecond, Factor: 1.6, Jitter: 0.5} //nolint:mnd // here only
+	return wait.Backoff{Steps: 20, Duration: 5 * time.Millisecond, Factor: 1.25, Jitter: 1} //nolint:mnd // here only
 }
 
 // change is what becomes of a record: a new one and true, or the same and false.
@@ -201,16 +202,46 @@ func (c *Cluster) settle(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	c.giveBack(ctx, id, needs)
 }
 
-// prune ends the holds of pods that are gone. A pod that was created a moment ago may be
-// missing from the cache.
+// prune ends the holds of pods that are gone: seen going here, or missing. A pod that was created
+// a moment ago may be missing from the cache.
 func (c *Cluster) prune(s spawn.Subject, r quota.Record) (quota.Record, bool) {
 	changed := false
-	for _, key := range r.Stale(func(key string) bool { return c.hasPod(s, key) }, recently, c.now()) {
+	stale := r.Stale(func(key string) bool { return c.hasPod(s, key) }, recently, c.now())
+	for key, hold := range r.Holds {
+		if !slices.Contains(stale, key) && !c.hasEnded(hold.Nonce) {
+			continue
+		}
 		released := false
-		r, released = r.Release(key, r.Holds[key].Nonce, c.now())
+		r, released = r.Release(key, hold.Nonce, c.now())
 		changed = changed || released
 	}
 	return r, changed
+}
+
+// noteEnd remembers that a pod takes nothing any more, until the records say so: the next start
+// need not wait for that.
+func (c *Cluster) noteEnd(pod *corev1.Pod) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.ended[pod.Annotations[contract.AnnotationNonce]] = c.now()
+}
+
+func (c *Cluster) hasEnded(nonce string) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, ok := c.ended[nonce]
+	return ok
+}
+
+// forgetEnds drops the ends that records know by now.
+func (c *Cluster) forgetEnds() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for nonce, at := range c.ended {
+		if c.now().Sub(at) > 2*tendEvery {
+			delete(c.ended, nonce)
+		}
+	}
 }
 
 // hasPod reports whether a server has a pod that takes anything.
@@ -231,6 +262,7 @@ func (c *Cluster) tend(ctx context.Context) {
 	defer tick.Stop()
 	for {
 		c.tendOnce(ctx)
+		c.forgetEnds()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

@@ -79,12 +79,12 @@ func (c *Cluster) makeRoom(ctx context.Context, id server.ID, pod *corev1.Pod) e
 // create writes the objects of a server that has no pod.
 func (c *Cluster) create(ctx context.Context, owner access.User, spec spawn.Spec) error {
 	began := c.now()
-	if !c.admit(spec.ID) {
+	pod, release, err := c.write(ctx, owner, spec)
+	defer release()
+	if p := (*spawn.Problem)(nil); errors.As(err, &p) && p.Message == spawn.MsgBusy {
 		c.metrics.throttled()
-		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.SpawnLimit)}
+		return err
 	}
-	defer c.release(spec.ID)
-	pod, err := c.write(ctx, owner, spec)
 	if err != nil {
 		c.metrics.refused(c.now().Sub(began))
 		return err
@@ -95,21 +95,51 @@ func (c *Cluster) create(ctx context.Context, owner access.User, spec spawn.Spec
 	return c.finish(ctx, spec.ID, pod)
 }
 
-// write makes the home volume and the pod, in the user's turn, once the user's records have room
-// for them.
-func (c *Cluster) write(ctx context.Context, owner access.User, spec spawn.Spec) (*corev1.Pod, error) {
+// write makes the home volume and the pod, in the user's turn, once there is a place for one more
+// start and the user's records have room. In the turn: a user who asks for hundreds of servers at
+// once takes one place. release gives the place back.
+func (c *Cluster) write(ctx context.Context, owner access.User, spec spawn.Spec) (pod *corev1.Pod, release func(), err error) {
+	none := func() {}
 	done, err := c.turns.take(ctx, spec.ID.User)
 	if err != nil {
-		return nil, problem("wait for the user's other requests", err)
+		return nil, none, problem("wait for the user's other requests", err)
 	}
 	defer done()
+	if pod, err := c.joined(ctx, spec.ID); pod != nil || err != nil {
+		return pod, none, err
+	}
+	if !c.admit(spec.ID) {
+		return nil, none, &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.SpawnLimit)}
+	}
+	pod, err = c.writeAdmitted(ctx, owner, spec)
+	return pod, func() { c.release(spec.ID) }, err
+}
+
+// joined returns the pod that another request has made while this one waited for its turn.
+func (c *Cluster) joined(ctx context.Context, id server.ID) (pod *corev1.Pod, err error) {
+	if pod = c.cached(id); pod == nil && c.startedRecently(id) {
+		if pod, err = c.read(ctx, c.writes, id); err != nil {
+			return nil, err
+		}
+	}
+	if pod == nil {
+		return nil, nil
+	}
+	if action := c.plan(pod); action != spawn.Nothing && action != spawn.Finish {
+		return nil, nil
+	}
+	return pod, nil
+}
+
+func (c *Cluster) writeAdmitted(ctx context.Context, owner access.User, spec spawn.Spec) (*corev1.Pod, error) {
 	policy := c.Policy()
 	for _, rule := range policy.Shared(owner) {
 		spec.SharedRules = append(spec.SharedRules, rule.Name)
 	}
 	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
 	needs := policy.Needs(owner, spec.ID, spawn.Pod(c.Site, spec), spec.Volumes(c.Site))
-	if err = c.take(ctx, spec.ID, needs); err != nil {
+	err := c.take(ctx, spec.ID, needs)
+	if err != nil {
 		if needs, err = c.takeUngrown(ctx, &spec, needs, err); err != nil {
 			return nil, err
 		}

@@ -25,6 +25,9 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 		pod := o.(*corev1.Pod)
 		if id, ok := spawn.Identify(pod); ok {
 			c.recount(id)
+			if len(spawn.Holds(pod, id)) == 0 {
+				c.noteEnd(pod)
+			}
 			c.changes.Notify(id)
 			c.metrics.observe(string(pod.UID), c.phase(pod))
 			c.follow(ctx, id, pod)
@@ -43,6 +46,7 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 			}
 			c.answers.stop(pod.UID)
 			c.forget(pod.UID)
+			c.noteEnd(pod)
 			if id, ok := spawn.Identify(pod); ok {
 				c.recount(id)
 				c.changes.Notify(id)
