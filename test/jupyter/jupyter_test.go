@@ -67,7 +67,7 @@ func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *logs.Buffer
 		t.Fatal(err)
 	}
 	dir := venv(t)
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, filepath.Join(dir, "bin", "jupyter"), "lab", "--allow-root",
 		fmt.Sprintf("--ServerApp.port=%d", port))

@@ -92,7 +92,9 @@ def is_use(request):
     An open JupyterLab asks for kernels, terminals and files all the time, by itself.
     """
     if request.method in ("GET", "HEAD", "OPTIONS"):
-        return request.headers.get("Sec-Fetch-Mode") == "navigate"
+        # Browsers leave Sec-Fetch-Mode out where the address is http and not localhost.
+        navigates = request.headers.get("Sec-Fetch-Mode", "navigate") == "navigate"
+        return navigates and "text/html" in request.headers.get("Accept", "")
     return request.path.startswith(BASE_URL + "api/contents")
 
 

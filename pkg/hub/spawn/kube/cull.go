@@ -27,7 +27,7 @@ const (
 	cullSlots = 60
 	// cullAtOnce bounds how many servers are asked at one time, and so what servers that do not
 	// answer can hold up.
-	cullAtOnce = 16
+	cullAtOnce = 64
 	// ReasonCulled is that of the Event on a pod whose server is stopped.
 	ReasonCulled = "Culled"
 )
@@ -95,8 +95,11 @@ func (k *Culler) round(ctx context.Context, slot uint32) {
 	group.SetLimit(cullAtOnce)
 	for _, o := range k.cluster.pods.GetStore().List() {
 		pod := o.(*corev1.Pod)
+		if slotOf(pod.UID) != slot || spawn.CullAfter(pod) == 0 {
+			continue
+		}
 		id, ours := spawn.Identify(pod)
-		if !ours || slotOf(pod.UID) != slot || spawn.CullAfter(pod) == 0 || k.cluster.phase(pod) != spawn.Answering {
+		if !ours || k.cluster.phase(pod) != spawn.Answering {
 			continue
 		}
 		group.Go(func() error {
