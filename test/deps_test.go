@@ -55,6 +55,7 @@ var libraries = []struct{ folder, library, why string }{
 	{"pkg/gateway/listener", "k8s.io", "a certificate is two texts, wherever they come from"},
 	{"pkg/server/podmeta", "k8s.io/client-go", "reading a pod needs no client"},
 	{"pkg/hub/spawn", "k8s.io/client-go", "desired objects are values"},
+	{"pkg/hub/diskspace", "k8s.io/client-go", "it is given a token and asks nodes, not the API"},
 	{"pkg/hub", "k8s.io/client-go", "the pages know a Cluster, whatever it runs on"},
 	{"pkg/hub/spawn/memory", "k8s.io/client-go", "it is there for tests without Kubernetes"},
 	{"pkg/auth/session", "net/http", "a codec does no I/O"},

@@ -80,6 +80,8 @@ func testRights(t *testing.T, helm string) {
 		"perijove-servers/perijove-spawner": "configmaps:get,list,watch,create,update,delete events:list,watch,create,patch persistentvolumeclaims:get,create,patch,delete pods/status:patch " +
 			"pods:get,list,watch,create,delete,patch secrets:create servers:publish",
 		"perijove-servers/perijove-publisher": "servers:publish",
+		// Of an account that may ask nodes how full volumes are, and nothing else.
+		"perijove-servers/perijove-diskspace": "serviceaccounts/token[perijove-diskspace]:create",
 	}
 	for name, role := range objects[rbacv1.Role](t, helm, "testdata/production.values.yaml", "Role") {
 		var rules []string
@@ -99,8 +101,23 @@ func testRights(t *testing.T, helm string) {
 	if len(want) > 0 {
 		t.Errorf("roles are missing: %v", want)
 	}
-	out, _, err := render(helm, "-f", "testdata/production.values.yaml")
-	if err != nil || strings.Contains(out, "kind: ClusterRole") {
-		t.Errorf("a right over the whole cluster is granted (or %v)", err)
+	everywhere := objects[rbacv1.ClusterRole](t, helm, "testdata/production.values.yaml", "ClusterRole")
+	for name, role := range everywhere {
+		if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].Resources, []string{"nodes/stats"}) || !slices.Equal(role.Rules[0].Verbs, []string{"get"}) || role.AggregationRule != nil {
+			t.Errorf("cluster role %s: %+v", name, role.Rules)
+		}
+	}
+	bindings := objects[rbacv1.ClusterRoleBinding](t, helm, "testdata/production.values.yaml", "ClusterRoleBinding")
+	for name, b := range bindings {
+		if len(b.Subjects) != 1 || b.Subjects[0].Name != "perijove-diskspace" || b.Subjects[0].Namespace != "perijove-servers" || everywhere[b.RoleRef.Name].Name == "" {
+			t.Errorf("cluster role binding %s: %+v", name, b)
+		}
+	}
+	if len(everywhere) != 1 || len(bindings) != 1 {
+		t.Errorf("%d cluster roles, %d bindings", len(everywhere), len(bindings))
+	}
+	out, _, err := render(helm, "-f", "testdata/production.values.yaml", "--set", "singleuser.storage.freeSpace=false")
+	if err != nil || strings.Contains(out, "ClusterRole") || strings.Contains(out, "diskspace") || strings.Contains(out, "freeSpaceAccount") {
+		t.Errorf("switched off, a right over the whole cluster is granted (or %v)", err)
 	}
 }

@@ -44,6 +44,8 @@ type Settings struct {
 	// Site says on which host a user's servers are; the zero Site where all servers share the
 	// host of these pages.
 	Site origin.Site
+	// Space says how full homes are; nil where that is not known.
+	Space Space
 	// Done ends event streams when the service stops; browsers connect to another replica.
 	Done <-chan struct{}
 }

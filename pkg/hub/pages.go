@@ -45,15 +45,15 @@ func (h *Hub) homePage(r *http.Request, who caller.Caller) (web.Home, error) {
 	if err != nil {
 		return web.Home{}, err
 	}
-	servers := []web.Server{h.serverLine(first)}
+	servers := []spawn.Server{first}
 	for _, s := range h.cluster.List(who.Name) {
 		if s.ID != own {
-			servers = append(servers, h.serverLine(s))
+			servers = append(servers, s)
 		}
 	}
 	catalog := h.cluster.Profiles(who.User)
 	page := web.Home{
-		Viewer: viewer(who), XSRF: who.XSRF(), Servers: servers, Usage: usage(h.cluster.Usage(who.User)),
+		Viewer: viewer(who), XSRF: who.XSRF(), Servers: h.lines(r.Context(), servers), Usage: usage(h.cluster.Usage(who.User)),
 		Temporary: h.temporary(who.User), Choose: choosable(catalog), NewURL: pathNewServer,
 	}
 	if len(catalog) > 1 {

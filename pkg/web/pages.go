@@ -99,6 +99,14 @@ type Server struct {
 	StopURL    string    // form action that stops it
 	DeleteURL  string    // form action that drops its name; "" where there is nothing to drop
 	Notices    []Notice  // what happened to it while it was in use
+	Home       *Space    // how full its home is; nil where that is not known
+}
+
+// Space is how full a volume is.
+type Space struct {
+	Used  int               // percent
+	Words map[string]string // values for home.space_free
+	Low   bool              // it is about to be full
 }
 
 // Notice is something that happened to a server that goes on, or why it ended by itself.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"net/url"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -113,4 +114,24 @@ func TestOutOfMemoryIsSeen(t *testing.T) {
 	b.run(10*time.Second, front())
 	b.until(40*time.Second, `[...document.querySelectorAll(".Toastify__toast")].some(e => e.textContent.includes("ran out of memory: it may use 300 MiB"))`)
 	b.shot("lab-out-of-memory")
+}
+
+// TestFreeSpaceIsSeen: the home page of a user whose server runs says how much of the home is free, as
+// the server itself sees it.
+func TestFreeSpaceIsSeen(t *testing.T) {
+	alice := login(t, "alice")
+	alice.stop()
+	alice.spawn()
+	defer alice.stop()
+	out := inside(t, servers, "exec", spawn.PodName(server.ID{User: "alice"}), "--", "df", "--block-size=1", "--output=size", "/home/jovyan")
+	total, err := strconv.ParseInt(strings.Fields(out)[1], 10, 64)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	want := "of " + spawn.Space{Total: total}.Words()["Total"] + " free"
+	wait.Within(t, 90*time.Second, "the home page says \""+want+"\"", func() bool { return strings.Contains(alice.page(contract.PathHome), want) })
+	b := newBrowser(t)
+	b.login("alice", contract.PathHome)
+	b.shows(10*time.Second, ".space meter")
+	b.shot("home-free-space")
 }

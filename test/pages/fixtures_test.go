@@ -101,7 +101,9 @@ func servers() []web.Server {
 	all = append(all,
 		web.Server{Name: "rstudio", Title: "rstudio", State: web.StateReady, Published: true, Started: morning, OpenURL: "/user/alice/rstudio/"},
 		web.Server{Name: "hidden", Title: "hidden", State: web.StateReady, Started: morning, StopURL: "/hub/stop"})
+	all[2].Home = &web.Space{Used: 32, Words: map[string]string{"Free": "6.8 GiB", "Total": "10 GiB"}}
 	return append(all, web.Server{
+		Home:  &web.Space{Used: 99, Low: true, Words: map[string]string{"Free": "64 MiB", "Total": "10 GiB"}},
 		State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop",
 		Ends: morning.AddDate(0, 0, 1), Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},
 	})

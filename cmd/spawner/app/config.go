@@ -52,6 +52,9 @@ type Config struct {
 	ConcurrentSpawnLimit int `yaml:"concurrentSpawnLimit"`
 	// CullDryRun only logs which idle servers would be stopped.
 	CullDryRun bool `yaml:"cullDryRun"`
+	// FreeSpaceAccount is the service account in Namespace whose token may get nodes/stats: nodes
+	// are asked with it how full homes are. "" asks none.
+	FreeSpaceAccount string `yaml:"freeSpaceAccount"`
 	// ProfilesConfigMap is the ConfigMap in Namespace with the list of profiles, under the key
 	// profiles.yaml; spawn.Document, spawn.Profile and spawn.Override say what each key of it
 	// means. It is followed while the spawner runs.
@@ -95,7 +98,7 @@ func (c Config) Validate() error {
 			f.Addf(fmt.Sprintf("publishedNamespaces[%d]", i), "%s", found)
 		}
 	}
-	for key, name := range map[string]string{"jupyterConfigMap": c.JupyterConfigMap, "profilesConfigMap": c.ProfilesConfigMap} {
+	for key, name := range map[string]string{"jupyterConfigMap": c.JupyterConfigMap, "profilesConfigMap": c.ProfilesConfigMap, "freeSpaceAccount": c.FreeSpaceAccount} {
 		for _, found := range validation.IsDNS1123Subdomain(name) {
 			f.Check(name == "", key, found)
 		}

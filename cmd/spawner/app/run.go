@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/gateway/routestatus"
 	"github.com/perijove/perijove/pkg/hub"
+	"github.com/perijove/perijove/pkg/hub/diskspace"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
 	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
@@ -88,6 +89,10 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	if err != nil {
 		return err
 	}
+	space, err := freeSpace(cfg, reads, log)
+	if err != nil {
+		return err
+	}
 	private, err := run.Listen(cfg.PrivateListen)
 	if err != nil {
 		return err
@@ -100,7 +105,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	culler := kube.NewCuller(cluster, events, reg, log, cfg.CullDryRun)
 	group, ctx := errgroup.WithContext(ctx)
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
-	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Done: ctx.Done()}).Handler()
+	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Space: space, Done: ctx.Done()}).Handler()
 	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return cluster.Run(ctx) })
 	group.Go(func() error { return culler.Run(ctx) })
@@ -120,6 +125,21 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		return run.ServeHTTP(ctx, "hub", public, serverTLS, telemetry.HTTP(log, reg, "spawner", handler), log)
 	})
 	return group.Wait()
+}
+
+// freeSpace returns how full homes are, nil when no node is to be asked.
+func freeSpace(cfg Config, client kubernetes.Interface, log *slog.Logger) (hub.Space, error) {
+	if cfg.FreeSpaceAccount == "" {
+		return nil, nil
+	}
+	authority, err := run.ClusterAuthority(cfg.Kubeconfig)
+	if err != nil {
+		return nil, err
+	}
+	return diskspace.New(diskspace.Settings{
+		Authority: authority, Port: diskspace.KubeletPort, Now: time.Now, Log: log,
+		Token: run.AccountToken(client, cfg.Namespace, cfg.FreeSpaceAccount, time.Now),
+	}).Space, nil
 }
 
 // told makes Envoy's refusal of a route a problem that users are told of.

@@ -28,6 +28,8 @@ type Server struct {
 	// Ends is when Kubernetes ends the server because of its age; zero for never, and before a
 	// node has taken it.
 	Ends time.Time
+	// Home is where the home of a server that runs is mounted; nil for a home that is no volume.
+	Home *Mounted
 	// Notices is what happened to a server in use, latest last, or why one ended by itself.
 	Notices []Notice
 	Status
@@ -43,6 +45,9 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 			s.Notices, s.Ends = notices(pod, now), ends(pod)
 		} else if s.Phase == Stopped {
 			s.Notices = ending(pod)
+		}
+		if home, ok := homeVolume(pod); ok && s.Phase == Answering {
+			s.Home = &home
 		}
 		var c corev1.PodCondition
 		if c, s.Used = condition(pod); IsAnswering(pod) {

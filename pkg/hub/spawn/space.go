@@ -1,0 +1,45 @@
+package spawn
+
+import (
+	"net/netip"
+
+	corev1 "k8s.io/api/core/v1"
+)
+
+// Mounted is a claim that a node has mounted.
+type Mounted struct {
+	Node             netip.Addr
+	Namespace, Claim string
+}
+
+// homeVolume returns where the home of a running pod is; false for a home that is no claim, and
+// before a node has it. An address that no node of a cluster has would lead the spawner to itself.
+func homeVolume(pod *corev1.Pod) (Mounted, bool) {
+	node, err := netip.ParseAddr(pod.Status.HostIP)
+	if err != nil || node.IsLoopback() || node.IsUnspecified() || node.IsMulticast() || node.IsLinkLocalUnicast() || node.Zone() != "" {
+		return Mounted{}, false
+	}
+	for _, v := range pod.Spec.Volumes {
+		if v.Name == volumeHome && v.PersistentVolumeClaim != nil {
+			return Mounted{Node: node, Namespace: pod.Namespace, Claim: v.PersistentVolumeClaim.ClaimName}, true
+		}
+	}
+	return Mounted{}, false
+}
+
+// Space is how much of a volume is free, in bytes. Free is 0 to Total, and Total is more than 0.
+type Space struct{ Free, Total int64 }
+
+// Low reports whether the volume is about to be full: less than 5 % or 100 MiB are free.
+func (s Space) Low() bool {
+	const least = 100 << 20
+	return s.Free < least || s.Free < s.Total/20
+}
+
+// Used is how much of the volume is not free, in percent.
+func (s Space) Used() int { return 100 - int(float64(s.Free)/float64(s.Total)*100) }
+
+// Words returns both amounts in words.
+func (s Space) Words() map[string]string {
+	return map[string]string{"Free": words(s.Free), "Total": words(s.Total)}
+}
