@@ -11,10 +11,12 @@ import (
 	"strings"
 )
 
-// judges are the packages whose answer lets a request, a login or a route through.
+// judges are the packages whose answer lets a request, a login or a route through, or
+// ends a server.
 var judges = []string{
 	"pkg/server/access", "pkg/server/podmeta", "pkg/web/cookies", "pkg/web/origin", "pkg/web/redirect", "pkg/auth/check",
 	"pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/gateway/publish", "pkg/gateway/scopes",
+	"pkg/hub/cull",
 }
 
 //go:embed explained.txt
