@@ -151,3 +151,22 @@ func TestDeletingAUserAsks(t *testing.T) {
 	}
 	logs.Audited(t, e.log.String(), telemetry.UserDeleted)
 }
+
+// TestEveryPageIsRouted: a page that contract.HubPages does not list is not there for Envoy.
+func TestEveryPageIsRouted(t *testing.T) {
+	t.Parallel()
+	routed := map[string]bool{}
+	for _, p := range contract.HubPages() {
+		routed[p.Segment] = p.Upstream == contract.UpstreamHub
+	}
+	for pattern := range newEnv(t).hub.pages() {
+		_, path, ok := strings.Cut(pattern, contract.PathHub)
+		if !ok {
+			continue // not a page below /hub/
+		}
+		segment, _, _ := strings.Cut(strings.TrimSuffix(path, "{$}"), "/")
+		if !routed[segment] {
+			t.Errorf("Envoy has no route to %s", pattern)
+		}
+	}
+}
