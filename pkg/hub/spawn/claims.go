@@ -97,21 +97,31 @@ func alike(template, name string) bool {
 	return regexp.MustCompile(`^(?i:` + pattern + `)$`).MatchString(name)
 }
 
-// variants returns the settings of a profile by itself, with each of its choices and with each
-// override of a document. A list is from one of them in every server: lists replace lists.
-func (p Policy) variants(profile Profile, overrides map[string]GroupOverride) []Override {
-	all := []Override{profile.Override}
+// variants returns what a profile says of volumes by itself, with each of its choices and with
+// each override of a document, without repetition. A list is from one of them in every server:
+// lists replace lists.
+func (p Policy) variants(profile Profile, overrides map[string]GroupOverride) (all []Override) {
+	add := func(o Override) {
+		o = Override{
+			Volumes: o.Volumes, VolumeMounts: o.VolumeMounts,
+			StorageType: o.StorageType, StorageClaim: o.StorageClaim, StorageSubPath: o.StorageSubPath,
+		}
+		if !slices.ContainsFunc(all, o.equal) {
+			all = append(all, o)
+		}
+	}
+	add(profile.Override)
 	for _, name := range sorted(profile.Options) {
 		option := profile.Options[name]
 		for _, value := range sorted(option.Choices) {
-			all = append(all, profile.Override.with(option.Choices[value].Override))
+			add(profile.Override.with(option.Choices[value].Override))
 		}
 		if option.Unlisted.Enabled {
-			all = append(all, profile.Override.with(option.Unlisted.Override))
+			add(profile.Override.with(option.Unlisted.Override))
 		}
 	}
 	for _, name := range sorted(overrides) {
-		all = append(all, p.layered(profile, []GroupOverride{overrides[name]}).Override)
+		add(p.layered(profile, []GroupOverride{overrides[name]}).Override)
 	}
 	return all
 }

@@ -8,8 +8,9 @@
 // Objects and the order they are written in (each write may be the last one before a
 // kill):
 //
-//  1. PersistentVolumeClaim home-<user>: one per user, outlives every pod, never
-//     deleted by this platform. Alone it is an empty home, reused by the next start.
+//  1. PersistentVolumeClaim home-<user>, or home-<user>--<server> where servers have homes
+//     of their own: outlives every pod, grows, and is deleted only with its user, where that is
+//     said. Alone it is an empty home, reused by the next start.
 //  2. Pod server-<server>: its fixed name makes a second create fail instead of
 //     doubling it. Alone it waits for its secret, which every spawner replica
 //     creates for any pod that lacks one: in CreateContainerConfigError, or, when its
