@@ -105,7 +105,7 @@ func (h *Hub) model(s spawn.Server, language string) apiServer {
 		m.EndsAt = &s.Ends
 	}
 	for _, n := range s.Notices {
-		m.Notices = append(m.Notices, apiNotice{ID: string(n.Message), Text: h.web.Text(language, string(n.Message), n.Data), Time: n.At})
+		m.Notices = append(m.Notices, apiNotice{ID: string(n.Message), Text: h.web.Text(language, string(n.Message), n.Data), Time: n.At.UTC()})
 	}
 	switch s.Phase {
 	case spawn.Pending:

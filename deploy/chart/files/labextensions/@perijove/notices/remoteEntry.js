@@ -15,19 +15,23 @@
     return JSON.parse(document.getElementById("jupyter-config-data").textContent);
   }
 
-  // seen keeps the time of the latest notice that was shown, for reloads and other tabs.
-  function seen(key, time) {
-    try {
-      if ((localStorage.getItem(key) ?? "") >= time) return true; // RFC 3339 in UTC: text order is time order
-      localStorage.setItem(key, time);
-    } catch {
-      // Storage is switched off or full: what this page has shown is known below.
-    }
-    const before = shown.has(time);
-    shown.add(time);
-    return before;
-  }
-  const shown = new Set();
+  // latest is when the latest notice was that was shown: for reloads and other tabs too, where the
+  // browser lets pages keep something.
+  const latest = {
+    shown: "",
+    get(key) {
+      try {
+        this.shown = localStorage.getItem(key) ?? this.shown;
+      } catch {}
+      return this.shown;
+    },
+    set(key, time) {
+      this.shown = time;
+      try {
+        localStorage.setItem(key, time);
+      } catch {}
+    },
+  };
 
   async function ask(app, page) {
     if (document.visibilityState !== "visible" || !app.commands.hasCommand(show)) return;
@@ -38,10 +42,12 @@
     if (!answer.ok) return;
     const { servers } = await answer.json();
     const own = Object.values(servers).find((s) => decodeURI(s.url) === decodeURI(page.baseUrl));
-    // JupyterLab fetches the code that shows notifications from this server, which must be back.
-    if (!own?.ready || !(await fetch(page.baseUrl + "api")).ok) return;
-    for (const notice of own.notices ?? []) {
-      if (seen("perijove-notices:" + page.baseUrl, notice.time)) continue;
+    const key = "perijove-notices:" + page.baseUrl;
+    for (const notice of own?.notices ?? []) {
+      if (latest.get(key) >= notice.time) continue; // RFC 3339 in UTC: text order is time order
+      // JupyterLab fetches the code that shows notifications from this server, which must be back.
+      if (!own.ready || !(await fetch(page.baseUrl + "api?no_track_activity=1")).ok) return;
+      latest.set(key, notice.time);
       const at = new Date(notice.time).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
       await app.commands.execute(show, { message: at + " " + notice.text, type: "warning", options: { autoClose: false } });
     }
@@ -52,7 +58,10 @@
       const page = settings();
       // With a host for each user the hub is another origin, and does not answer this page.
       if (!page.hubPrefix || !page.hubUser || page.hubHost) return;
-      const quietly = () => ask(app, page).catch(() => {});
+      let asking = null; // one question at a time: two would show the same notice
+      const quietly = () => {
+        asking ??= ask(app, page).catch(() => {}).finally(() => (asking = null));
+      };
       let last = 0;
       const seldom = () => {
         if (Date.now() - last < every || document.visibilityState !== "visible") return;
