@@ -162,7 +162,7 @@ func TestNamedServersInTheBrowser(t *testing.T) {
 	alice := login(t, "alice")
 	alice.stop()
 	withQuotas(t, alice, `{"e2e": {"users": ["alice"], "servers": 3, "memory": "8G", "hours_per_week": 40}}`, "0 of 3")
-	id := server.ID{User: "alice", Name: "ubung-1-2"}
+	id := server.ID{User: "alice", Name: "ubung-1-2-b"}
 	b := newBrowser(t)
 	b.login("alice", contract.PathHome)
 	b.run(20*time.Second, chromedp.Click(".another summary"), chromedp.WaitVisible("#name"),
