@@ -67,6 +67,14 @@ func crowdOf(t *testing.T, user string) []corev1.Pod {
 	return l.Items
 }
 
+// endAll ends all servers of a user at once.
+func endAll(t *testing.T, user string) {
+	t.Helper()
+	for _, pod := range crowdOf(t, user) {
+		_ = cluster(t).CoreV1().Pods(servers).Delete(context.Background(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
+	}
+}
+
 // TestRacingStartsKeepTheQuota: bob may run two servers. 200 starts at one moment, through Envoy and
 // two spawners, make two and never a third; a refusal says why; a stopped one makes room at once.
 func TestRacingStartsKeepTheQuota(t *testing.T) {
@@ -77,11 +85,7 @@ func TestRacingStartsKeepTheQuota(t *testing.T) {
 	withQuotas(t, bob, `{"e2e": {"users": ["bob"], "servers": 2, "named_servers": 100}}`, "0 of 2")
 	token := field(t, bob.page(contract.PathSpawn), contract.XSRFName)
 	bob.http.Transport = &http.Transport{MaxIdleConnsPerHost: starts}
-	t.Cleanup(func() {
-		for _, pod := range crowdOf(t, "bob") {
-			_ = cluster(t).CoreV1().Pods(servers).Delete(context.Background(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: new(int64(0))})
-		}
-	})
+	t.Cleanup(func() { endAll(t, "bob") })
 
 	done := make(chan struct{})
 	var watch sync.WaitGroup
@@ -161,8 +165,14 @@ func (p *person) refusedStart(name, token string) string {
 func TestNamedServersInTheBrowser(t *testing.T) {
 	alice := login(t, "alice")
 	alice.stop()
-	withQuotas(t, alice, `{"e2e": {"users": ["alice"], "servers": 3, "memory": "8G", "hours_per_week": 40}}`, "0 of 3")
 	id := server.ID{User: "alice", Name: "ubung-1-2-b"}
+	remove := func() {
+		form := url.Values{contract.XSRFName: {field(t, alice.page(contract.PathSpawn), contract.XSRFName)}}
+		_ = alice.do("POST", "/hub/delete/alice/"+id.Name, form).Body.Close()
+		waitGone(t, spawn.PodName(id))
+	}
+	remove() // that of a run that failed
+	withQuotas(t, alice, `{"e2e": {"users": ["alice"], "servers": 3, "memory": "8G", "hours_per_week": 40}}`, "0 of 3")
 	b := newBrowser(t)
 	b.login("alice", contract.PathHome)
 	b.run(20*time.Second, chromedp.Click(".another summary"), chromedp.WaitVisible("#name"),
@@ -182,7 +192,7 @@ func TestNamedServersInTheBrowser(t *testing.T) {
 	if home := alice.page(contract.PathHome); !strings.Contains(home, "Übung 1/2 &lt;b&gt;") || !strings.Contains(home, "0 of 3") {
 		t.Errorf("home after the stop: %s", home)
 	}
-	_ = alice.do("POST", "/hub/delete/alice/"+id.Name, url.Values{contract.XSRFName: {token}}).Body.Close()
+	remove()
 	if home := alice.page(contract.PathHome); strings.Contains(home, "Übung") {
 		t.Errorf("home after the deletion: %s", home)
 	}

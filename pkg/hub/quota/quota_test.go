@@ -171,7 +171,7 @@ func TestAdopt(t *testing.T) {
 	t.Parallel()
 	a := Ask{Key: "x", Nonce: "n", Weight: One, Uses: Amounts{CPU: 1}, Lasts: 2 * time.Hour, Named: &Named{DisplayName: "X"}}
 	r, changed := Record{Subject: "alice"}.Adopt(a, now.Add(-time.Hour), now)
-	if !changed || !r.Has("x", "n") || r.Named["x"].DisplayName != "X" || r.spent(now.Add(-2*time.Hour), now) != hour || !r.Holds["x"].Until.Equal(now.Add(time.Hour)) {
+	if !changed || !r.Has("x", "n") || r.Named["x"].DisplayName != "X" || r.Named["x"].Created.IsZero() || r.spent(now.Add(-2*time.Hour), now) != hour || !r.Holds["x"].Until.Equal(now.Add(time.Hour)) {
 		t.Errorf("%+v", r)
 	}
 	if _, changed := r.Adopt(a, now, now); changed {

@@ -144,6 +144,9 @@ func (r Record) put(a Ask, since time.Time) {
 		return
 	}
 	named := *a.Named
+	if named.Created.IsZero() {
+		named.Created = since
+	}
 	if had, ok := r.Named[a.Key]; ok {
 		named.Created = had.Created
 		if named.DisplayName == "" {
