@@ -313,7 +313,8 @@ func (c *Cluster) adopt(ctx context.Context, id server.ID, pod *corev1.Pod) {
 }
 
 func (c *Cluster) mend(ctx context.Context, s spawn.Subject, f change) {
-	if err := c.inTurn(ctx, s, c.change, f); err != nil && ctx.Err() == nil {
+	// What is to be mended is often a moment old, and the cache would show nothing to mend.
+	if err := c.inTurn(ctx, s, c.changeLive, f); err != nil && ctx.Err() == nil {
 		c.log.WarnContext(ctx, "a record is not in step with the pods; trying again", "record", s.RecordName(), "error", err)
 	}
 }
