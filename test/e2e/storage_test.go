@@ -107,11 +107,11 @@ func TestGroupsShareVolumes(t *testing.T) {
       { name: e2e-nobody, claim: e2e-data, subPath: closed, writers: [e2e-nobody] }`)
 	defer alice.stop()
 	defer bob.stop()
-	for _, p := range []*person{alice, bob} {
+	// A kubelet makes the folder of a volume that it mounts to be written, and not to be read.
+	for _, p := range []*person{bob, alice} {
 		p.choose("e2e-shared")
+		p.follow()
 	}
-	alice.follow()
-	bob.follow()
 
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
