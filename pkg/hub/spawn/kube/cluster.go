@@ -63,6 +63,8 @@ type Cluster struct {
 	turns *turns             // each user's calls of the API, one at a time
 	asked singleflight.Group // one question to the API for all who ask the same
 
+	readRecords sync.Map // by name: readRecord
+
 	mu       sync.Mutex
 	starting map[server.ID]bool      // servers whose pods are pending, on all replicas
 	inflight map[server.ID]bool      // servers whose pods are being created here right now

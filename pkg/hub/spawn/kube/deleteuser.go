@@ -38,21 +38,27 @@ func (c *Cluster) DeleteUser(ctx context.Context, user string, homes bool) error
 	defer done()
 	own := spawn.Subject{Name: user}
 	if homes {
-		if err := c.deleteHomes(ctx, user, c.record(own)); err != nil {
-			return err
+		err = c.deleteHomes(ctx, user, c.record(own))
+		if err == nil {
+			err = c.deleteRecord(ctx, own)
 		}
+	} else {
+		err = c.changeLive(ctx, own, func(r quota.Record) (quota.Record, bool, error) {
+			return quota.Record{Subject: user, Volumes: r.Volumes}, true, nil
+		})
 	}
-	err = c.change(ctx, own, func(r quota.Record) (quota.Record, bool, error) {
-		left := quota.Record{Subject: user}
-		if !homes {
-			left.Volumes = r.Volumes
-		}
-		return left, true, nil
-	})
 	if err == nil {
 		c.log.InfoContext(ctx, "user deleted", "user", user, "homes", homes)
 	}
 	return err
+}
+
+func (c *Cluster) deleteRecord(ctx context.Context, s spawn.Subject) error {
+	err := c.writes.CoreV1().ConfigMaps(c.Site.Namespace).Delete(ctx, s.RecordName(), metav1.DeleteOptions{})
+	if err != nil && !apierrors.IsNotFound(err) {
+		return problem("delete record", err)
+	}
+	return nil
 }
 
 // deleteHomes deletes the volumes that are the user's: by the names that homes can have and by

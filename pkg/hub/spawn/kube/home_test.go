@@ -322,6 +322,9 @@ func TestDeletedUser(t *testing.T) {
 		}
 		wait.Until(t, "no server is listed", func() bool { return len(c.List("alice")) == 0 })
 	}
+	if m, err := c.liveRecord(t.Context(), spawn.Subject{Name: "alice"}); m != nil || err != nil {
+		t.Errorf("alice's record: %v, %v", m, err)
+	}
 	if len(pods(t, client)) != 1 || len(c.record(spawn.Subject{Name: "bob"}).Holds) != 1 {
 		t.Error("another user's server is gone")
 	}

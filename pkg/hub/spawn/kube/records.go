@@ -44,12 +44,27 @@ func (c *Cluster) cachedRecord(s spawn.Subject) *corev1.ConfigMap {
 	return o.(*corev1.ConfigMap)
 }
 
-// record returns a subject's record as the cache knows it.
+// readRecord is a record with the version of the object that it was read from.
+type readRecord struct {
+	version string
+	quota.Record
+}
+
+// record returns a subject's record as the cache knows it. Each version is read once: a record
+// that many users share is long, and each of their home pages shows it.
 func (c *Cluster) record(s spawn.Subject) quota.Record {
-	r, err := parse(c.cachedRecord(s), s)
-	if err != nil {
-		c.log.Error("a record cannot be read", "name", s.RecordName(), "error", err)
+	m := c.cachedRecord(s)
+	if m == nil {
+		return quota.Record{Subject: s.Name}
 	}
+	if known, ok := c.readRecords.Load(m.Name); ok && m.ResourceVersion != "" && known.(readRecord).version == m.ResourceVersion {
+		return known.(readRecord).Record
+	}
+	r, err := parse(m, s)
+	if err != nil {
+		c.log.Error("a record cannot be read", "name", m.Name, "error", err)
+	}
+	c.readRecords.Store(m.Name, readRecord{m.ResourceVersion, r})
 	return r
 }
 

@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
+	"k8s.io/client-go/tools/cache"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/quota"
@@ -291,5 +292,32 @@ func TestRecordsAreNotWrittenForeverAgainstOthers(t *testing.T) {
 	}
 	if len(pods(t, client)) != 1 {
 		t.Error("a pod was made that no record holds")
+	}
+}
+
+// BenchmarkUsage is what a home page asks about a user whose group has 5,000 members with a server.
+func BenchmarkUsage(b *testing.B) {
+	shared := quota.Record{Subject: "class", Holds: map[string]quota.Hold{}}
+	for i := range 5000 {
+		shared.Holds[fmt.Sprintf("user%d/", i)] = quota.Hold{Nonce: "abcdefghijklmnopqrstuvwxyz", Since: time.Now(), Weight: quota.One, Uses: quota.Amounts{quota.CPU: 1000}}
+	}
+	text, err := shared.Encode()
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := &Cluster{Settings: Settings{Site: clustertest.Site(), Policy: func() spawn.Policy {
+		p, _ := spawn.Document{Profiles: clustertest.Policy().Profiles, Quotas: map[string]spawn.Quota{"class": {Together: true, Servers: "9000", CPU: "9000"}}}.Policy()
+		return p
+	}}, now: time.Now}
+	c.records = cache.NewSharedIndexInformer(&cache.ListWatch{}, &corev1.ConfigMap{}, 0, cache.Indexers{})
+	if err := c.records.GetStore().Add(&corev1.ConfigMap{
+		ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: spawn.Subject{Name: "class", Shared: true}.RecordName(), ResourceVersion: "7"}, Data: map[string]string{recordKey: string(text)},
+	}); err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		if u := c.Usage(access.User{Name: "alice"}); len(u) != 2 || u[1].Used != 5000*quota.One {
+			b.Fatal(u)
+		}
 	}
 }
