@@ -185,10 +185,10 @@ func AskOf(pod *corev1.Pod, id server.ID) quota.Ask {
 		}
 	}
 	if id.Name != "" {
-		a.Named = &quota.Named{
-			DisplayName: pod.Annotations[contract.AnnotationDisplayName],
-			Options:     json.RawMessage(pod.Annotations[contract.AnnotationOptions]),
-			Created:     pod.CreationTimestamp.Time,
+		a.Named = &quota.Named{DisplayName: pod.Annotations[contract.AnnotationDisplayName], Created: pod.CreationTimestamp.Time}
+		// What is no JSON would keep the whole record from being written.
+		if kept := pod.Annotations[contract.AnnotationOptions]; json.Valid([]byte(kept)) {
+			a.Named.Options = json.RawMessage(kept)
 		}
 	}
 	return a

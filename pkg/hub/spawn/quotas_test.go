@@ -99,6 +99,11 @@ func TestCountedAs(t *testing.T) {
 		if got := countedAs(pod); !cmp.Equal(got, want) {
 			t.Errorf("%q: %+v", text, got)
 		}
+		pod.Annotations[contract.AnnotationOptions] = text
+		r, _ := quota.Record{}.Adopt(AskOf(pod, server.ID{User: "alice", Name: "x"}), time.Now(), time.Now())
+		if _, err := r.Encode(); err != nil {
+			t.Errorf("options %q: %v", text, err)
+		}
 	}
 }
 

@@ -23,6 +23,11 @@ import (
 const (
 	// recordKey is the key of a record in its ConfigMap.
 	recordKey = "usage.json"
+	// unreadKey keeps a record that could not be read, for an administrator to look at.
+	unreadKey = "unread.json"
+	// unmade is how long a start may hold room for a pod that is not there: longer than the hub
+	// waits for a start.
+	unmade = time.Minute
 	// tendEvery is how often records are compared with the pods that there are.
 	tendEvery = 15 * time.Second
 )
@@ -132,8 +137,10 @@ func (c *Cluster) liveRecord(ctx context.Context, s spawn.Subject) (*corev1.Conf
 // try writes what f makes of the record in known. A Conflict means that known is out of date.
 func (c *Cluster) try(ctx context.Context, known *corev1.ConfigMap, s spawn.Subject, f change) error {
 	r, err := parse(known, s)
+	unread := ""
 	if err != nil {
-		c.log.ErrorContext(ctx, "a record is begun anew", "error", err)
+		c.log.ErrorContext(ctx, "a record is begun anew; the old one is kept beside it", "key", unreadKey, "error", err)
+		unread = known.Data[recordKey]
 	}
 	r, changed, err := f(r)
 	if err != nil || !changed {
@@ -153,7 +160,10 @@ func (c *Cluster) try(ctx context.Context, known *corev1.ConfigMap, s spawn.Subj
 		}, metav1.CreateOptions{})
 	} else {
 		next := known.DeepCopy()
-		next.Data = map[string]string{recordKey: string(text)}
+		next.Data[recordKey] = string(text)
+		if unread != "" {
+			next.Data[unreadKey] = unread
+		}
 		_, err = maps.Update(ctx, next, metav1.UpdateOptions{})
 	}
 	if apierrors.IsAlreadyExists(err) || apierrors.IsNotFound(err) {
@@ -221,7 +231,7 @@ func (c *Cluster) settle(ctx context.Context, id server.ID, pod *corev1.Pod) {
 // a moment ago may be missing from the cache.
 func (c *Cluster) prune(s spawn.Subject, r quota.Record) (quota.Record, bool) {
 	changed := false
-	stale := r.Stale(func(key string) bool { return c.hasPod(s, key) }, recently, c.now())
+	stale := r.Stale(func(key string) bool { return c.hasPod(s, key) }, unmade, c.now())
 	for key, hold := range r.Holds {
 		if !slices.Contains(stale, key) && !c.hasEnded(hold.Nonce) {
 			continue
@@ -238,7 +248,9 @@ func (c *Cluster) prune(s spawn.Subject, r quota.Record) (quota.Record, bool) {
 func (c *Cluster) noteEnd(pod *corev1.Pod) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.ended[pod.Annotations[contract.AnnotationNonce]] = c.now()
+	if nonce := pod.Annotations[contract.AnnotationNonce]; nonce != "" {
+		c.ended[nonce] = c.now()
+	}
 }
 
 func (c *Cluster) hasEnded(nonce string) bool {

@@ -166,6 +166,7 @@ type meanwhile func(t *testing.T, c *Cluster, pod *corev1.Pod, later func(time.D
 // events are what records have to follow.
 func events() map[string]meanwhile {
 	own, shared := spawn.Subject{Name: "alice"}, spawn.Subject{Name: "lab", Shared: true}
+	const strange = `{"subject":"bob","holds":{}}`
 	return map[string]meanwhile{
 		"a record that somebody deleted": func(t *testing.T, c *Cluster, _ *corev1.Pod, later func(time.Duration)) {
 			for _, s := range []spawn.Subject{own, shared} {
@@ -181,7 +182,7 @@ func events() map[string]meanwhile {
 		},
 		"a record that cannot be read": func(t *testing.T, c *Cluster, _ *corev1.Pod, later func(time.Duration)) {
 			m := c.cachedRecord(own).DeepCopy()
-			m.Data = map[string]string{recordKey: `{"subject":"bob","holds":{}}`}
+			m.Data = map[string]string{recordKey: strange}
 			if _, err := c.writes.CoreV1().ConfigMaps(ns).Update(t.Context(), m, metav1.UpdateOptions{}); err != nil {
 				t.Fatal(err)
 			}
@@ -189,13 +190,16 @@ func events() map[string]meanwhile {
 			later(recently)
 			c.tendOnce(t.Context())
 			held(t, c, own, 1)
+			if kept := c.cachedRecord(own).Data[unreadKey]; kept != strange {
+				t.Errorf("what could not be read is %q", kept)
+			}
 		},
 		"a pod that somebody deleted": func(t *testing.T, c *Cluster, pod *corev1.Pod, later func(time.Duration)) {
 			if err := c.writes.CoreV1().Pods(ns).Delete(t.Context(), pod.Name, metav1.DeleteOptions{}); err != nil {
 				t.Fatal(err)
 			}
 			wait.Until(t, "the pod is gone", func() bool { return c.cached(alice) == nil })
-			later(recently + time.Second)
+			later(unmade + time.Second)
 			c.tendOnce(t.Context())
 			held(t, c, own, 0)
 			held(t, c, shared, 0)
@@ -221,7 +225,7 @@ func events() map[string]meanwhile {
 			held(t, c, own, 2)
 			c.tendOnce(t.Context())
 			held(t, c, own, 2) // the pod may be on its way
-			later(recently + time.Second)
+			later(unmade + time.Second)
 			c.tendOnce(t.Context())
 			held(t, c, own, 1)
 		},
