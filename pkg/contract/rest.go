@@ -24,7 +24,9 @@ type Endpoint struct {
 // Operations of the REST API.
 const (
 	OpVersion     = "version"
+	OpInfo        = "info"
 	OpSelf        = "self"
+	OpUsers       = "users"
 	OpUser        = "user"
 	OpDeleteUser  = "delete-user"
 	OpStart       = "start"
@@ -39,13 +41,16 @@ const (
 
 const (
 	scopeVersion = "version"
+	scopeHub     = "read:hub"
+	scopeList    = "list:users"
 	scopeUsers   = "read:users"
 	scopeDelete  = "delete:users"
 	scopeServers = "servers"
 	scopeTokens  = "tokens"
 	scopeNone    = ""
 
-	pathUser     = PathAPI + "/users/{user}"
+	pathUsers    = PathAPI + "/users"
+	pathUser     = pathUsers + "/{user}"
 	pathServer   = pathUser + "/server"
 	pathNamed    = pathUser + "/servers/{server}"
 	pathTokens   = pathUser + "/tokens"
@@ -60,7 +65,9 @@ func Endpoints() []Endpoint {
 	return []Endpoint{
 		{OpVersion, "GET", PathAPI, UpstreamHub, scopeVersion},
 		{OpVersion, "GET", PathAPI + "/{$}", UpstreamHub, scopeVersion},
+		{OpInfo, "GET", PathAPI + "/info", UpstreamHub, scopeHub},
 		{OpSelf, "GET", PathAPI + "/user", UpstreamHub, scopeUsers},
+		{OpUsers, "GET", pathUsers, UpstreamHub, scopeList},
 		{OpUser, "GET", pathUser, UpstreamHub, scopeUsers},
 		{OpDeleteUser, "DELETE", pathUser, UpstreamHub, scopeDelete},
 		{OpStart, "POST", pathServer, UpstreamHub, scopeServers},

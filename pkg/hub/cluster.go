@@ -14,6 +14,9 @@ import (
 type Cluster interface {
 	// List returns a user's servers that have a pod or a name that is kept, sorted by name.
 	List(user string) []spawn.Server
+	// Users returns the names of those who have something here, sorted: a server, a volume, a
+	// name that is kept, or time that is counted.
+	Users() []string
 	// Published returns the servers of a user that the platform did not start and that users reach,
 	// sorted by name.
 	Published(user string) []server.Server

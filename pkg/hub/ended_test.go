@@ -35,7 +35,7 @@ func TestMaximumAgeIsSaid(t *testing.T) {
 	}
 	e.change("", memory.Answer)
 	m, _ := model()
-	if m.EndsAt == nil || m.EndsAt.Sub(m.Started).Hours() != 12 {
+	if m.EndsAt == nil || m.EndsAt.Sub(*m.Started).Hours() != 12 {
 		t.Fatalf("it ends at %v", m.EndsAt)
 	}
 	if _, _, page := e.get("/hub/home"); !strings.Contains(page, "ends <time datetime=\""+m.EndsAt.UTC().Format("2006-01-02T15:04")) {

@@ -110,7 +110,9 @@ func (h *Hub) pages() map[string]caller.Handler {
 func (h *Hub) operations() map[string]caller.Handler {
 	return map[string]caller.Handler{
 		contract.OpVersion:    h.apiVersion,
+		contract.OpInfo:       h.apiInfo,
 		contract.OpSelf:       h.apiSelf,
+		contract.OpUsers:      h.apiUsers,
 		contract.OpUser:       h.apiUser,
 		contract.OpDeleteUser: h.apiDeleteUser,
 		contract.OpStart:      h.apiStart,

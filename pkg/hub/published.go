@@ -55,7 +55,7 @@ func (h *Hub) withPublished(lines []web.Server, published []server.Server) []web
 func (h *Hub) addPublished(u *apiUser) {
 	for _, s := range h.cluster.Published(u.Name) {
 		m := apiServer{
-			Name: s.ID.Name, Ready: true, Published: true, URL: h.serverURL(s.ID), ProgressURL: progressURL(s.ID), Started: s.Created,
+			Name: s.ID.Name, Ready: true, Published: true, URL: h.serverURL(s.ID), ProgressURL: progressURL(s.ID), Started: &s.Created,
 			Notices: []apiNotice{},
 		}
 		u.Servers[s.ID.Name] = m

@@ -45,6 +45,8 @@ func TestWhatThePathsNeed(t *testing.T) {
 	}{
 		{"GET", "/hub/api", Need{access.Version, access.Target{User: "me"}}, true},
 		{"GET", "/hub/api/user?x=/hub/api", Need{access.ReadUsers, access.Target{User: "me", WholeUser: true}}, true},
+		{"GET", "/hub/api/users?limit=9", Need{access.ListUsers, access.Target{User: "me", WholeUser: true}}, true},
+		{"GET", "/hub/api/info", Need{access.ReadHub, access.Target{User: "me", WholeUser: true}}, true},
 		{"GET", "/hub/api/users/alice", Need{access.ReadUsers, access.Target{User: "alice", WholeUser: true}}, true},
 		{"HEAD", "/hub/api/users/alice", Need{access.ReadUsers, access.Target{User: "alice", WholeUser: true}}, true},
 		{"GET", "/hub/api/users/b%20ob", Need{access.ReadUsers, access.Target{User: "b ob", WholeUser: true}}, true},
@@ -55,7 +57,7 @@ func TestWhatThePathsNeed(t *testing.T) {
 		{"DELETE", "/hub/api/users/alice/tokens/t1", Need{access.Tokens, access.Target{User: "alice", WholeUser: true}}, true},
 		// What is not in the table, or is not spelt as the services read it.
 		{"GET", "/hub/home", Need{}, false}, {"GET", "/hub/token", Need{}, false}, {"POST", "/hub/spawn", Need{}, false},
-		{"PUT", "/hub/api/users/alice/server", Need{}, false}, {"GET", "/hub/api/users", Need{}, false},
+		{"PUT", "/hub/api/users/alice/server", Need{}, false}, {"POST", "/hub/api/users", Need{}, false}, {"GET", "/hub/api/users/", Need{}, false},
 		{"POST", "/hub/api/users/mallory/../alice/server", Need{}, false}, {"POST", "/hub/api//users/alice/server", Need{}, false},
 		{"POST", "/hub/api/users/alice/server/", Need{}, false}, {"POST", "/hub/api/users//server", Need{}, false},
 		{"GET", "http://evil.test/hub/api", Need{}, false}, {"GET", "//evil.test/hub/api", Need{}, false}, {"GET", "", Need{}, false}, {"GET", "*", Need{}, false},
@@ -70,7 +72,7 @@ func TestWhatThePathsNeed(t *testing.T) {
 
 // TestEveryScopeIsAnAction: a scope that access does not know would lock every token out.
 func TestEveryScopeIsAnAction(t *testing.T) {
-	known := []access.Action{access.Version, access.ReadUsers, access.Servers, access.Tokens}
+	known := []access.Action{access.Version, access.ReadUsers, access.Servers, access.Tokens, access.DeleteUsers, access.ListUsers, access.ReadHub}
 	for _, e := range contract.Endpoints() {
 		if e.Scope != "" && !slices.Contains(known, access.Action(e.Scope)) {
 			t.Errorf("%s needs the unknown scope %q", e.Pattern(), e.Scope)

@@ -66,6 +66,11 @@ func Parse(data []byte, subject string) (Record, error) {
 // Encode returns the record as JSON.
 func (r Record) Encode() ([]byte, error) { return json.Marshal(r) }
 
+// IsEmpty reports whether the subject has nothing that is counted.
+func (r Record) IsEmpty() bool {
+	return len(r.Holds)+len(r.Volumes)+len(r.Days)+len(r.Named) == 0
+}
+
 // copied returns a record that may be changed without changing r.
 func (r Record) copied() Record {
 	r.Holds, r.Volumes, r.Days, r.Named = cloned(r.Holds), cloned(r.Volumes), cloned(r.Days), cloned(r.Named)

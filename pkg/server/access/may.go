@@ -11,13 +11,15 @@ const (
 	Tokens       Action = "tokens"         // list and revoke API tokens
 	MakeTokens   Action = "tokens:make"    // make an API token; its scope is that of Tokens
 	DeleteUsers  Action = "delete:users"   // delete what a user has here
+	ListUsers    Action = "list:users"     // see all users and their servers
+	ReadHub      Action = "read:hub"       // see what the platform is made of
 	EndSessions  Action = "sessions"       // end a user's sessions; never by a token
 	Pages        Action = "pages"          // open the platform's own pages; never by a token
 	Version      Action = "version"        // read the platform's version
 )
 
-// Target is the user, or one of their servers, that an action is done to. Version and Pages
-// have none.
+// Target is the user, or one of their servers, that an action is done to. Version, Pages,
+// ListUsers and ReadHub have none.
 type Target struct {
 	User   string // raw name
 	Server string // raw name; "" is the default server
@@ -60,6 +62,8 @@ func (u User) has(action Action, target Target, grants Grants) bool {
 		return own || others
 	case DeleteUsers:
 		return others
+	case ListUsers, ReadHub:
+		return u.Admin
 	case Tokens:
 		return own || others && grants.session
 	case MakeTokens:

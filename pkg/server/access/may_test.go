@@ -38,6 +38,11 @@ func TestMay(t *testing.T) {
 		{"end one's own sessions", alice, EndSessions, Target{User: "alice"}, true},
 		{"end another's sessions", alice, EndSessions, Target{User: "bob"}, false},
 		{"administrator ends another's sessions", carol, EndSessions, Target{User: "bob"}, true},
+		{"list users", alice, ListUsers, Target{}, false},
+		{"list users, of oneself", alice, ListUsers, Target{User: "alice", WholeUser: true}, false},
+		{"administrator lists users", carol, ListUsers, Target{}, true},
+		{"read the hub", alice, ReadHub, Target{}, false},
+		{"administrator reads the hub", carol, ReadHub, Target{}, true},
 		{"unknown action", alice, "fly", of("alice"), false},
 		{"unknown action, administrator", carol, "fly", of("carol"), false},
 		{"no action", alice, "", of("alice"), false},
@@ -71,7 +76,8 @@ func FuzzMay(f *testing.F) {
 		if !May(User{Name: name, Admin: admin}, Action(action), Target{User: owner}, BySession()) {
 			return
 		}
-		general := Action(action) == Pages || Action(action) == Version
+		general := Action(action) == Pages || Action(action) == Version ||
+			admin && (Action(action) == ListUsers || Action(action) == ReadHub)
 		if name == "" || !general && (owner == "" || !admin && name != owner) || Action(action) == MakeTokens && name != owner {
 			t.Fatalf("%q (admin %v) may %q to %q", name, admin, action, owner)
 		}

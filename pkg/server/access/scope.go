@@ -14,7 +14,14 @@ const (
 	scopeInherit      = "inherit" // everything that the owner may do
 	scopeAdminServers = "admin:servers"
 	scopeAdminUsers   = "admin:users"
+	scopeListUsers    = "list:users" // all users and their servers, to read
+	scopeReadHub      = "read:hub"
 )
+
+// adminScopes are those that only administrators get.
+func adminScopes() []string {
+	return []string{scopeAdminServers, scopeAdminUsers, scopeListUsers, scopeReadHub}
+}
 
 // maxScopes bounds how many scopes one token may have.
 const maxScopes = 30
@@ -27,7 +34,7 @@ type scope struct {
 }
 
 // ParseScopes checks scopes that owner asks for and returns them in the form that is kept:
-// sorted, without repetitions, "!user" spelt out. Only administrators get admin scopes.
+// sorted, without repetitions, "!user" spelt out. Only administrators get adminScopes.
 func ParseScopes(owner User, asked []string) ([]string, error) {
 	if len(asked) == 0 {
 		return nil, fmt.Errorf("a token needs at least one scope")
@@ -44,7 +51,7 @@ func ParseScopes(owner User, asked []string) ([]string, error) {
 		if !ok {
 			return nil, fmt.Errorf("there is no scope %.80q", text)
 		}
-		if (s.action == scopeAdminServers || s.action == scopeAdminUsers) && !owner.Admin {
+		if slices.Contains(adminScopes(), s.action) && !owner.Admin {
 			return nil, fmt.Errorf("only administrators may ask for %q", text)
 		}
 		out = append(out, text)
@@ -57,11 +64,8 @@ func ParseScopes(owner User, asked []string) ([]string, error) {
 func parse(text string) (scope, bool) {
 	action, filter, filtered := strings.Cut(text, "!")
 	if !filtered {
-		switch action {
-		case scopeSelf, scopeInherit, scopeAdminServers, scopeAdminUsers:
-			return scope{action: action}, true
-		}
-		return scope{}, false
+		known := action == scopeSelf || action == scopeInherit || slices.Contains(adminScopes(), action)
+		return scope{action: action}, known
 	}
 	kind, value, ok := strings.Cut(filter, "=")
 	if !ok {
@@ -100,7 +104,7 @@ func (g Grants) cover(owner string, action Action, target Target) bool {
 		return true
 	case MakeTokens:
 		action = Tokens
-	case EnterServers, Servers, ReadUsers, DeleteUsers, Tokens:
+	case EnterServers, Servers, ReadUsers, DeleteUsers, Tokens, ListUsers, ReadHub:
 	default:
 		return false
 	}
@@ -115,11 +119,16 @@ func (s scope) covers(owner string, action Action, target Target) bool {
 	case scopeInherit:
 		return true
 	case scopeSelf:
-		return target.User == owner
+		// What is about all users, or none, is never the owner's own.
+		return target.User == owner && action != ListUsers && action != ReadHub
 	case scopeAdminServers:
 		return action == Servers || action == ReadUsers
 	case scopeAdminUsers:
-		return action == ReadUsers || action == DeleteUsers
+		return action == ReadUsers || action == DeleteUsers || action == ListUsers
+	case scopeListUsers:
+		return action == ReadUsers || action == ListUsers
+	case scopeReadHub:
+		return action == ReadHub
 	}
 	if s.user == nil || *s.user != target.User {
 		return false

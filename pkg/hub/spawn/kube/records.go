@@ -52,6 +52,7 @@ func (c *Cluster) cachedRecord(s spawn.Subject) *corev1.ConfigMap {
 // readRecord is a record with the version of the object that it was read from.
 type readRecord struct {
 	version string
+	subject spawn.Subject
 	quota.Record
 }
 
@@ -69,7 +70,7 @@ func (c *Cluster) record(s spawn.Subject) quota.Record {
 	if err != nil {
 		c.log.Error("a record cannot be read", "name", m.Name, "error", err)
 	}
-	c.readRecords.Store(m.Name, readRecord{m.ResourceVersion, r})
+	c.readRecords.Store(m.Name, readRecord{m.ResourceVersion, s, r})
 	return r
 }
 

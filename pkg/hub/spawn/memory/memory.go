@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,26 @@ func (c *Cluster) List(user string) []spawn.Server {
 		}
 	}
 	return spawn.Kept(user, out, c.record(spawn.Subject{Name: user}))
+}
+
+// Users returns the names of those who have something here, sorted.
+func (c *Cluster) Users() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	names := map[string]bool{}
+	for _, pod := range c.pods {
+		if id, ok := spawn.Identify(pod); ok {
+			names[id.User] = true
+		} else if id, err := podmeta.ReadID(pod); err == nil {
+			names[id.User] = true
+		}
+	}
+	for s, r := range c.records {
+		if !s.Shared && !r.IsEmpty() {
+			names[s.Name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // record must be called with mu held.
