@@ -194,20 +194,24 @@ func TestDocumentReportsEveryFault(t *testing.T) {
 			"profiles[0].profile_options.o.unlisted_choice.kubespawner_override.environment.PERIJOVE_USER"},
 		"a host elsewhere": {"base: {image: a, default_url: //evil}\nprofiles: [{display_name: A}]", "profiles[0].kubespawner_override.default_url"},
 	} {
-		var d Document
-		if err := config.Decode([]byte(c.text), &d); err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		var keys []string
-		_, faults := d.Policy()
-		for _, f := range faults {
-			keys = append(keys, f.Key)
-		}
-		if diff := cmp.Diff([]string{c.want}, keys); diff != "" {
+		if diff := cmp.Diff([]string{c.want}, faultKeys(t, c.text)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}
 	}
+}
+
+// faultKeys returns the keys of what is wrong with a document.
+func faultKeys(t *testing.T, text string) (keys []string) {
+	t.Helper()
+	var d Document
+	if err := config.Decode([]byte(text), &d); err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	_, faults := d.Policy()
+	for _, f := range faults {
+		keys = append(keys, f.Key)
+	}
+	return keys
 }
 
 // option is a document with one profile whose only option is o.

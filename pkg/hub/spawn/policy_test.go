@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -94,8 +93,7 @@ group_overrides: {a: {groups: [a], spawner_override: {mem_guarantee: 3G}}, b: {g
 
 func TestOverridesReportEveryFault(t *testing.T) {
 	t.Parallel()
-	var d Document
-	if err := config.Decode([]byte(`
+	keys := faultKeys(t, `
 base: {image: a, mem_guarantee: 1G, mem_limit: 2G}
 profiles: [{display_name: A}, {display_name: B, kubespawner_override: {mem_limit: 1G}}]
 group_overrides:
@@ -104,14 +102,7 @@ group_overrides:
   unknown: {groups: [x], profiles: [a, c], spawner_override: {mem_limit: 4G}}
   tight: {groups: [x], spawner_override: {mem_guarantee: 1.5G, environment: {PERIJOVE_USER: bob}}}
   home: {users: [x], spawner_override: {volumes: [{name: x, persistentVolumeClaim: {claimName: home-bob}}]}}
-`), &d); err != nil {
-		t.Fatal(err)
-	}
-	_, faults := d.Policy()
-	var keys []string
-	for _, f := range faults {
-		keys = append(keys, f.Key)
-	}
+`)
 	want := []string{
 		"group_overrides.empty",
 		"group_overrides.home.spawner_override.volumes[0].persistentVolumeClaim.claimName",

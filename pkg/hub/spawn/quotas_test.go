@@ -11,7 +11,6 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/quota"
-	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
@@ -109,8 +108,7 @@ func TestCountedAs(t *testing.T) {
 
 func TestQuotasReportEveryFault(t *testing.T) {
 	t.Parallel()
-	var d Document
-	if err := config.Decode([]byte(`
+	keys := faultKeys(t, `
 base: {image: a}
 profiles: [{display_name: A, quota_weight: 1001}]
 quotas:
@@ -119,14 +117,7 @@ quotas:
   nameless: {groups: [""], users: [" "], servers: 1}
   names: {together: true, named_servers: 101}
   nothing: {groups: [x]}
-`), &d); err != nil {
-		t.Fatal(err)
-	}
-	_, faults := d.Policy()
-	var keys []string
-	for _, f := range faults {
-		keys = append(keys, f.Key)
-	}
+`)
 	want := []string{
 		"profiles[0].quota_weight", "quotas.a b", "quotas.bad.servers", "quotas.bad.cpu", "quotas.bad.storage", "quotas.bad.hours_per_month",
 		"quotas.bad.extra_resources.a b", "quotas.bad.extra_resources.cpu", "quotas.bad.memory",

@@ -1,13 +1,13 @@
 package spawn
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	corev1 "k8s.io/api/core/v1"
 
-	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
@@ -146,18 +146,8 @@ profiles:
 		if name == "a profile's name" {
 			text = strings.ReplaceAll(text, "name: x", "name: shared-x")
 		}
-		var d Document
-		if err := config.Decode([]byte(text), &d); err != nil {
-			t.Errorf("%s: %v", name, err)
-			continue
-		}
-		found := map[string]bool{}
-		_, faults := d.Policy()
-		for _, f := range faults {
-			found[f.Key] = true
-		}
-		if !found[c.want] {
-			t.Errorf("%s: %v, want %s", name, faults, c.want)
+		if keys := faultKeys(t, text); !slices.Contains(keys, c.want) {
+			t.Errorf("%s: %v, want %s", name, keys, c.want)
 		}
 	}
 	if _, faults := (Document{SharedVolumes: []SharedVolume{{}, {}}}).Policy(); len(faults) < 7 {
