@@ -135,3 +135,24 @@ func TestFreeSpaceIsSeen(t *testing.T) {
 	b.shows(10*time.Second, ".space meter")
 	b.shot("home-free-space")
 }
+
+// TestFullDiskIsSeen: the kubelet ends a server that writes more to its node's disk than its profile allows. Its page says
+// so and starts it again.
+func TestFullDiskIsSeen(t *testing.T) {
+	alice := login(t, "alice")
+	alice.stop()
+	defer alice.stop()
+	moreProfiles(t, alice, "e2e-disk", "  - display_name: E2E disk\n    slug: e2e-disk\n    kubespawner_override: { extra_resource_limits: { ephemeral-storage: 20Mi } }\n")
+	alice.choose("e2e-disk")
+	alice.follow()
+	inside(t, servers, "exec", spawn.PodName(server.ID{User: "alice"}), "--", "dd", "if=/dev/zero", "of=/tmp/large", "bs=1M", "count=60")
+	begin := time.Now()
+	wait.Within(t, 2*time.Minute, "the page says that the disk was full", func() bool {
+		page := alice.page(contract.PathSpawnPending + "/alice")
+		return strings.Contains(page, "Your server has ended") && strings.Contains(page, "wrote more to the machine")
+	})
+	t.Logf("said after %.0f s", time.Since(begin).Seconds())
+	form := url.Values{contract.XSRFName: {field(t, alice.page(contract.PathHome), contract.XSRFName)}}
+	_ = alice.do("POST", contract.PathSpawn, form).Body.Close()
+	alice.follow()
+}

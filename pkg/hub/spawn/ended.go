@@ -6,15 +6,29 @@ import (
 	corev1 "k8s.io/api/core/v1"
 )
 
+// evicted returns the kubelet's event that it evicted a pod that has ended, nil for none. Jupyter
+// ends in peace when it is told to, and then the pod's own status says nothing of the eviction.
+func evicted(pod *corev1.Pod, events []*corev1.Event) *corev1.Event {
+	for _, e := range events {
+		if final(pod) && e.Reason == reasonEvicted && !aboutClaim(e) {
+			return e
+		}
+	}
+	return nil
+}
+
+// reasonEvicted is what the kubelet calls it.
+const reasonEvicted = "Evicted"
+
 // endedBy says why the cluster ended a pod for good. Reasons are the kubelet's
 // (k8s.io/kubernetes: its packages eviction, nodeshutdown and lifecycle).
-func endedBy(pod *corev1.Pod) Step {
-	reason, text := pod.Status.Reason, brief(pod.Status.Message)
+func endedBy(reason, message string) Step {
+	text := brief(message)
 	s := Step{Message: MsgPod, Data: map[string]string{"Reason": reason}, Detail: text}
 	switch {
-	case reason == "Evicted" && overDisk(text):
+	case reason == reasonEvicted && overDisk(text):
 		s.Message = MsgDisk
-	case reason == "Evicted":
+	case reason == reasonEvicted:
 		s.Message = MsgEvicted
 	case reason == "Terminated" || reason == "NodeShutdown" || reason == "Shutdown":
 		s.Message = MsgShutdown

@@ -15,7 +15,10 @@ import (
 // whatever happened on the way.
 func failed(pod *corev1.Pod, events []*corev1.Event) (Step, bool) {
 	if pod.Status.Phase == corev1.PodFailed && pod.Status.Reason != "" {
-		return endedBy(pod), true
+		return endedBy(pod.Status.Reason, pod.Status.Message), true
+	}
+	if e := evicted(pod, events); e != nil {
+		return endedBy(e.Reason, e.Message), true
 	}
 	if IsAnswering(pod) {
 		return Step{}, false

@@ -58,7 +58,7 @@ func (s Step) Key() string { return fmt.Sprint(s.Message, s.Data, s.Detail) }
 // taken too long: timeout bounds the time until its container runs, and then the time until
 // it answers.
 func StatusOf(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.Duration) Status {
-	if pod == nil || ended(pod) && pod.DeletionTimestamp == nil {
+	if pod == nil || ended(pod) && evicted(pod, events) == nil && pod.DeletionTimestamp == nil {
 		return Status{Phase: Stopped}
 	}
 	if lost(pod, now) {
