@@ -12,7 +12,7 @@ type Endpoint struct {
 	// operation.
 	Operation string
 	Method    string
-	// Path is a pattern of net/http.ServeMux: {user}, {server} and {id} stand for one segment.
+	// Path is a pattern of net/http.ServeMux: {user}, {server}, {group} and {id} stand for one segment.
 	Path string
 	// Upstream is the service that answers.
 	Upstream Upstream
@@ -27,6 +27,10 @@ const (
 	OpInfo        = "info"
 	OpSelf        = "self"
 	OpUsers       = "users"
+	OpGroups      = "groups"
+	OpGroup       = "group"
+	OpProxy       = "proxy"
+	OpShutdown    = "shutdown"
 	OpUser        = "user"
 	OpDeleteUser  = "delete-user"
 	OpStart       = "start"
@@ -76,6 +80,10 @@ func Endpoints() []Endpoint {
 		{OpStart, "POST", pathNamed, UpstreamHub, scopeServers},
 		{OpStop, "DELETE", pathNamed, UpstreamHub, scopeServers},
 		{OpProgress, "GET", pathNamed + progress, UpstreamHub, scopeServers},
+		{OpGroups, "GET", PathAPI + "/groups", UpstreamHub, scopeHub},
+		{OpGroup, "GET", PathAPI + "/groups/{group}", UpstreamHub, scopeHub},
+		{OpProxy, "GET", PathAPI + "/proxy", UpstreamHub, scopeHub},
+		{OpShutdown, "POST", PathAPI + "/shutdown", UpstreamHub, scopeHub},
 		{OpListTokens, "GET", pathTokens, UpstreamLogin, scopeTokens},
 		{OpMakeToken, "POST", pathTokens, UpstreamLogin, scopeTokens},
 		{OpToken, "GET", pathTokens + "/{id}", UpstreamLogin, scopeTokens},

@@ -3,6 +3,7 @@ package hub
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net/http"
 	"sync"
 	"time"
@@ -108,7 +109,8 @@ func (h *Hub) pages() map[string]caller.Handler {
 
 // operations are the REST paths that contract.Endpoints gives to this service.
 func (h *Hub) operations() map[string]caller.Handler {
-	return map[string]caller.Handler{
+	all := h.absent()
+	maps.Copy(all, map[string]caller.Handler{
 		contract.OpVersion:    h.apiVersion,
 		contract.OpInfo:       h.apiInfo,
 		contract.OpSelf:       h.apiSelf,
@@ -118,7 +120,8 @@ func (h *Hub) operations() map[string]caller.Handler {
 		contract.OpStart:      h.apiStart,
 		contract.OpStop:       h.apiStop,
 		contract.OpProgress:   h.apiProgress,
-	}
+	})
+	return all
 }
 
 // start starts a server. A browser that goes away does not interrupt it: half of a start
