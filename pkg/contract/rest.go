@@ -19,11 +19,15 @@ type Endpoint struct {
 	// Scope is the action that an API token's scopes must cover, in JupyterHub's words
 	// (pkg/server/access); "" where no token is good.
 	Scope string
+	// Summary says in a few words what it does or shows, for the documents that are made from
+	// the table.
+	Summary string
 }
 
 // Operations of the REST API.
 const (
 	OpVersion     = "version"
+	OpOpenAPI     = "openapi"
 	OpInfo        = "info"
 	OpSelf        = "self"
 	OpUsers       = "users"
@@ -67,28 +71,29 @@ const (
 // this table. A path that is not here does not exist.
 func Endpoints() []Endpoint {
 	return []Endpoint{
-		{OpVersion, "GET", PathAPI, UpstreamHub, scopeVersion},
-		{OpVersion, "GET", PathAPI + "/{$}", UpstreamHub, scopeVersion},
-		{OpInfo, "GET", PathAPI + "/info", UpstreamHub, scopeHub},
-		{OpSelf, "GET", PathAPI + "/user", UpstreamHub, scopeUsers},
-		{OpUsers, "GET", pathUsers, UpstreamHub, scopeList},
-		{OpUser, "GET", pathUser, UpstreamHub, scopeUsers},
-		{OpDeleteUser, "DELETE", pathUser, UpstreamHub, scopeDelete},
-		{OpStart, "POST", pathServer, UpstreamHub, scopeServers},
-		{OpStop, "DELETE", pathServer, UpstreamHub, scopeServers},
-		{OpProgress, "GET", pathServer + progress, UpstreamHub, scopeServers},
-		{OpStart, "POST", pathNamed, UpstreamHub, scopeServers},
-		{OpStop, "DELETE", pathNamed, UpstreamHub, scopeServers},
-		{OpProgress, "GET", pathNamed + progress, UpstreamHub, scopeServers},
-		{OpGroups, "GET", PathAPI + "/groups", UpstreamHub, scopeHub},
-		{OpGroup, "GET", PathAPI + "/groups/{group}", UpstreamHub, scopeHub},
-		{OpProxy, "GET", PathAPI + "/proxy", UpstreamHub, scopeHub},
-		{OpShutdown, "POST", PathAPI + "/shutdown", UpstreamHub, scopeHub},
-		{OpListTokens, "GET", pathTokens, UpstreamLogin, scopeTokens},
-		{OpMakeToken, "POST", pathTokens, UpstreamLogin, scopeTokens},
-		{OpToken, "GET", pathTokens + "/{id}", UpstreamLogin, scopeTokens},
-		{OpRevokeToken, "DELETE", pathTokens + "/{id}", UpstreamLogin, scopeTokens},
-		{OpEndSessions, "DELETE", pathSessions, UpstreamLogin, scopeNone},
+		{OpVersion, "GET", PathAPI, UpstreamHub, scopeVersion, "which version of JupyterHub's API this is"},
+		{OpVersion, "GET", PathAPI + "/{$}", UpstreamHub, scopeVersion, "which version of JupyterHub's API this is"},
+		{OpInfo, "GET", PathAPI + "/info", UpstreamHub, scopeHub, "which versions run"},
+		{OpOpenAPI, "GET", PathAPI + "/openapi.json", UpstreamHub, scopeVersion, "this API as an OpenAPI 3.1 document"},
+		{OpSelf, "GET", PathAPI + "/user", UpstreamHub, scopeUsers, "the caller"},
+		{OpUsers, "GET", pathUsers, UpstreamHub, scopeList, "all who have something here"},
+		{OpUser, "GET", pathUser, UpstreamHub, scopeUsers, "a user and the user's servers"},
+		{OpDeleteUser, "DELETE", pathUser, UpstreamHub, scopeDelete, "stop a user's servers and forget what the user had"},
+		{OpStart, "POST", pathServer, UpstreamHub, scopeServers, "start a server"},
+		{OpStop, "DELETE", pathServer, UpstreamHub, scopeServers, "stop a server"},
+		{OpProgress, "GET", pathServer + progress, UpstreamHub, scopeServers, "how far a start is, as an event stream"},
+		{OpStart, "POST", pathNamed, UpstreamHub, scopeServers, "start a server"},
+		{OpStop, "DELETE", pathNamed, UpstreamHub, scopeServers, "stop a server"},
+		{OpProgress, "GET", pathNamed + progress, UpstreamHub, scopeServers, "how far a start is, as an event stream"},
+		{OpGroups, "GET", PathAPI + "/groups", UpstreamHub, scopeHub, "refused: groups are the directory's"},
+		{OpGroup, "GET", PathAPI + "/groups/{group}", UpstreamHub, scopeHub, "refused: groups are the directory's"},
+		{OpProxy, "GET", PathAPI + "/proxy", UpstreamHub, scopeHub, "refused: routes are Envoy's"},
+		{OpShutdown, "POST", PathAPI + "/shutdown", UpstreamHub, scopeHub, "refused"},
+		{OpListTokens, "GET", pathTokens, UpstreamLogin, scopeTokens, "a user's API tokens"},
+		{OpMakeToken, "POST", pathTokens, UpstreamLogin, scopeTokens, "make an API token of the caller's own"},
+		{OpToken, "GET", pathTokens + "/{id}", UpstreamLogin, scopeTokens, "one API token"},
+		{OpRevokeToken, "DELETE", pathTokens + "/{id}", UpstreamLogin, scopeTokens, "revoke an API token"},
+		{OpEndSessions, "DELETE", pathSessions, UpstreamLogin, scopeNone, "end all sessions of a user"},
 	}
 }
 

@@ -8,6 +8,8 @@ import (
 	"mime"
 	"net/http"
 
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/hub/openapi"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
@@ -19,6 +21,16 @@ const jupyterHubVersion = "5.5.1"
 
 func (h *Hub) apiVersion(w http.ResponseWriter, _ *http.Request, _ caller.Caller) error {
 	web.JSON(w, http.StatusOK, map[string]string{"version": jupyterHubVersion})
+	return nil
+}
+
+// apiOpenAPI answers the description of the whole API, which is the same for all.
+func (h *Hub) apiOpenAPI(w http.ResponseWriter, _ *http.Request, _ caller.Caller) error {
+	text, err := openapi.Document(contract.Endpoints(), jupyterHubVersion)
+	if err != nil {
+		return err
+	}
+	web.JSON(w, http.StatusOK, json.RawMessage(text))
 	return nil
 }
 

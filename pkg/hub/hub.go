@@ -112,6 +112,7 @@ func (h *Hub) operations() map[string]caller.Handler {
 	all := h.absent()
 	maps.Copy(all, map[string]caller.Handler{
 		contract.OpVersion:    h.apiVersion,
+		contract.OpOpenAPI:    h.apiOpenAPI,
 		contract.OpInfo:       h.apiInfo,
 		contract.OpSelf:       h.apiSelf,
 		contract.OpUsers:      h.apiUsers,

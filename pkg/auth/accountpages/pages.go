@@ -125,6 +125,9 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, er
 	if status == http.StatusForbidden {
 		p.audit(r.Context(), v, telemetry.AccessRefused, "access refused", "reason", err.Error(), "path", telemetry.UserText(r.URL.EscapedPath()))
 	}
+	if status == http.StatusServiceUnavailable {
+		w.Header().Set("Retry-After", "60") // what the text says
+	}
 	if strings.HasPrefix(r.URL.Path, contract.PathAPI) {
 		web.JSON(w, status, map[string]any{"status": status, "message": err.Error()})
 		return

@@ -45,6 +45,7 @@ func TestWhatThePathsNeed(t *testing.T) {
 	}{
 		{"GET", "/hub/api", Need{access.Version, access.Target{User: "me"}}, true},
 		{"GET", "/hub/api/user?x=/hub/api", Need{access.ReadUsers, access.Target{User: "me", WholeUser: true}}, true},
+		{"GET", "/hub/api/openapi.json", Need{access.Version, access.Target{User: "me"}}, true},
 		{"GET", "/hub/api/users?limit=9", Need{access.ListUsers, access.Target{User: "me", WholeUser: true}}, true},
 		{"GET", "/hub/api/info", Need{access.ReadHub, access.Target{User: "me", WholeUser: true}}, true},
 		{"GET", "/hub/api/users/alice", Need{access.ReadUsers, access.Target{User: "alice", WholeUser: true}}, true},

@@ -1,0 +1,128 @@
+package openapi
+
+import "github.com/perijove/perijove/pkg/contract"
+
+// about is what an operation takes and answers. Every operation also answers 401 and 403.
+type about struct {
+	query   []parameter
+	takes   schema // the JSON body; nil for none
+	answers map[string]response
+}
+
+func answer(text string, s schema) response {
+	return response{Description: text, Content: map[string]media{"application/json": {s}}}
+}
+
+func failure(text string) response { return answer(text, ref("Error")) }
+
+// later is a failure that a program may try again.
+func later(text string) response {
+	r := failure(text)
+	r.Headers = map[string]header{"Retry-After": {"seconds", schema{"type": "integer"}}}
+	return r
+}
+
+func done(text string) response { return response{Description: text} }
+
+func query(name, text string, s schema) parameter {
+	return parameter{Name: name, In: "query", Description: text, Schema: s}
+}
+
+// operations describes every operation of contract.Endpoints.
+func operations() map[string]about {
+	all := map[string]about{}
+	for _, part := range []map[string]about{platform(), users(), servers(), tokens()} {
+		for name, a := range part {
+			all[name] = a
+		}
+	}
+	return all
+}
+
+func platform() map[string]about {
+	absent := map[string]response{"404": failure("always; the message says why")}
+	return map[string]about{
+		contract.OpVersion:  {answers: map[string]response{"200": answer("the version", object("version", text()))}},
+		contract.OpOpenAPI:  {answers: map[string]response{"200": answer("an OpenAPI 3.1 document", schema{"type": "object"})}},
+		contract.OpInfo:     {answers: map[string]response{"200": answer("what runs", ref("Info"))}},
+		contract.OpGroups:   {answers: absent},
+		contract.OpGroup:    {answers: absent},
+		contract.OpProxy:    {answers: absent},
+		contract.OpShutdown: {answers: map[string]response{"403": failure("always; administrators get the reason")}},
+	}
+}
+
+func users() map[string]about {
+	stopped := query("include_stopped_servers", "show also servers that are stopped", schema{"type": "boolean", "default": false})
+	one := map[string]response{"200": answer("the user", ref("User")), "400": failure("the name or the query cannot be")}
+	number := func(least int) schema { return schema{"type": "integer", "minimum": least} }
+	list := schema{"oneOf": []schema{listOf("User"), ref("UserPage")}}
+	return map[string]about{
+		contract.OpSelf: {query: []parameter{stopped}, answers: one},
+		contract.OpUser: {query: []parameter{stopped}, answers: one},
+		contract.OpUsers: {
+			query: []parameter{
+				query("offset", "how many users to leave out", number(0)),
+				query("limit", "how many users to show, at most 200", number(1)),
+				query("state", "only users with such servers", schema{"enum": []string{"active", "ready", "inactive"}}),
+				query("sort", "the order; - reverses it", schema{"enum": []string{"id", "-id", "name", "-name", "last_activity", "-last_activity"}}),
+				query("name_filter", "only users whose name has this in it", text()),
+				stopped,
+			},
+			answers: map[string]response{
+				"200": answer("a list, or a UserPage where Accept has application/jupyterhub-pagination+json", list),
+				"400": failure("the query cannot be"),
+			},
+		},
+		contract.OpDeleteUser: {
+			takes: object("remove_homes", schema{"type": "boolean", "description": "delete the home volumes with all files", "default": false}),
+			answers: map[string]response{
+				"204": done("deleted"), "400": failure("the name or the body cannot be, or it is the caller's own"),
+				"413": failure("the body is too large"), "415": failure("the body is not JSON"), "503": later("the cluster does not answer"),
+			},
+		},
+	}
+}
+
+func servers() map[string]about {
+	return map[string]about{
+		contract.OpStart: {
+			takes: schema{"type": "object", "description": "JupyterHub's user_options: profile and its choices"},
+			answers: map[string]response{
+				"202": done("it starts"), "400": failure("it runs already, or the name, the profile or a choice cannot be"),
+				"403": failure("the caller may not do this, or a quota is used up"), "409": failure("a pod that the platform did not start has its address"),
+				"413": failure("the body is too large"), "415": failure("the body is not JSON"),
+				"429": later("too many servers are starting"), "503": later("the cluster or the gateway does not take it"),
+			},
+		},
+		contract.OpStop: {
+			takes: object("remove", schema{"type": "boolean", "description": "forget the server's name, too", "default": false}),
+			answers: map[string]response{
+				"202": done("it stops"), "204": done("it is stopped"), "400": failure("the name or the body cannot be"),
+				"409": failure("the platform did not start it"), "413": failure("the body is too large"), "415": failure("the body is not JSON"),
+				"503": later("the cluster does not answer"),
+			},
+		},
+		contract.OpProgress: {answers: map[string]response{
+			"200": {Description: "server-sent events, each a Progress as JSON", Content: map[string]media{"text/event-stream": {text()}}},
+			"400": failure("it is not starting"), "429": later("the caller has too many streams open"), "503": later("the cluster does not answer"),
+		}},
+	}
+}
+
+func tokens() map[string]about {
+	unknown := failure("there is no such token")
+	unwritten := later("it could not be written")
+	return map[string]about{
+		contract.OpListTokens: {answers: map[string]response{"200": answer("the tokens", object("api_tokens", listOf("Token")))}},
+		contract.OpMakeToken: {
+			takes: object("note", text(), "expires_in", schema{"type": "integer", "minimum": 1, "maximum": 7776000}, "scopes", schema{"type": "array", "items": text()}),
+			answers: map[string]response{
+				"201": answer("the token, which is shown this once", ref("Token")), "400": failure("the body or a scope cannot be, or there are too many tokens"), "503": unwritten,
+			},
+		},
+		contract.OpToken:       {answers: map[string]response{"200": answer("the token", ref("Token")), "404": unknown}},
+		contract.OpRevokeToken: {answers: map[string]response{"204": done("revoked"), "404": unknown, "503": unwritten}},
+		contract.OpEndSessions: {answers: map[string]response{"204": done("ended"), "404": failure("nobody of that name has logged in"), "503": unwritten}},
+	}
+}
