@@ -16,7 +16,7 @@ import (
 var judges = []string{
 	"pkg/server/access", "pkg/server/podmeta", "pkg/web/cookies", "pkg/web/origin", "pkg/web/redirect", "pkg/auth/check",
 	"pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/gateway/publish", "pkg/gateway/scopes",
-	"pkg/hub/cull",
+	"pkg/hub/cull", "pkg/hub/quota",
 }
 
 //go:embed explained.txt

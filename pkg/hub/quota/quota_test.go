@@ -26,6 +26,7 @@ func TestOwn(t *testing.T) {
 		{Name: "students", Groups: []string{"students"}, Most: Amounts{Servers: 1}},
 		{Name: "ml", Groups: []string{"ML team"}, Most: Amounts{Servers: 3, "nvidia.com/gpu": 2}},
 		{Name: "carol", Users: []string{"carol"}, Most: Amounts{Servers: 0, CPU: 64}},
+		{Name: "ml two", Groups: []string{"ML team"}, Most: Amounts{Servers: 3}},
 		{Name: "carol again", Users: []string{"carol"}, Most: Amounts{CPU: 32}},
 		{Name: "together", Groups: []string{"students"}, Together: true, Most: Amounts{CPU: 1}},
 	}
@@ -138,11 +139,25 @@ func TestTake(t *testing.T) {
 	}
 }
 
+// When there is room again is when enough servers have reached their age, and not one earlier.
+func TestFreeIsWhenThereIsEnough(t *testing.T) {
+	t.Parallel()
+	r := record()
+	r.Holds["b"] = Hold{Nonce: "n3", Since: now, Until: now.Add(time.Hour), Uses: Amounts{CPU: 1000}}
+	for asked, want := range map[int64]time.Duration{1000: time.Hour, 2000: 5 * time.Hour, 5000: 5 * time.Hour, 6000: 0} {
+		_, err := r.Take(Ask{Key: "x", Uses: Amounts{CPU: asked}}, Limits{CPU: {Most: 7000}}, now)
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || want > 0 && !refusal.Free.Equal(now.Add(want)) || want == 0 && !refusal.Free.IsZero() {
+			t.Errorf("%d more: %v", asked, refusal)
+		}
+	}
+}
+
 // A start ends the hold of the same server's former pod, and its time counts.
 func TestTakeEndsTheFormerPod(t *testing.T) {
 	t.Parallel()
 	r, err := record().Take(Ask{Key: "gpu", Nonce: "n9", Weight: One}, nil, now)
-	if err != nil || r.Holds["gpu"].Nonce != "n9" || !r.Holds["gpu"].Since.Equal(now) || r.Days["2026-11-25"] != 4*hour {
+	if err != nil || r.Holds["gpu"].Nonce != "n9" || !r.Holds["gpu"].Until.IsZero() || !r.Holds["gpu"].Since.Equal(now) || r.Days["2026-11-25"] != 4*hour {
 		t.Errorf("%+v, %v", r, err)
 	}
 }
@@ -153,6 +168,15 @@ func TestReleaseCountsEachDay(t *testing.T) {
 	r := Record{
 		Holds: map[string]Hold{"x": {Nonce: "n", Since: now.Add(-38 * time.Hour), Weight: One / 2}}, // since Monday 22:00
 		Days:  map[string]int64{"2026-11-23": 1, "2026-01-01": 5, "nonsense": 1},
+	}
+	midnight := time.Date(2026, 11, 25, 0, 0, 0, 0, time.UTC)
+	old := Record{Holds: map[string]Hold{"x": {Nonce: "n", Since: midnight}}, Days: map[string]int64{"2026-10-16": 1, "2026-10-15": 1}}
+	if kept, _ := old.Release("x", "n", midnight); len(kept.Days) != 1 || kept.Days["2026-10-16"] != 1 {
+		t.Errorf("of days 40 and 41 days ago: %v", kept.Days)
+	}
+	ever := Record{Holds: map[string]Hold{"x": {Nonce: "n", Since: now.AddDate(-1, 0, 0), Weight: One}}}
+	if long, _ := ever.Release("x", "n", now); len(long.Days) != 40 || long.Days["2026-11-25"] != 12*hour || long.Days["2026-10-17"] != 24*hour {
+		t.Errorf("a server that ran for a year: %d days, %v", len(long.Days), long.Days)
 	}
 	if same, changed := r.Release("x", "another", now); changed || !same.Has("x", "n") {
 		t.Error("another pod's end ended the hold")
@@ -190,7 +214,7 @@ func TestStale(t *testing.T) {
 	if !slices.Equal(got, []string{""}) {
 		t.Errorf("stale: %q", got)
 	}
-	if got := r.Stale(func(string) bool { return false }, 4*time.Hour, now); got != nil {
+	if got := r.Stale(func(string) bool { return false }, 3*time.Hour, now); got != nil {
 		t.Errorf("young holds are stale: %q", got)
 	}
 }

@@ -48,8 +48,11 @@ type Named struct {
 // day is the form of the keys of Record.Days.
 const day = "2006-01-02"
 
-// remembered is how long days are kept: longer than any period of a rule.
-const remembered = 40 * 24 * time.Hour
+// Days are kept longer than any period of a rule.
+const (
+	daysRemembered = 40
+	remembered     = daysRemembered * 24 * time.Hour
+)
 
 // Parse reads what Encode wrote. subject is whose record it must be.
 func Parse(data []byte, subject string) (Record, error) {
@@ -91,7 +94,14 @@ func (r Record) close(key string, at time.Time) {
 		return
 	}
 	delete(r.Holds, key)
-	for from := h.Since.UTC(); from.Before(at); {
+	from := h.Since.UTC()
+	if oldest := at.Add(-remembered).UTC(); from.Before(oldest) {
+		from = oldest // what is before it would be forgotten below
+	}
+	for range daysRemembered + 1 {
+		if !from.Before(at) {
+			break
+		}
 		next := time.Date(from.Year(), from.Month(), from.Day()+1, 0, 0, 0, 0, time.UTC)
 		if next.After(at) {
 			next = at
