@@ -229,7 +229,7 @@ func (h *Hub) open(w http.ResponseWriter, r *http.Request, who caller.Caller, ur
 }
 
 func line(s spawn.Step) web.Line {
-	return web.Line{ID: string(s.Message), Data: s.Data, Detail: s.Detail}
+	return web.Line{ID: string(s.Message), Next: string(s.Next), Data: s.Data, Detail: s.Detail}
 }
 
 func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, who caller.Caller) error {

@@ -143,6 +143,9 @@ func (st *stream) tell(s spawn.Server) (over bool) {
 		}
 		st.sent[step.Key()] = true
 		text := st.hub.web.Text(st.language, string(step.Message), step.Data)
+		if step.Next != "" {
+			text += " " + st.hub.web.Text(st.language, string(step.Next), step.Data)
+		}
 		if step.Detail != "" {
 			text += ": " + step.Detail
 		}

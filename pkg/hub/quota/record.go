@@ -21,6 +21,8 @@ type Record struct {
 	Days map[string]int64 `json:"days,omitempty"`
 	// Named are the servers that a user keeps, by name.
 	Named map[string]Named `json:"named,omitempty"`
+	// Waiting are the starts of a user that wait for a place, by the server's name.
+	Waiting map[string]Wait `json:"waiting,omitempty"`
 }
 
 // Hold is what one server takes while it has a pod.
@@ -77,6 +79,7 @@ func (r Record) IsEmpty() bool {
 // copied returns a record that may be changed without changing r.
 func (r Record) copied() Record {
 	r.Holds, r.Volumes, r.Days, r.Named = cloned(r.Holds), cloned(r.Volumes), cloned(r.Days), cloned(r.Named)
+	r.Waiting = cloned(r.Waiting)
 	return r
 }
 

@@ -22,6 +22,8 @@ const (
 	MsgRestarted     Message = "progress.restarted"
 	MsgRestartedOOM  Message = "progress.restarted_oom"
 	MsgSecret        Message = "progress.secret"
+	MsgQueued        Message = "progress.queued"
+	MsgQueueNext     Message = "progress.queue_next"
 	MsgAnswering     Message = "progress.answering"
 	MsgRoute         Message = "progress.route"
 	MsgReady         Message = "progress.ready"
@@ -90,7 +92,7 @@ func Messages() []Message {
 		MsgNoNode, MsgNoCores, MsgNoMemory, MsgNoGPU, MsgNoDevice, MsgNoCoresAndMemory,
 		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate,
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
-		MsgRestarted, MsgRestartedOOM, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote, MsgHomeSize,
+		MsgRestarted, MsgRestartedOOM, MsgQueued, MsgQueueNext, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgPublished, MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgTooManyHomes, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,

@@ -60,10 +60,18 @@ func Holds(pod *corev1.Pod, id server.ID) []Need {
 	return needs
 }
 
-// Kept returns the user's servers with those that are kept without a pod, sorted by name.
+// Kept returns the user's servers with those that are kept without a pod and those whose start
+// waits or was refused at its turn, sorted by name.
 func Kept(user string, running []Server, r quota.Record) []Server {
 	out := slices.Clone(running)
-	for _, name := range slices.Sorted(maps.Keys(r.Named)) {
+	names := maps.Clone(r.Named)
+	if names == nil {
+		names = map[string]quota.Named{}
+	}
+	for name := range r.Waiting {
+		names[name] = quota.Named{}
+	}
+	for name := range names {
 		id := server.ID{User: user, Name: name}
 		if !slices.ContainsFunc(running, func(s Server) bool { return s.ID == id }) {
 			out = append(out, Remembered(id, r))
@@ -76,11 +84,16 @@ func Kept(user string, running []Server, r quota.Record) []Server {
 // Remembered returns a server without a pod as its owner's record knows it.
 func Remembered(id server.ID, r quota.Record) Server {
 	s := Server{ID: id, Status: Status{Phase: Stopped}}
+	w, waits := r.Waiting[id.Name]
+	if waits {
+		s = remembersWait(id, w)
+	}
 	named, ok := r.Named[id.Name]
-	if !ok {
+	s.Kept = ok
+	if !ok || waits {
 		return s
 	}
-	s.Kept, s.DisplayName = true, named.DisplayName
+	s.DisplayName = named.DisplayName
 	if o, err := ParseOptions(named.Options); err == nil {
 		s.Options = o
 	}

@@ -22,6 +22,8 @@ type Server struct {
 	DisplayName string
 	// Kept says that a stopped server has a name that its owner has not deleted.
 	Kept bool
+	// Waiting says that the start waits for a free place; there is no pod yet.
+	Waiting bool
 	// Answered is when the server was first seen answering; zero before.
 	Answered time.Time
 	Used     bool // it has answered once

@@ -46,7 +46,8 @@ type Step struct {
 	Percent int // 0-100, never falling
 	Message Message
 	Data    map[string]string
-	Detail  string // Kubernetes' or the server's own words; untrusted, to be escaped
+	Next    Message // a second sentence with the same data: when it works again; "" for none
+	Detail  string  // Kubernetes' or the server's own words; untrusted, to be escaped
 	Failed  bool
 }
 
