@@ -87,7 +87,11 @@ func TestK4_RefusedStarts(t *testing.T) {
 func TestD7_LimitSays429(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t) // SpawnLimit is 2
-	for _, s := range []string{"a", "b"} {
+	names := []string{"a", "b"}
+	for i := range spawn.MaxServers {
+		names = append(names, fmt.Sprint("waits", i))
+	}
+	for _, s := range names {
 		if code, _, _ := e.api("POST", "/hub/api/users/alice/servers/"+s, ""); code != 202 {
 			t.Fatal(code)
 		}

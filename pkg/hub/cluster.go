@@ -12,7 +12,8 @@ import (
 // Cluster is where servers run. Errors that users can do something about are
 // *spawn.Problem. test/clustertest holds what each implementation must do.
 type Cluster interface {
-	// List returns a user's servers that have a pod or a name that is kept, sorted by name.
+	// List returns a user's servers that have a pod, a name that is kept or a start that waits,
+	// sorted by name.
 	List(user string) []spawn.Server
 	// Users returns the names of those who have something here, sorted: a server, a volume, a
 	// name that is kept, or time that is counted.
@@ -22,10 +23,11 @@ type Cluster interface {
 	Published(user string) []server.Server
 	// Get returns one server; one without a pod is Stopped, with the options that are kept.
 	Get(ctx context.Context, id server.ID) (spawn.Server, error)
-	// Start returns nil once the server exists, starting or running. A server that failed
-	// or ended is replaced; its home and, where the request has none, its options are kept.
+	// Start returns nil once the server exists, starting or running, or waits for its turn to
+	// start. A server that failed or ended is replaced; its home and, where the request has none,
+	// its options are kept.
 	Start(ctx context.Context, r spawn.Request) error
-	// Stop ends a server and waits up to wait for it to be gone. A server without a pod is
+	// Stop ends a server, or the wait of its start, and waits up to wait for it to be gone. A server without a pod is
 	// gone.
 	Stop(ctx context.Context, id server.ID, wait time.Duration) (gone bool, err error)
 	// Watch returns a channel that receives something after each change of a server, and a

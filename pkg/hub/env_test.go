@@ -181,6 +181,14 @@ func (e *env) read(resp *http.Response) (int, string, string) {
 	return resp.StatusCode, resp.Header.Get("Location"), string(body)
 }
 
+// become lets something become of a user's default server.
+func (e *env) become(user string, change func(*corev1.Pod)) {
+	e.t.Helper()
+	if !e.cluster.Change(server.ID{User: user}, change) {
+		e.t.Fatalf("%s's server has no pod", user)
+	}
+}
+
 // change lets something become of alice's server of that name.
 func (e *env) change(name string, change func(*corev1.Pod)) {
 	e.t.Helper()

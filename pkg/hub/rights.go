@@ -62,7 +62,7 @@ func (h *Hub) expectedServer(r *http.Request, who caller.Caller) (server.ID, spa
 	defer late.Stop()
 	for {
 		s, err := h.cluster.Get(r.Context(), id)
-		if err != nil || s.UID != "" {
+		if err != nil || s.UID != "" || s.Phase != spawn.Stopped {
 			return id, s, err
 		}
 		select {

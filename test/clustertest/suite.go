@@ -42,6 +42,11 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"each user has a catalog":            profiles,
 		"names that are none":                badNames,
 		"so many starts at a time":           limit,
+		"starts wait in order":               inOrder,
+		"a start that waits is taken back":   takenBack,
+		"a start is refused at its turn":     refusedAtTurn,
+		"quotas are judged at the turn":      quotaAtTurn,
+		"so many starts of one user wait":    fullQueue,
 		"so many servers of one user":        crowd,
 		"named servers are kept":             kept,
 		"a quota of one user":                ownQuota,
@@ -357,14 +362,19 @@ func limit(t *testing.T, e *Env) {
 	for _, name := range []string{"a", "b", "c"} {
 		e.start(t, alice, name, spawn.Options{})
 	}
-	e.refused(t, spawn.Request{ID: bobID, Owner: bob}, spawn.MsgBusy)
+	if s := e.start(t, bob, "", spawn.Options{}); s.Phase != spawn.Pending || !s.Waiting || s.UID != "" || s.Now().Message != spawn.MsgQueueNext {
+		t.Errorf("the start that has to wait: %+v", s)
+	}
+	if got := e.Cluster.List("bob"); len(got) != 1 || !got[0].Waiting {
+		t.Errorf("bob's list: %+v", got)
+	}
 	if len(e.Homes()) != 1 {
 		t.Errorf("homes %v; a start that has to wait leaves nothing behind", e.Homes())
 	}
 	done := server.ID{User: "alice", Name: "a"}
 	e.Change(done, memory.Answer)
 	e.becomes(t, done, spawn.Answering)
-	e.start(t, bob, "", spawn.Options{})
+	e.begins(t, bobID)
 }
 
 // crowd: of a user's starts at one moment no more succeed than the user may have servers.

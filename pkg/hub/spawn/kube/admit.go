@@ -29,6 +29,7 @@ func (c *Cluster) release(id server.ID) {
 	defer c.mu.Unlock()
 	delete(c.inflight, id)
 	c.count(id)
+	c.queue.wake()
 }
 
 // recount is called after each change of a server's pod in the cache.
@@ -41,6 +42,12 @@ func (c *Cluster) recount(id server.ID) {
 // count must be called with mu held. It looks at the cache and not at what the caller saw: of
 // two callers the later one must not write down what was true before.
 func (c *Cluster) count(id server.ID) {
+	had := c.starting[id]
+	defer func() {
+		if had && !c.starting[id] {
+			c.queue.wake()
+		}
+	}()
 	pod := c.cached(id)
 	if pod != nil {
 		delete(c.recent, id)

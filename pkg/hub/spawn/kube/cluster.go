@@ -60,6 +60,11 @@ type Cluster struct {
 	answers   *prober
 	metrics   *metrics
 
+	replica    string // this one's name in the records
+	queue      *queue
+	maxWaiting int           // spawn.MaxWaiting; tests have another
+	retryPause time.Duration // retryPause; tests have another
+
 	turns *turns             // each user's calls of the API, one at a time
 	asked singleflight.Group // one question to the API for all who ask the same
 
@@ -91,6 +96,7 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 	c := &Cluster{
 		Settings: s, reads: reads, writes: writes, now: now, log: log,
 		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(),
+		replica: newReplica(), queue: newQueue(), maxWaiting: spawn.MaxWaiting, retryPause: retryPause,
 		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{},
 	}
 	c.answers = newProber(s.Trust, c.answered, now, log)
@@ -110,7 +116,7 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 	if err := c.watchPublished(); err != nil {
 		return nil, err
 	}
-	c.metrics = newMetrics(reg, now, c.running)
+	c.metrics = newMetrics(reg, now, c.running, func() float64 { return float64(c.queue.length()) })
 	return c, nil
 }
 
@@ -197,12 +203,21 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if _, err := c.claims.AddEventHandler(c.eventHandler(ctx, c.podsOfClaim)); err != nil {
 		return fmt.Errorf("watch events of claims: %w", err)
 	}
+	if _, err := c.records.AddEventHandler(c.recordHandler()); err != nil {
+		return fmt.Errorf("watch records: %w", err)
+	}
 	for _, f := range c.factories {
 		f.Start(ctx.Done())
 	}
 	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.events.HasSynced, c.claims.HasSynced, c.records.HasSynced) {
 		close(c.synced)
+		served := make(chan struct{})
+		go func() {
+			defer close(served)
+			c.serveQueue(ctx)
+		}()
 		c.tend(ctx)
+		<-served
 	}
 	<-ctx.Done()
 	for _, f := range c.factories {

@@ -101,7 +101,7 @@ func (c *Cluster) enlarge(ctx context.Context, claims typedcorev1.PersistentVolu
 
 // takeUngrown takes a start into its records once more, with the home as it is, if there is one and
 // a quota of storage alone refused the start: nobody is locked out of a home for its size.
-func (c *Cluster) takeUngrown(ctx context.Context, spec *spawn.Spec, needs []spawn.Need, why error) ([]spawn.Need, error) {
+func (c *Cluster) takeUngrown(ctx context.Context, spec *spawn.Spec, needs []spawn.Need, ticket string, why error) ([]spawn.Need, error) {
 	needs, ok := spawn.Ungrown(needs, why)
 	if !ok {
 		return nil, why
@@ -111,7 +111,7 @@ func (c *Cluster) takeUngrown(ctx context.Context, spec *spawn.Spec, needs []spa
 	if err != nil || have == nil {
 		return nil, why
 	}
-	if err := c.take(ctx, spec.ID, needs); err != nil {
+	if err := c.take(ctx, spec.ID, needs, ticket); err != nil {
 		return nil, err
 	}
 	c.correct(ctx, *spec, want.Name, have.Spec.Resources.Requests.Storage().Value())

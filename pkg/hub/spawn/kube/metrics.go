@@ -14,12 +14,13 @@ type metrics struct {
 	now    func() time.Time
 	spawns *prometheus.HistogramVec
 	stops  prometheus.Histogram
+	waited prometheus.Histogram
 
 	mu      sync.Mutex
 	started map[string]time.Time // by pod UID: starts asked for here that are not over
 }
 
-func newMetrics(reg prometheus.Registerer, now func() time.Time, running func() float64) *metrics {
+func newMetrics(reg prometheus.Registerer, now func() time.Time, running, waiting func() float64) *metrics {
 	m := &metrics{
 		now:     now,
 		started: map[string]time.Time{},
@@ -34,10 +35,18 @@ func newMetrics(reg prometheus.Registerer, now func() time.Time, running func() 
 			Buckets: []float64{0.5, 1, 2, 5, 10, 15, 30},
 		}),
 	}
-	reg.MustRegister(m.spawns, m.stops, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.waited = prometheus.NewHistogram(prometheus.HistogramOpts{
+		Name:    "perijove_start_wait_seconds",
+		Help:    "Time that starts waited in the queue for a place.",
+		Buckets: []float64{0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600},
+	})
+	reg.MustRegister(m.spawns, m.stops, m.waited, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "jupyterhub_running_servers",
 		Help: "Servers that answer.",
-	}, running))
+	}, running), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "perijove_waiting_starts",
+		Help: "Starts that wait for a place, on all replicas.",
+	}, waiting))
 	return m
 }
 

@@ -40,7 +40,7 @@ func (c *Cluster) Get(ctx context.Context, id server.ID) (spawn.Server, error) {
 		}
 	}
 	if pod == nil {
-		return spawn.Remembered(id, c.record(spawn.Subject{Name: id.User})), nil
+		return spawn.Remembered(id, c.record(spawn.Subject{Name: id.User})).Behind(c.queue.place(id)), nil
 	}
 	return c.describe(id, pod), nil
 }
@@ -73,7 +73,8 @@ func (c *Cluster) shared(ctx context.Context, id server.ID) (*corev1.Pod, error)
 	}
 }
 
-// List returns a user's servers that have a pod or a name that is kept, sorted by name.
+// List returns a user's servers that have a pod, a name that is kept or a start that waits, sorted
+// by name.
 func (c *Cluster) List(user string) []spawn.Server {
 	var out []spawn.Server
 	for _, pod := range c.indexed(byUser, user) {
@@ -81,7 +82,11 @@ func (c *Cluster) List(user string) []spawn.Server {
 			out = append(out, c.describe(id, pod))
 		}
 	}
-	return spawn.Kept(user, out, c.record(spawn.Subject{Name: user}))
+	out = spawn.Kept(user, out, c.record(spawn.Subject{Name: user}))
+	for i, s := range out {
+		out[i] = s.Behind(c.queue.place(s.ID))
+	}
+	return out
 }
 
 // Usage returns what a user has of all that quotas limit.

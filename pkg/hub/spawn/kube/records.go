@@ -173,11 +173,21 @@ func (c *Cluster) try(ctx context.Context, known *corev1.ConfigMap, s spawn.Subj
 	return err
 }
 
-// take puts a start into all its records, or into none.
-func (c *Cluster) take(ctx context.Context, id server.ID, needs []spawn.Need) error {
+// take puts a start into all its records, or into none. The first is the owner's: one write claims
+// a start that waited, known by its ticket, and takes what it needs. A start without a ticket is
+// there in place of one that waits or was refused.
+func (c *Cluster) take(ctx context.Context, id server.ID, needs []spawn.Need, ticket string) error {
 	for i, need := range needs {
 		err := c.inTurn(ctx, need.Subject, c.change, func(r quota.Record) (quota.Record, bool, error) {
 			r, _ = c.prune(need.Subject, r)
+			if i == 0 && ticket == "" {
+				r, _ = r.Leave(id.Name, "")
+			} else if i == 0 {
+				claimed := false
+				if r, claimed = r.Claim(id.Name, ticket, need.Ask.Nonce, spawn.Lease, c.now()); !claimed {
+					return r, false, errLeft
+				}
+			}
 			r, err := need.Take(r, c.now())
 			return r, true, err
 		})
@@ -232,6 +242,9 @@ func (c *Cluster) settle(ctx context.Context, id server.ID, pod *corev1.Pod) {
 // a moment ago may be missing from the cache.
 func (c *Cluster) prune(s spawn.Subject, r quota.Record) (quota.Record, bool) {
 	changed := false
+	if !s.Shared {
+		r, changed = c.pruneQueue(s.Name, r)
+	}
 	stale := r.Stale(func(key string) bool { return c.hasPod(s, key) }, unmade, c.now())
 	for key, hold := range r.Holds {
 		if !slices.Contains(stale, key) && !c.hasEnded(hold.Nonce) {

@@ -219,7 +219,7 @@ func events() map[string]meanwhile {
 			}
 		},
 		"a start whose spawner was killed": func(t *testing.T, c *Cluster, _ *corev1.Pod, later func(time.Duration)) {
-			if err := c.take(t.Context(), alice, []spawn.Need{{Subject: own, Ask: quota.Ask{Key: "never", Nonce: "x", Weight: quota.One}}}); err != nil {
+			if err := c.take(t.Context(), alice, []spawn.Need{{Subject: own, Ask: quota.Ask{Key: "never", Nonce: "x", Weight: quota.One}}}, ""); err != nil {
 				t.Fatal(err)
 			}
 			held(t, c, own, 2)

@@ -27,8 +27,8 @@ const (
 )
 
 // Start makes the server exist, whatever of it is there already; see package spawn for
-// the order of writes. It returns nil when the server is starting or running, and a
-// *spawn.Problem otherwise. A pod that failed or ended is replaced; the home volume
+// the order of writes. It returns nil when the server is starting, running or waiting for a
+// place, and a *spawn.Problem otherwise. A pod that failed or ended is replaced; the home volume
 // stays.
 func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 	if err := r.ID.Valid(); err != nil {
@@ -55,7 +55,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 			return err
 		}
 	}
-	return c.create(ctx, r.Owner, spec)
+	return c.create(ctx, r, spec)
 }
 
 // present returns the pod that a start finds. A pod of the cache may be gone by now; that there
@@ -76,10 +76,10 @@ func (c *Cluster) makeRoom(ctx context.Context, id server.ID, pod *corev1.Pod) e
 	return err
 }
 
-// create writes the objects of a server that has no pod.
-func (c *Cluster) create(ctx context.Context, owner access.User, spec spawn.Spec) error {
+// create writes the objects of a server that has no pod, or lets its start wait for a place.
+func (c *Cluster) create(ctx context.Context, r spawn.Request, spec spawn.Spec) error {
 	began := c.now()
-	pod, release, err := c.write(ctx, owner, spec)
+	pod, release, err := c.write(ctx, r, spec)
 	defer release()
 	if p := (*spawn.Problem)(nil); errors.As(err, &p) && p.Message == spawn.MsgBusy {
 		c.metrics.throttled()
@@ -89,16 +89,20 @@ func (c *Cluster) create(ctx context.Context, owner access.User, spec spawn.Spec
 		c.metrics.refused(c.now().Sub(began))
 		return err
 	}
+	if pod == nil {
+		return nil
+	}
 	c.metrics.began(string(pod.UID), began)
 	c.log.InfoContext(ctx, "server start requested", "user", spec.ID.User, "server", spec.ID.Name, "profile", spec.Profile.Slug,
 		"pod", pod.Name, "uid", pod.UID)
 	return c.finish(ctx, spec.ID, pod)
 }
 
-// write makes the home volume and the pod, in the user's turn, once there is a place for one more
+// write makes the home volume and the pod, in the user's turn, when there is a place for one more
 // start and the user's records have room. In the turn: a user who asks for hundreds of servers at
-// once takes one place. release gives the place back.
-func (c *Cluster) write(ctx context.Context, owner access.User, spec spawn.Spec) (pod *corev1.Pod, release func(), err error) {
+// once takes one place. release gives the place back. Where there is none, or others wait for one,
+// the start waits, and there is no pod.
+func (c *Cluster) write(ctx context.Context, r spawn.Request, spec spawn.Spec) (pod *corev1.Pod, release func(), err error) {
 	none := func() {}
 	done, err := c.turns.take(ctx, spec.ID.User)
 	if err != nil {
@@ -108,10 +112,10 @@ func (c *Cluster) write(ctx context.Context, owner access.User, spec spawn.Spec)
 	if pod, err := c.joined(ctx, spec.ID); pod != nil || err != nil {
 		return pod, none, err
 	}
-	if !c.admit(spec.ID) {
-		return nil, none, &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", c.SpawnLimit)}
+	if c.queue.length() > 0 || !c.admit(spec.ID) {
+		return nil, none, c.enqueue(ctx, r, spec)
 	}
-	pod, err = c.writeAdmitted(ctx, owner, spec)
+	pod, _, err = c.writeAdmitted(ctx, r.Owner, spec, "")
 	return pod, func() { c.release(spec.ID) }, err
 }
 
@@ -131,23 +135,31 @@ func (c *Cluster) joined(ctx context.Context, id server.ID) (pod *corev1.Pod, er
 	return pod, nil
 }
 
-func (c *Cluster) writeAdmitted(ctx context.Context, owner access.User, spec spawn.Spec) (*corev1.Pod, error) {
+// needs completes what the pod is made from, and returns what it takes.
+func (c *Cluster) needs(owner access.User, spec *spawn.Spec) []spawn.Need {
 	policy := c.Policy()
 	for _, rule := range policy.Shared(owner) {
 		spec.SharedRules = append(spec.SharedRules, rule.Name)
 	}
 	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
-	needs := policy.Needs(owner, spec.ID, spawn.Pod(c.Site, spec), spec.Volumes(c.Site))
-	err := c.take(ctx, spec.ID, needs)
+	return policy.Needs(owner, spec.ID, spawn.Pod(c.Site, *spec), spec.Volumes(c.Site))
+}
+
+// writeAdmitted makes the home volume and the pod of a start that has a place; ticket is that of
+// one that waited, "" for another. It returns the nonce of the pod that it wanted: another replica
+// may have made the pod.
+func (c *Cluster) writeAdmitted(ctx context.Context, owner access.User, spec spawn.Spec, ticket string) (*corev1.Pod, string, error) {
+	needs := c.needs(owner, &spec)
+	err := c.take(ctx, spec.ID, needs, ticket)
 	if err != nil {
-		if needs, err = c.takeUngrown(ctx, &spec, needs, err); err != nil {
-			return nil, err
+		if needs, err = c.takeUngrown(ctx, &spec, needs, ticket, err); err != nil {
+			return nil, "", err
 		}
 	}
 	pod, err := c.makeObjects(ctx, spec)
 	if err != nil {
 		c.giveBack(ctx, spec.ID, needs)
-		return nil, err
+		return nil, "", err
 	}
 	if pod.Annotations[contract.AnnotationNonce] != spec.Nonce {
 		c.adopt(ctx, spec.ID, pod) // another replica's, made at the same moment
@@ -155,7 +167,7 @@ func (c *Cluster) writeAdmitted(ctx context.Context, owner access.User, spec spa
 	c.mu.Lock()
 	c.recent[spec.ID] = c.now()
 	c.mu.Unlock()
-	return pod, nil
+	return pod, spec.Nonce, nil
 }
 
 // makeObjects makes the home volume and then the pod.

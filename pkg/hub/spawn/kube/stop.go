@@ -16,12 +16,17 @@ import (
 // the whole wait.
 const lookAgain = time.Second
 
-// Stop deletes the server's pod and waits up to wait for it to be gone. gone is also
-// true when there was none. The pod is named by its UID, so that a server that was
-// started again meanwhile survives.
+// Stop takes a start that waits out of the queue, deletes the server's pod and waits up to wait for
+// it to be gone. gone is also true when there was none. The pod is named by its UID, so that a
+// server that was started again meanwhile survives.
 func (c *Cluster) Stop(ctx context.Context, id server.ID, wait time.Duration) (gone bool, err error) {
 	began := c.now()
 	pod := c.cached(id)
+	if pod == nil || c.waits(id) {
+		if err := c.leave(ctx, id); err != nil {
+			return false, err
+		}
+	}
 	if pod == nil {
 		// Another replica may have created one a moment ago, and a stop must not miss it.
 		if pod, err = c.shared(ctx, id); err != nil || pod == nil {

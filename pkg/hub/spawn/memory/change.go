@@ -27,6 +27,7 @@ func (c *Cluster) Change(id server.ID, change func(*corev1.Pod)) bool {
 	pod, err := c.find(id)
 	if err == nil && pod != nil {
 		change(pod)
+		c.serve()
 	}
 	return err == nil && pod != nil
 }

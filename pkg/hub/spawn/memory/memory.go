@@ -55,13 +55,18 @@ func New(now func() time.Time, s Settings) *Cluster {
 func (c *Cluster) List(user string) []spawn.Server {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.serve()
 	var out []spawn.Server
 	for _, pod := range c.pods {
 		if id, ok := spawn.Identify(pod); ok && id.User == user {
 			out = append(out, c.describe(id, pod))
 		}
 	}
-	return spawn.Kept(user, out, c.record(spawn.Subject{Name: user}))
+	out = spawn.Kept(user, out, c.record(spawn.Subject{Name: user}))
+	for i, s := range out {
+		out[i] = s.Behind(c.place(s.ID))
+	}
+	return out
 }
 
 // Users returns the names of those who have something here, sorted.
@@ -149,9 +154,10 @@ func (c *Cluster) Published(user string) []server.Server {
 func (c *Cluster) Get(_ context.Context, id server.ID) (spawn.Server, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.serve()
 	pod, err := c.find(id)
 	if pod == nil && err == nil {
-		return spawn.Remembered(id, c.record(spawn.Subject{Name: id.User})), nil
+		return spawn.Remembered(id, c.record(spawn.Subject{Name: id.User})).Behind(c.place(id)), nil
 	}
 	return c.describe(id, pod), err
 }
@@ -209,26 +215,21 @@ func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err erro
 			return true, nil
 		}
 	}
+	if c.serve(); c.free() <= 0 || len(c.queue()) > 0 {
+		return false, c.enqueue(r.Owner, *spec)
+	}
 	return false, c.create(r.Owner, *spec)
 }
 
 func (c *Cluster) create(owner access.User, spec spawn.Spec) error {
-	starting := 0
-	for _, pod := range c.pods {
-		id, ok := spawn.Identify(pod)
-		if ok && c.describe(id, pod).Phase == spawn.Pending {
-			starting++
-		}
-	}
-	if starting >= c.SpawnLimit {
-		return &spawn.Problem{Message: spawn.MsgBusy, Err: fmt.Errorf("%d servers are starting", starting)}
-	}
 	policy := c.Policy()
 	for _, rule := range policy.Shared(owner) {
 		spec.SharedRules = append(spec.SharedRules, rule.Name)
 	}
 	c.made++
 	spec.Nonce = fmt.Sprintf("n%025d", c.made)
+	own := spawn.Subject{Name: spec.ID.User}
+	c.records[own], _ = c.record(own).Leave(spec.ID.Name, "")
 	pod := spawn.Pod(c.Site, spec)
 	if err := c.take(policy.Needs(owner, spec.ID, pod, spec.Volumes(c.Site))); err != nil {
 		return err
@@ -286,6 +287,10 @@ func (c *Cluster) ask(id server.ID, uid types.UID) (*corev1.Pod, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pod, err := c.find(id)
+	if err == nil && uid == "" {
+		own := spawn.Subject{Name: id.User}
+		c.records[own], _ = c.record(own).Leave(id.Name, "")
+	}
 	if err != nil || pod == nil || uid != "" && pod.UID != uid {
 		return nil, err
 	}
