@@ -37,6 +37,7 @@ const (
 	OpShutdown    = "shutdown"
 	OpUser        = "user"
 	OpDeleteUser  = "delete-user"
+	OpActivity    = "activity"
 	OpStart       = "start"
 	OpStop        = "stop"
 	OpProgress    = "progress"
@@ -79,6 +80,7 @@ func Endpoints() []Endpoint {
 		{OpUsers, "GET", pathUsers, UpstreamHub, scopeList, "all who have something here"},
 		{OpUser, "GET", pathUser, UpstreamHub, scopeUsers, "a user and the user's servers"},
 		{OpDeleteUser, "DELETE", pathUser, UpstreamHub, scopeDelete, "stop a user's servers and forget what the user had"},
+		{OpActivity, "POST", pathUser + "/activity", UpstreamHub, scopeServers, "say that servers are in use"},
 		{OpStart, "POST", pathServer, UpstreamHub, scopeServers, "start a server"},
 		{OpStop, "DELETE", pathServer, UpstreamHub, scopeServers, "stop a server"},
 		{OpProgress, "GET", pathServer + progress, UpstreamHub, scopeServers, "how far a start is, as an event stream"},

@@ -33,6 +33,9 @@ type Cluster interface {
 	// Watch returns a channel that receives something after each change of a server, and a
 	// function that ends it.
 	Watch(id server.ID) (changed <-chan struct{}, stop func())
+	// Report notes that a server was in use at a moment. It returns false for one without a pod.
+	// Only this replica knows it, as long as the pod is there.
+	Report(id server.ID, at time.Time) bool
 	// Profiles returns what a user may choose from, the default first.
 	Profiles(user access.User) spawn.Catalog
 	// Usage returns what a user has of all that quotas limit.

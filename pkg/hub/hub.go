@@ -118,6 +118,7 @@ func (h *Hub) operations() map[string]caller.Handler {
 		contract.OpUsers:      h.apiUsers,
 		contract.OpUser:       h.apiUser,
 		contract.OpDeleteUser: h.apiDeleteUser,
+		contract.OpActivity:   h.apiActivity,
 		contract.OpStart:      h.apiStart,
 		contract.OpStop:       h.apiStop,
 		contract.OpProgress:   h.apiProgress,

@@ -33,6 +33,7 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"a stop says when it takes longer":   slowStop,
 		"watchers hear of each change":       watch,
 		"lists are one user's, by name":      lists,
+		"use is reported":                    reports,
 		"users are those with something":     users,
 		"other programs' pods are left":      foreignPods,
 		"pods of earlier versions are known": olderPods,

@@ -51,6 +51,7 @@ func TestWhatThePathsNeed(t *testing.T) {
 		{"GET", "/hub/api/users/alice", Need{access.ReadUsers, access.Target{User: "alice", WholeUser: true}}, true},
 		{"HEAD", "/hub/api/users/alice", Need{access.ReadUsers, access.Target{User: "alice", WholeUser: true}}, true},
 		{"GET", "/hub/api/users/b%20ob", Need{access.ReadUsers, access.Target{User: "b ob", WholeUser: true}}, true},
+		{"POST", "/hub/api/users/alice/activity", Need{access.Servers, access.Target{User: "alice", WholeUser: true}}, true},
 		{"POST", "/hub/api/users/alice/server", Need{access.Servers, access.Target{User: "alice"}}, true},
 		{"DELETE", "/hub/api/users/alice/servers/x", Need{access.Servers, access.Target{User: "alice", Server: "x"}}, true},
 		{"GET", "/hub/api/users/alice/servers/x/progress", Need{access.Servers, access.Target{User: "alice", Server: "x"}}, true},

@@ -37,6 +37,13 @@ type Use struct {
 // Over reports whether the server is idle and has been for limit. A limit of 0 is none.
 func (u Use) Over(limit time.Duration) bool { return limit > 0 && !u.Busy && u.Idle >= limit }
 
+// Reported returns the use of a server that was last said to be in use some time ago. A report
+// makes no server idle.
+func (u Use) Reported(ago time.Duration) Use {
+	u.Idle = min(u.Idle, max(ago, 0))
+	return u
+}
+
 // busy is the state of a kernel that works (Jupyter messaging protocol, "status"). A kernel that
 // no client has met stays in "starting": that is no work.
 const busy = "busy"

@@ -66,6 +66,26 @@ func TestRead(t *testing.T) {
 	}
 }
 
+// TestReports: the later of what a server says and what is reported counts, and a report makes no
+// server idle or done with its work.
+func TestReports(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		use  cull.Use
+		ago  time.Duration
+		want cull.Use
+	}{
+		{cull.Use{Idle: time.Hour}, time.Minute, cull.Use{Idle: time.Minute}},
+		{cull.Use{Idle: time.Minute}, time.Hour, cull.Use{Idle: time.Minute}},
+		{cull.Use{Idle: time.Hour}, -time.Minute, cull.Use{}},
+		{cull.Use{Busy: true}, time.Hour, cull.Use{Busy: true}},
+	} {
+		if got := c.use.Reported(c.ago); got != c.want {
+			t.Errorf("%+v reported %s ago: %+v, want %+v", c.use, c.ago, got, c.want)
+		}
+	}
+}
+
 // A reply that does not tell is no verdict: no server is stopped for it.
 func TestOddRepliesTellNothing(t *testing.T) {
 	t.Parallel()

@@ -74,6 +74,14 @@ func users() map[string]about {
 				"400": failure("the query cannot be"),
 			},
 		},
+		contract.OpActivity: {
+			takes: object("last_activity", when(), "servers", schema{"type": "object", "additionalProperties": object("last_activity", when())}),
+			answers: map[string]response{
+				"200": done("noted"), "400": failure("the name or the body cannot be, a time is in the future, or there is no such server"),
+				"409": failure("another program's pod has the server's name"), "503": later("the cluster does not answer"),
+				"413": failure("the body is too large"), "415": failure("the body is not JSON"),
+			},
+		},
 		contract.OpDeleteUser: {
 			takes: object("remove_homes", schema{"type": "boolean", "description": "delete the home volumes with all files", "default": false}),
 			answers: map[string]response{

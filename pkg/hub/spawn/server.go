@@ -30,6 +30,8 @@ type Server struct {
 	// Ends is when Kubernetes ends the server because of its age; zero for never, and before a
 	// node has taken it.
 	Ends time.Time
+	// Reported is when a program last said that the server is in use; zero where none did.
+	Reported time.Time
 	// Home is where the home of a server that runs is mounted; nil for a home that is no volume.
 	Home *Mounted
 	// Notices is what happened to a server in use, latest last, or why one ended by itself.

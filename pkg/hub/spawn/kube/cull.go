@@ -122,6 +122,9 @@ func slotOf(uid types.UID) uint32 {
 // judge asks one server and stops it when it is idle for too long.
 func (k *Culler) judge(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	use, err := k.cluster.visit(ctx, id, pod)
+	if at := k.cluster.reportOf(pod.UID); !at.IsZero() {
+		use = use.Reported(k.cluster.now().Sub(at))
+	}
 	outcome := outcomeUsed
 	switch {
 	case ctx.Err() != nil:

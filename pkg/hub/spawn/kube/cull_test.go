@@ -239,6 +239,32 @@ func TestK11_ServersInUseStay(t *testing.T) {
 	}
 }
 
+// TestReportedUseCounts: a program that says that a server is in use keeps it for as long as a user
+// would. An old report keeps nothing, and what is said of a pod is forgotten with it.
+func TestReportedUseCounts(t *testing.T) {
+	t.Parallel()
+	e := newCullEnv(t, &tells{idle: 61 * time.Minute, state: "idle"}, false)
+	if !e.cluster.Report(alice, time.Now().Add(-59*time.Minute)) {
+		t.Fatal("the report is not taken")
+	}
+	e.all()
+	if e.stopped() || e.outcomes(outcomeUsed) != 1 {
+		t.Error("a server that a program said to be in use is stopped")
+	}
+	uid := e.pod(alice).UID
+	e.cluster.mu.Lock()
+	e.cluster.reported[uid] = time.Now().Add(-61 * time.Minute)
+	e.cluster.mu.Unlock()
+	e.all()
+	if !e.stopped() {
+		t.Error("negative control: an old report keeps the server")
+	}
+	e.cluster.forget(uid)
+	if !e.cluster.reportOf(uid).IsZero() {
+		t.Error("a report outlives its pod")
+	}
+}
+
 // TestK11_SlowServerStays: a server that never answers costs its place for some seconds only.
 func TestK11_SlowServerStays(t *testing.T) {
 	t.Parallel()

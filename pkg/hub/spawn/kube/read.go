@@ -165,7 +165,11 @@ func (c *Cluster) read(ctx context.Context, client kubernetes.Interface, id serv
 }
 
 func (c *Cluster) describe(id server.ID, pod *corev1.Pod) spawn.Server {
-	return spawn.Describe(id, pod, c.eventsOf(pod), c.now(), c.StartTimeout)
+	s := spawn.Describe(id, pod, c.eventsOf(pod), c.now(), c.StartTimeout)
+	if pod != nil {
+		s.Reported = c.reportOf(pod.UID)
+	}
+	return s
 }
 
 func (c *Cluster) plan(pod *corev1.Pod) spawn.Action {

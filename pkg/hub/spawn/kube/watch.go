@@ -61,6 +61,7 @@ func (c *Cluster) forget(uid types.UID) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.complete, uid)
+	delete(c.reported, uid)
 }
 
 // eventHandler tells those who watch a server what Kubernetes says of its pod or its volume,

@@ -39,15 +39,17 @@ type Cluster struct {
 	pods    map[string]*corev1.Pod
 	homes   map[string]bool
 	records map[spawn.Subject]quota.Record
-	refusal error
-	held    bool
+	// reported is when a pod was last said to be in use, by its UID.
+	reported map[types.UID]time.Time
+	refusal  error
+	held     bool
 }
 
 // New returns a Cluster without servers. now is the clock.
 func New(now func() time.Time, s Settings) *Cluster {
 	return &Cluster{
 		Settings: s, now: now, changes: broadcast.New(),
-		pods: map[string]*corev1.Pod{}, homes: map[string]bool{}, records: map[spawn.Subject]quota.Record{},
+		pods: map[string]*corev1.Pod{}, homes: map[string]bool{}, records: map[spawn.Subject]quota.Record{}, reported: map[types.UID]time.Time{},
 	}
 }
 
@@ -160,6 +162,20 @@ func (c *Cluster) Get(_ context.Context, id server.ID) (spawn.Server, error) {
 		return spawn.Remembered(id, c.record(spawn.Subject{Name: id.User})).Behind(c.place(id)), nil
 	}
 	return c.describe(id, pod), err
+}
+
+// Report notes that a server was in use at a moment.
+func (c *Cluster) Report(id server.ID, at time.Time) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pod, err := c.find(id)
+	if err != nil || pod == nil {
+		return false
+	}
+	if at.After(c.reported[pod.UID]) {
+		c.reported[pod.UID] = at
+	}
+	return true
 }
 
 // Profiles returns what a user may choose from.
@@ -340,5 +356,9 @@ func (c *Cluster) settle(pod *corev1.Pod) {
 }
 
 func (c *Cluster) describe(id server.ID, pod *corev1.Pod) spawn.Server {
-	return spawn.Describe(id, pod, nil, c.now(), c.StartTimeout)
+	s := spawn.Describe(id, pod, nil, c.now(), c.StartTimeout)
+	if pod != nil {
+		s.Reported = c.reported[pod.UID]
+	}
+	return s
 }
