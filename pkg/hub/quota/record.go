@@ -71,9 +71,9 @@ func Parse(data []byte, subject string) (Record, error) {
 // Encode returns the record as JSON.
 func (r Record) Encode() ([]byte, error) { return json.Marshal(r) }
 
-// IsEmpty reports whether the subject has nothing that is counted.
+// IsEmpty reports whether the subject has nothing that is counted, kept or waited for.
 func (r Record) IsEmpty() bool {
-	return len(r.Holds)+len(r.Volumes)+len(r.Days)+len(r.Named) == 0
+	return len(r.Holds)+len(r.Volumes)+len(r.Days)+len(r.Named)+len(r.Waiting) == 0
 }
 
 // copied returns a record that may be changed without changing r.
