@@ -19,6 +19,9 @@
 //     The nonce in its name keeps a new pod from reading the secret of its
 //     predecessor, which is collected some time after the predecessor is gone.
 //
+// Before all that a start may wait for a place, as an entry of its owner's record (quota.Wait),
+// which any replica takes up and which goes when the pod is there.
+//
 // So a kill at any moment leaves nothing that the next start does not finish or that
 // Kubernetes does not remove.
 package spawn

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,12 +48,15 @@ type queue struct {
 	mu     sync.Mutex
 	byUser map[string][]spawn.Queued
 	before map[server.ID]int
+	// moved are those whose place has changed since told.
+	moved map[server.ID]bool
+	told  time.Time
 	// due is since when a place is free for a start, by its ticket.
 	due map[string]time.Time
 }
 
 func newQueue() *queue {
-	return &queue{poke: make(chan struct{}, 1), byUser: map[string][]spawn.Queued{}, before: map[server.ID]int{}, due: map[string]time.Time{}}
+	return &queue{poke: make(chan struct{}, 1), byUser: map[string][]spawn.Queued{}, before: map[server.ID]int{}, moved: map[server.ID]bool{}, due: map[string]time.Time{}}
 }
 
 func (q *queue) wake() {
@@ -95,25 +100,34 @@ func (q *queue) length() (n int) {
 	return n
 }
 
-// place is how many starts come before a server's.
+// place is how many starts come before a server's. One that came a moment ago is the last.
 func (q *queue) place(id server.ID) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.before[id]
+	if before, ok := q.before[id]; ok {
+		return before
+	}
+	return len(q.before)
 }
 
-// renumber notes the order, and returns those whose place has changed.
-func (q *queue) renumber(order []spawn.Queued) (moved []server.ID) {
+// renumber notes the order, and returns those to be told that their place has changed: all at
+// once, and once in lookEvery. Each start moves all behind it, and a thousand of them may watch.
+func (q *queue) renumber(order []spawn.Queued, now time.Time) (moved []server.ID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	before := map[server.ID]int{}
 	for i, w := range order {
 		before[w.ID] = i
 		if was, ok := q.before[w.ID]; !ok || was != i {
-			moved = append(moved, w.ID)
+			q.moved[w.ID] = true
 		}
 	}
 	q.before = before
+	if now.Sub(q.told) < lookEvery {
+		return nil
+	}
+	moved = slices.Collect(maps.Keys(q.moved))
+	q.moved, q.told = map[server.ID]bool{}, now
 	return moved
 }
 
@@ -237,7 +251,7 @@ func (c *Cluster) serveQueue(ctx context.Context) {
 // serveOnce begins what can begin; more says that another replica has a start that it may leave.
 func (c *Cluster) serveOnce(ctx context.Context, began *sync.WaitGroup) (more bool) {
 	order, claimed := spawn.InOrder(c.queue.all(), c.now())
-	for _, id := range c.queue.renumber(order) {
+	for _, id := range c.queue.renumber(order, time.Now()) {
 		c.changes.Notify(id)
 	}
 	first, free := c.places(order, claimed)
