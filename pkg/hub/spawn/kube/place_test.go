@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -34,5 +35,34 @@ func TestD7_PlacesAreToldOnceASecond(t *testing.T) {
 	}
 	if n := q.place(server.ID{User: "new"}); n != 901 {
 		t.Errorf("one that just came is behind %d", n)
+	}
+}
+
+// TestStartAfterAWaitThatIsOver: the cache still shows that an earlier start waits.
+func TestStartAfterAWaitThatIsOver(t *testing.T) {
+	t.Parallel()
+	client := newClient()
+	cfg := settings(t)
+	cfg.SpawnLimit = 1
+	c, stop := boot(t, client, cfg)
+	occupied(t, client, c)
+	if err := c.Start(t.Context(), ask(alice)); err != nil {
+		t.Fatal(err)
+	}
+	before := aliceTicket(client)
+	stop() // its cache no longer follows
+	if err := c.changeLive(t.Context(), spawn.Subject{Name: "alice"}, func(r quota.Record) (quota.Record, bool, error) {
+		r, left := r.Leave("", "")
+		return r, left, nil
+	}); err != nil || aliceWaits(client) != 0 {
+		t.Fatal(err)
+	}
+	for range 2 { // the second one joins the first
+		if err := c.Start(t.Context(), ask(alice)); err != nil {
+			t.Error(err)
+		}
+	}
+	if after := aliceTicket(client); aliceWaits(client) != 1 || after == before {
+		t.Errorf("%d wait", aliceWaits(client))
 	}
 }

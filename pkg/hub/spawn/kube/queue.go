@@ -39,6 +39,9 @@ const (
 // errLeft is a start that another replica makes, or that its user has taken back.
 var errLeft = errors.New("the start does not wait any more")
 
+// errWaits is a start that waits already.
+var errWaits = errors.New("the start waits already")
+
 // queue is what the records say about starts that wait, on all replicas. It keeps nothing that
 // the records do not have.
 type queue struct {
@@ -184,13 +187,16 @@ func (c *Cluster) enqueue(ctx context.Context, r spawn.Request, spec spawn.Spec)
 	needs := c.needs(r.Owner, &spec)
 	ticket, name := rand.Text(), spec.ID.Name
 	err := c.change(ctx, needs[0].Subject, func(record quota.Record) (quota.Record, bool, error) {
-		if record.Waits(name) {
-			return record, false, nil
+		if record.Waits(name) { // a cache that is behind would lose the start: change asks the API
+			return record, false, errWaits
 		}
 		record, _ = c.prune(needs[0].Subject, record)
 		record, err := spawn.Queue(record, r.Owner, spec, needs[0], ticket, c.replica, c.now())
 		return record, true, err
 	})
+	if errors.Is(err, errWaits) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

@@ -272,16 +272,20 @@ func podsOf(t *testing.T, client *fake.Clientset, id server.ID) (n int) {
 }
 
 // aliceWaits is waitingIn below the reactors, which may be dead.
-func aliceWaits(client *fake.Clientset) int {
+func aliceWaits(client *fake.Clientset) int { return len(aliceQueue(client)) }
+
+func aliceTicket(client *fake.Clientset) string { return aliceQueue(client)[""].Ticket }
+
+func aliceQueue(client *fake.Clientset) map[string]quota.Wait {
 	o, err := client.Tracker().Get(corev1.SchemeGroupVersion.WithResource("configmaps"), ns, spawn.Subject{Name: "alice"}.RecordName())
 	if err != nil {
-		return -1
+		return nil
 	}
 	r, err := quota.Parse([]byte(o.(*corev1.ConfigMap).Data[recordKey]), "alice")
 	if err != nil {
-		return -1
+		return nil
 	}
-	return len(r.Waiting)
+	return r.Waiting
 }
 
 // TestD7_PoisonedStart: a start at which the API fails each time is tried so often, told to its
