@@ -39,6 +39,7 @@ type Store struct {
 	feed      *feed.Feed
 	fresh     *feed.Freshness
 	beatEvery time.Duration // beatEvery; tests shorten it
+	beaten    time.Time     // when this replica last wrote a heartbeat; prove's own
 }
 
 // New returns a Store for the accounts of one release.
