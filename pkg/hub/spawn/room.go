@@ -72,13 +72,16 @@ func shortage(why string) (scarce []string, fits bool) {
 			candidates -= n
 		}
 	}
+	if candidates <= 0 {
+		return nil, false
+	}
 	for _, name := range append([]string{"cpu", "memory"}, sorted(lacking)...) {
 		if lacking[name] >= candidates && lacking[name] > 0 {
 			scarce = append(scarce, name)
 		}
 		delete(lacking, name)
 	}
-	return scarce, candidates > 0
+	return scarce, true
 }
 
 // isGPU recognises vendors' names of GPUs and of parts of them: nvidia.com/gpu,
