@@ -79,6 +79,19 @@ func readJSON(r *http.Request) ([]byte, error) {
 	return body, nil
 }
 
+// decode reads a body into a value, which an empty body leaves as it is. like is what callers are
+// told to send.
+func decode(r *http.Request, into any, like string) error {
+	body, err := readJSON(r)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return badRequest{http.StatusBadRequest, "the body must be " + like + " or empty"}
+	}
+	return nil
+}
+
 // readOptions reads JupyterHub's user_options from the body.
 func readOptions(r *http.Request) (spawn.Options, error) {
 	body, err := readJSON(r)
@@ -94,17 +107,11 @@ func readOptions(r *http.Request) (spawn.Options, error) {
 
 // readRemove reads JupyterHub's {"remove": true}, which deletes a named server for good.
 func readRemove(r *http.Request) (bool, error) {
-	body, err := readJSON(r)
-	if err != nil || len(body) == 0 {
-		return false, err
-	}
 	var what struct {
 		Remove bool `json:"remove"`
 	}
-	if err := json.Unmarshal(body, &what); err != nil {
-		return false, badRequest{http.StatusBadRequest, `the body must be {"remove": true} or empty`}
-	}
-	return what.Remove, nil
+	err := decode(r, &what, `{"remove": true}`)
+	return what.Remove, err
 }
 
 // apiStop stops a server, and deletes its name where the body says so: 204 once it is gone, 202

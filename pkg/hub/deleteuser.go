@@ -2,7 +2,6 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 
 	"github.com/perijove/perijove/pkg/contract"
@@ -72,15 +71,11 @@ func (h *Hub) apiDeleteUser(w http.ResponseWriter, r *http.Request, who caller.C
 	if err != nil {
 		return err
 	}
-	body, err := readJSON(r)
-	if err != nil {
-		return err
-	}
 	var what struct {
 		RemoveHomes bool `json:"remove_homes"`
 	}
-	if len(body) > 0 && json.Unmarshal(body, &what) != nil {
-		return badRequest{http.StatusBadRequest, `the body must be {"remove_homes": true} or empty`}
+	if err := decode(r, &what, `{"remove_homes": true}`); err != nil {
+		return err
 	}
 	if err := h.deleteUser(r.Context(), who, user, what.RemoveHomes); err != nil {
 		return err

@@ -185,16 +185,6 @@ func (r Record) Forget(name string) (Record, bool) {
 	return out, true
 }
 
-// Drop takes a volume that is gone out of the record.
-func (r Record) Drop(claim string) (Record, bool) {
-	if _, ok := r.Volumes[claim]; !ok {
-		return r, false
-	}
-	out := r.copied()
-	delete(out.Volumes, claim)
-	return out, true
-}
-
 // Correct writes down the size that a volume has: another one than was asked for, or that of a
 // volume from before the record.
 func (r Record) Correct(claim string, size int64) (Record, bool) {

@@ -137,6 +137,14 @@ func (p Policy) Limits(user access.User) quota.Limits {
 // Shared returns the quotas under which a user is counted together with others.
 func (p Policy) Shared(user access.User) []quota.Rule { return quota.Shared(p.quotas, user) }
 
+// SharedRules returns their names, which the user's pods keep.
+func (p Policy) SharedRules(user access.User) (names []string) {
+	for _, rule := range p.Shared(user) {
+		names = append(names, rule.Name)
+	}
+	return names
+}
+
 // counted is what a pod says about how it is counted.
 type counted struct {
 	Weight int64 `json:"weight"` // in thousandths
@@ -162,9 +170,6 @@ func countedAs(pod *corev1.Pod) counted {
 	}
 	return c
 }
-
-// SharedRules returns the names of the quotas that count a pod together with other users' servers.
-func SharedRules(pod *corev1.Pod) []string { return countedAs(pod).Rules }
 
 // AskOf returns what a pod, which may not be created yet, takes. Volumes are not in it. The key
 // is the one in the user's record.

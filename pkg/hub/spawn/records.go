@@ -51,10 +51,15 @@ func Holds(pod *corev1.Pod, id server.ID) []Need {
 	if final(pod) {
 		return nil
 	}
+	return Counted(pod, id)
+}
+
+// Counted returns where a pod is counted, in each record, whether it runs or has ended.
+func Counted(pod *corev1.Pod, id server.ID) []Need {
 	own := AskOf(pod, id)
 	needs := []Need{{Subject: Subject{Name: id.User}, Ask: own}}
 	own.Key, own.Named = SharedKey(id), nil
-	for _, rule := range SharedRules(pod) {
+	for _, rule := range countedAs(pod).Rules {
 		needs = append(needs, Need{Subject: Subject{Name: rule, Shared: true}, Ask: own})
 	}
 	return needs

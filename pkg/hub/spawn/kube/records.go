@@ -222,20 +222,14 @@ func (c *Cluster) giveBack(ctx context.Context, id server.ID, needs []spawn.Need
 			return r, changed, nil
 		})
 		if err != nil {
-			c.log.WarnContext(ctx, "the record of a start that failed is mended later", "user", id.User, "server", id.Name, "error", err)
+			c.log.WarnContext(ctx, "a record still holds a server that has no pod; it is mended later", "user", id.User, "server", id.Name, "error", err)
 		}
 	}
 }
 
 // settle takes a pod that is gone out of its records.
 func (c *Cluster) settle(ctx context.Context, id server.ID, pod *corev1.Pod) {
-	own := spawn.AskOf(pod, id)
-	needs := []spawn.Need{{Subject: spawn.Subject{Name: id.User}, Ask: own}}
-	own.Key = spawn.SharedKey(id)
-	for _, rule := range spawn.SharedRules(pod) {
-		needs = append(needs, spawn.Need{Subject: spawn.Subject{Name: rule, Shared: true}, Ask: own})
-	}
-	c.giveBack(ctx, id, needs)
+	c.giveBack(ctx, id, spawn.Counted(pod, id))
 }
 
 // prune ends the holds of pods that are gone: seen going here, or missing. A pod that was created
@@ -313,15 +307,13 @@ func (c *Cluster) tend(ctx context.Context) {
 }
 
 func (c *Cluster) tendOnce(ctx context.Context) {
-	read := map[spawn.Subject]quota.Record{} // a shared record has thousands of holds
 	for _, o := range c.records.GetStore().List() {
 		m := o.(*corev1.ConfigMap)
-		s, ok := spawn.RecordSubject(m.Name, []byte(m.Data[recordKey]))
+		s, ok := c.subject(m)
 		if !ok {
 			continue
 		}
-		read[s] = c.record(s)
-		if _, stale := c.prune(s, read[s]); stale {
+		if _, stale := c.prune(s, c.record(s)); stale {
 			c.mend(ctx, s, func(r quota.Record) (quota.Record, bool, error) {
 				r, changed := c.prune(s, r)
 				return r, changed, nil
@@ -335,7 +327,7 @@ func (c *Cluster) tendOnce(ctx context.Context) {
 			continue
 		}
 		for _, need := range spawn.Holds(pod, id) {
-			if !read[need.Subject].Has(need.Ask.Key, need.Ask.Nonce) {
+			if !c.record(need.Subject).Has(need.Ask.Key, need.Ask.Nonce) {
 				c.adopt(ctx, id, pod)
 				break
 			}

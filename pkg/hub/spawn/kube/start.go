@@ -138,9 +138,7 @@ func (c *Cluster) joined(ctx context.Context, id server.ID) (pod *corev1.Pod, er
 // needs completes what the pod is made from, and returns what it takes.
 func (c *Cluster) needs(owner access.User, spec *spawn.Spec) []spawn.Need {
 	policy := c.Policy()
-	for _, rule := range policy.Shared(owner) {
-		spec.SharedRules = append(spec.SharedRules, rule.Name)
-	}
+	spec.SharedRules = policy.SharedRules(owner)
 	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
 	return policy.Needs(owner, spec.ID, spawn.Pod(c.Site, *spec), spec.Volumes(c.Site))
 }

@@ -239,9 +239,7 @@ func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err erro
 
 func (c *Cluster) create(owner access.User, spec spawn.Spec) error {
 	policy := c.Policy()
-	for _, rule := range policy.Shared(owner) {
-		spec.SharedRules = append(spec.SharedRules, rule.Name)
-	}
+	spec.SharedRules = policy.SharedRules(owner)
 	c.made++
 	spec.Nonce = fmt.Sprintf("n%025d", c.made)
 	own := spawn.Subject{Name: spec.ID.User}
@@ -350,7 +348,7 @@ func (c *Cluster) settle(pod *corev1.Pod) {
 	if !ok {
 		return
 	}
-	for _, hold := range spawn.Holds(pod, id) {
+	for _, hold := range spawn.Counted(pod, id) {
 		c.records[hold.Subject], _ = c.record(hold.Subject).Release(hold.Ask.Key, hold.Ask.Nonce, c.now())
 	}
 }
