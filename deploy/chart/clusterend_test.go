@@ -69,6 +69,11 @@ func TestClusterSpawnerChangesNoPod(t *testing.T) {
 	annotations := func(key string, value any) map[string]any {
 		return map[string]any{"metadata": map[string]any{"annotations": map[string]any{key: value}}}
 	}
+	for _, at := range []string{"2026-11-26T08:00:00Z", "2026-11-26T09:00:00Z"} {
+		if err := patch(pod, annotations(contract.AnnotationLastActivity, at)); err != nil {
+			t.Errorf("negative control: a report of use is not written: %v", err)
+		}
+	}
 	labels := func(key string, value any) map[string]any {
 		return map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}}
 	}

@@ -40,6 +40,10 @@ const (
 	AnnotationCullIdle = "perijove.dev/cull-idle"
 	// AnnotationCulled says that the spawner stopped the server, which was idle for that long.
 	AnnotationCulled = "perijove.dev/culled"
+	// AnnotationLastActivity is when a program last reported that the server is in use (RFC 3339), so
+	// that every replica and a restart know it. The spawner only moves it forward, and believes no
+	// time in the future.
+	AnnotationLastActivity = "perijove.dev/last-activity"
 	// AnnotationOptions is what the user chose for the start, as JSON. Starting again keeps it.
 	AnnotationOptions = "perijove.dev/options"
 	// AnnotationHomeSize says that the home could not be made as large as the profile wants: its

@@ -5,14 +5,11 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
-
-// clockSkew is how far in the future the time of a report may be: the clocks of nodes differ. A
-// report from further ahead would keep an idle server for as long.
-const clockSkew = time.Minute
 
 // activityReport is JupyterHub's body of POST /users/{name}/activity.
 type activityReport struct {
@@ -24,7 +21,7 @@ type activityReport struct {
 
 // check returns what is wrong with a report.
 func (a activityReport) check(now time.Time) error {
-	late := func(at *time.Time) bool { return at != nil && at.After(now.Add(clockSkew)) }
+	late := func(at *time.Time) bool { return at != nil && at.After(now.Add(spawn.ClockSkew)) }
 	future := late(a.LastActivity)
 	for name, s := range a.Servers {
 		if name != "" && server.ValidServer(name) != nil {

@@ -22,6 +22,8 @@ type apiServer struct {
 	ProgressURL string  `json:"progress_url"`
 	// Started is null for a server that is stopped.
 	Started *time.Time `json:"started"`
+	// LastActivity is when it was last in use: now while a kernel works, and where that cannot be known.
+	LastActivity *time.Time `json:"last_activity"`
 	// Published says that the platform did not start it and does not stop it; JupyterHub has none.
 	Published bool `json:"published"`
 	// EndsAt is when a server with a maximum age ends; JupyterHub has none.
@@ -44,8 +46,7 @@ type apiUser struct {
 	Admin   bool    `json:"admin"`
 	Server  *string `json:"server"` // URL of the default server when it is ready
 	Pending *string `json:"pending"`
-	// LastActivity is when the latest server that is still there was started; null without one.
-	// The platform keeps no other times of a user.
+	// LastActivity is the latest of the user's servers; null without one.
 	LastActivity *time.Time           `json:"last_activity"`
 	Servers      map[string]apiServer `json:"servers"`
 }
@@ -80,11 +81,17 @@ func (h *Hub) apiUser(w http.ResponseWriter, r *http.Request, who caller.Caller)
 // somebody is an administrator is known of callers only.
 func (h *Hub) user(who caller.Caller, name string, stopped bool, language string) apiUser {
 	u := apiUser{Kind: "user", Name: name, Admin: name == who.Name && who.Admin, Servers: map[string]apiServer{}}
+	used := func(at *time.Time) {
+		if at != nil && (u.LastActivity == nil || at.After(*u.LastActivity)) {
+			u.LastActivity = at
+		}
+	}
 	for _, s := range h.cluster.List(name) {
+		m := h.model(s, language)
+		used(m.LastActivity)
 		if s.Phase == spawn.Stopped && !stopped {
 			continue
 		}
-		m := h.model(s, language)
 		u.Servers[s.ID.Name] = m
 		if s.ID.Name == "" {
 			u.Pending = m.Pending
@@ -95,9 +102,7 @@ func (h *Hub) user(who caller.Caller, name string, stopped bool, language string
 	}
 	h.addPublished(&u)
 	for _, s := range u.Servers {
-		if s.Started != nil && (u.LastActivity == nil || s.Started.After(*u.LastActivity)) {
-			u.LastActivity = s.Started
-		}
+		used(s.LastActivity)
 	}
 	return u
 }
@@ -110,6 +115,9 @@ func (h *Hub) model(s spawn.Server, language string) apiServer {
 	}
 	if !s.Created.IsZero() {
 		m.Started = &s.Created
+	}
+	if at := s.LastUse(time.Now()); !at.IsZero() {
+		m.LastActivity = new(at.UTC())
 	}
 	if !s.Ends.IsZero() {
 		m.EndsAt = &s.Ends

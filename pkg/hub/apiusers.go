@@ -187,8 +187,9 @@ func (h *Hub) usersFor(q userQuery) []string {
 	return names
 }
 
-// activity says what a user's servers do, and when the latest of them was started.
+// activity says what a user's servers do, and when one of them was last in use.
 func (h *Hub) activity(name string) (active, ready bool, last time.Time) {
+	now := time.Now()
 	for _, s := range h.cluster.List(name) {
 		switch s.Phase {
 		case spawn.Answering:
@@ -196,15 +197,12 @@ func (h *Hub) activity(name string) (active, ready bool, last time.Time) {
 		case spawn.Pending, spawn.Stopping:
 			active = true
 		}
-		if s.Phase != spawn.Stopped && s.Created.After(last) {
-			last = s.Created
+		if at := s.LastUse(now); at.After(last) {
+			last = at
 		}
 	}
-	for _, s := range h.cluster.Published(name) {
-		active, ready = true, true
-		if s.Created.After(last) {
-			last = s.Created
-		}
+	if len(h.cluster.Published(name)) > 0 {
+		return true, true, now
 	}
 	return active, ready, last
 }

@@ -35,6 +35,7 @@ func people(t *testing.T) *env {
 		t.Fatal(gone, err)
 	}
 	e.change("", memory.Answer)
+	e.cluster.Tell(server.ID{User: "alice"}, time.Now().Add(-time.Minute), false)
 	return e
 }
 
@@ -53,8 +54,8 @@ func TestListOfUsers(t *testing.T) {
 		"":                                   "alice ann bob",
 		"sort=name":                          "alice ann bob",
 		"sort=-id":                           "bob ann alice",
-		"sort=-last_activity":                "alice ann bob",
-		"sort=last_activity":                 "bob ann alice",
+		"sort=-last_activity":                "ann alice bob",
+		"sort=last_activity":                 "bob alice ann",
 		"state=active":                       "alice ann",
 		"state=ready":                        "alice ann",
 		"state=inactive":                     "bob",
@@ -217,7 +218,8 @@ func TestInfo(t *testing.T) {
 	}
 }
 
-// TestLastActivity: it is the start of the latest server, and null without one.
+// TestLastActivity: a server's is when it was last in use, and a user's the latest of them. A server
+// that works, or does not tell, is in use at this moment: no program that goes by it may stop it.
 func TestLastActivity(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
@@ -229,9 +231,44 @@ func TestLastActivity(t *testing.T) {
 			t.Fatal(code)
 		}
 	}
-	old := time.Now().Add(-time.Hour)
-	e.change("b", func(pod *corev1.Pod) { pod.CreationTimestamp.Time = old })
-	if u := e.model("alice"); u.LastActivity == nil || time.Since(*u.LastActivity) > time.Minute {
-		t.Errorf("of two servers: %v", u.LastActivity)
+	ago := func(at *time.Time) string {
+		if at == nil {
+			return "never"
+		}
+		return time.Since(*at).Truncate(time.Minute).String()
+	}
+	check := func(when, first, second, user string) {
+		t.Helper()
+		u := e.model("alice")
+		if a, b := ago(u.Servers[""].LastActivity), ago(u.Servers["b"].LastActivity); a != first || b != second || ago(u.LastActivity) != user {
+			t.Errorf("%s: %s and %s ago, alice %s ago; want %s, %s, %s", when, a, b, ago(u.LastActivity), first, second, user)
+		}
+	}
+	check("two that start", "0s", "0s", "0s")
+	for _, name := range []string{"", "b"} {
+		e.change(name, func(pod *corev1.Pod) {
+			memory.Answer(pod)
+			pod.CreationTimestamp.Time = time.Now().Add(-5 * time.Hour)
+			pod.Status.Conditions[0].LastTransitionTime.Time = time.Now().Add(-5 * time.Hour)
+		})
+	}
+	check("two that do not tell", "0s", "0s", "0s")
+	tell := func(name string, ago time.Duration, busy bool) {
+		if !e.cluster.Tell(server.ID{User: "alice", Name: name}, time.Now().Add(-ago), busy) {
+			t.Fatal(name)
+		}
+	}
+	tell("", 2*time.Hour, false)
+	tell("b", 3*time.Hour, false)
+	check("two idle ones", "2h0m0s", "3h0m0s", "2h0m0s")
+	e.cluster.Report(server.ID{User: "alice", Name: "b"}, time.Now().Add(-time.Hour))
+	check("a report", "2h0m0s", "1h0m0s", "1h0m0s")
+	tell("", 2*time.Hour, true)
+	check("a busy one", "0s", "1h0m0s", "0s")
+	tell("", 2*time.Hour, false)
+	e.change("b", memory.Age)
+	u := e.model("alice")
+	if _, shown := u.Servers["b"]; shown || ago(u.LastActivity) != "1h0m0s" {
+		t.Errorf("one that ended by itself: alice %s ago", ago(u.LastActivity))
 	}
 }

@@ -33,8 +33,8 @@ type Cluster interface {
 	// Watch returns a channel that receives something after each change of a server, and a
 	// function that ends it.
 	Watch(id server.ID) (changed <-chan struct{}, stop func())
-	// Report notes that a server was in use at a moment. It returns false for one without a pod.
-	// Only this replica knows it, as long as the pod is there.
+	// Report notes that a server was in use at a moment, at most now. It returns false for one without
+	// a pod. Other replicas know it some minutes later.
 	Report(id server.ID, at time.Time) bool
 	// Profiles returns what a user may choose from, the default first.
 	Profiles(user access.User) spawn.Catalog

@@ -3,6 +3,7 @@ package hub
 import (
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
@@ -56,7 +57,7 @@ func (h *Hub) addPublished(u *apiUser) {
 	for _, s := range h.cluster.Published(u.Name) {
 		m := apiServer{
 			Name: s.ID.Name, Ready: true, Published: true, URL: h.serverURL(s.ID), ProgressURL: progressURL(s.ID), Started: &s.Created,
-			Notices: []apiNotice{},
+			Notices: []apiNotice{}, LastActivity: new(time.Now().UTC()), // nobody asks it
 		}
 		u.Servers[s.ID.Name] = m
 		if s.ID.Name == "" {

@@ -16,22 +16,28 @@ func reports(t *testing.T, e *Env) {
 	}
 	e.start(t, alice, "", spawn.Options{})
 	e.Change(aliceID, memory.Answer)
-	if s := e.becomes(t, aliceID, spawn.Answering); !s.Reported.IsZero() {
-		t.Errorf("before a report: %v", s.Reported)
+	if s := e.becomes(t, aliceID, spawn.Answering); s.LastActivity.Before(s.Created) || s.Tells || s.Busy {
+		t.Errorf("before a report: %+v", s)
 	}
+	e.Clock.Advance(time.Hour)
+	now = e.Clock.Now()
 	for _, at := range []time.Time{now.Add(-time.Minute), now, now.Add(-time.Hour)} {
 		if !e.Cluster.Report(aliceID, at) {
 			t.Error("the report is not taken")
 		}
 	}
-	if got := e.get(t, aliceID).Reported; !got.Equal(now) {
+	if got := e.get(t, aliceID).LastActivity; !got.Equal(now) {
 		t.Errorf("reported %v, want %v", got, now)
+	}
+	if e.Cluster.Report(aliceID, now.Add(time.Minute)); !e.get(t, aliceID).LastActivity.Equal(now) {
+		t.Error("a report from the future is believed")
 	}
 	if gone, err := e.Cluster.Stop(t.Context(), aliceID, time.Second); !gone || err != nil {
 		t.Fatalf("stop: %v, %v", gone, err)
 	}
 	e.becomes(t, aliceID, spawn.Stopped)
-	if s := e.start(t, alice, "", spawn.Options{}); !s.Reported.IsZero() {
-		t.Errorf("the next pod inherits %v", s.Reported)
+	e.Clock.Advance(time.Hour)
+	if s := e.start(t, alice, "", spawn.Options{}); !s.LastActivity.Equal(s.Created) {
+		t.Errorf("the next pod inherits %v", s.LastActivity)
 	}
 }

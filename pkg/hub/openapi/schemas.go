@@ -34,7 +34,7 @@ func schemas() map[string]schema {
 		"UserPage": object("items", listOf("User"), "_pagination", object("offset", count(), "limit", count(), "total", count(),
 			"next", orNull(object("offset", count(), "limit", count(), "url", text())))),
 		"Server": object("name", text(), "ready", flag(), "stopped", flag(), "pending", orNull(text()), "url", text(), "progress_url", text(),
-			"started", orNull(when()), "published", flag(), "ends_at", when(), "notices", listOf("Notice")),
+			"started", orNull(when()), "last_activity", orNull(when()), "published", flag(), "ends_at", when(), "notices", listOf("Notice")),
 		"Notice":   object("id", text(), "text", text(), "time", when()),
 		"Progress": object("progress", count(), "message", text(), "ready", flag(), "url", text(), "failed", flag()),
 		"Token": object("user", text(), "id", text(), "kind", text(), "note", text(), "roles", schema{"type": "array", "items": text()},

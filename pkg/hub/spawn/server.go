@@ -30,8 +30,14 @@ type Server struct {
 	// Ends is when Kubernetes ends the server because of its age; zero for never, and before a
 	// node has taken it.
 	Ends time.Time
-	// Reported is when a program last said that the server is in use; zero where none did.
-	Reported time.Time
+	// LastActivity is when the server was last in use, as far as it or a program told: at least its
+	// start. Zero without a pod.
+	LastActivity time.Time
+	// Busy says that a kernel worked when the server was last asked, at most some minutes ago.
+	Busy bool
+	// Tells says that the server told when it was last asked. One that does not is another program, has
+	// not been asked yet, or is out of order; it may be in use at this moment.
+	Tells bool
 	// Home is where the home of a server that runs is mounted; nil for a home that is no volume.
 	Home *Mounted
 	// Notices is what happened to a server in use, latest last, or why one ended by itself.

@@ -59,6 +59,8 @@ type Cluster struct {
 	changes   *broadcast.Hub
 	answers   *prober
 	metrics   *metrics
+	// activities is what is known of the use of servers.
+	activities *activities
 
 	replica    string // this one's name in the records
 	queue      *queue
@@ -76,7 +78,6 @@ type Cluster struct {
 	recent   map[server.ID]time.Time // when pods were created here that the cache did not show yet
 	ended    map[string]time.Time    // when pods were seen to end here, by nonce
 	complete map[types.UID]bool      // pods whose secrets were made or found here
-	reported map[types.UID]time.Time // when programs last said here that a pod is in use
 }
 
 // Indexes of the informers.
@@ -96,9 +97,9 @@ const resync = 30 * time.Second
 func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheus.Registerer, log *slog.Logger, s Settings) (*Cluster, error) {
 	c := &Cluster{
 		Settings: s, reads: reads, writes: writes, now: now, log: log,
-		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(),
+		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(), activities: newActivities(),
 		replica: newReplica(), queue: newQueue(), maxWaiting: spawn.MaxWaiting, retryPause: retryPause,
-		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{}, reported: map[types.UID]time.Time{},
+		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{},
 	}
 	c.answers = newProber(s.Trust, c.answered, now, log)
 	ours := c.factory(resync, func(o *metav1.ListOptions) {

@@ -23,8 +23,12 @@ import (
 )
 
 const (
-	// cullSlots spreads the questions: each server is asked in one second of each minute.
+	// cullSlots spreads the questions: a server that may be stopped is asked in one second of each
+	// minute.
 	cullSlots = 60
+	// askSlots spreads the questions to servers that are not stopped: they are asked only to know
+	// when they were last in use.
+	askSlots = 5 * cullSlots
 	// cullAtOnce bounds how many servers are asked at one time, and so what servers that do not
 	// answer can hold up.
 	cullAtOnce = 64
@@ -40,8 +44,8 @@ const (
 	outcomeIdle   = "idle"
 )
 
-// Culler stops those of a Cluster's servers that are not in use. Every replica runs one, and a
-// server that two of them stop is stopped once.
+// Culler asks a Cluster's servers whether they are in use, and stops those that are not and have a
+// limit. Every replica runs one, and a server that two of them stop is stopped once.
 type Culler struct {
 	cluster *Cluster
 	events  record.EventRecorder
@@ -79,10 +83,11 @@ func (k *Culler) Run(ctx context.Context) error {
 	tick := time.NewTicker(time.Minute / cullSlots)
 	defer tick.Stop()
 	// Slots are counted, not seconds: a round that takes longer leaves no server out.
-	for slot := uint32(0); ; slot = (slot + 1) % cullSlots {
+	for slot := uint32(0); ; slot = (slot + 1) % askSlots {
 		select {
 		case <-tick.C:
 			k.round(ctx, slot)
+			k.cluster.writeReports(ctx)
 		case <-ctx.Done():
 			return nil
 		}
@@ -91,11 +96,10 @@ func (k *Culler) Run(ctx context.Context) error {
 
 // round asks the servers of one slot.
 func (k *Culler) round(ctx context.Context, slot uint32) {
-	var group errgroup.Group
-	group.SetLimit(cullAtOnce)
+	group := limited(cullAtOnce)
 	for _, o := range k.cluster.pods.GetStore().List() {
 		pod := o.(*corev1.Pod)
-		if slotOf(pod.UID) != slot || spawn.CullAfter(pod) == 0 {
+		if !k.isTurn(pod, slot) {
 			continue
 		}
 		id, ours := spawn.Identify(pod)
@@ -108,21 +112,41 @@ func (k *Culler) round(ctx context.Context, slot uint32) {
 		})
 	}
 	_ = group.Wait() // of functions that return nil
-	if slot == 0 {
+	if slot%cullSlots == 0 {
 		k.forget()
 	}
+}
+
+// isTurn reports whether a pod's server is asked in a slot: each minute when it may be stopped or was
+// never asked, and else every five.
+func (k *Culler) isTurn(pod *corev1.Pod, slot uint32) bool {
+	own := slotOf(pod.UID)
+	if own%cullSlots != slot%cullSlots {
+		return false
+	}
+	return own == slot || spawn.CullAfter(pod) > 0 || !k.cluster.activities.of(pod.UID).asked
 }
 
 func slotOf(uid types.UID) uint32 {
 	h := fnv.New32a()
 	_, _ = h.Write([]byte(uid)) // never fails
-	return h.Sum32() % cullSlots
+	return h.Sum32() % askSlots
+}
+
+// limited returns a group of at most n at a time.
+func limited(n int) *errgroup.Group {
+	var group errgroup.Group
+	group.SetLimit(n)
+	return &group
 }
 
 // judge asks one server and stops it when it is idle for too long.
 func (k *Culler) judge(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	use, err := k.cluster.visit(ctx, id, pod)
-	if at := k.cluster.reportOf(pod.UID); !at.IsZero() {
+	if ctx.Err() == nil {
+		k.cluster.told(pod.UID, use, err)
+	}
+	if at := k.cluster.activityOf(pod).Reported; !at.IsZero() {
 		use = use.Reported(k.cluster.now().Sub(at))
 	}
 	outcome := outcomeUsed
@@ -140,7 +164,7 @@ func (k *Culler) judge(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	isNew := k.note(pod.UID, outcome)
 	log := k.log.With("user", id.User, "server", id.Name, "pod", pod.Name, "uid", pod.UID)
 	switch {
-	case outcome == outcomeFailed && isNew:
+	case outcome == outcomeFailed && isNew && spawn.CullAfter(pod) > 0:
 		log.WarnContext(ctx, "server does not tell whether it is in use, and stays", "error", err)
 	case outcome == outcomeIdle && k.dryRun && isNew:
 		log.InfoContext(ctx, "server would be stopped: it is not in use", "idle", use.Idle.String(), "limit", spawn.CullAfter(pod).String())
@@ -175,9 +199,16 @@ func (k *Culler) note(uid types.UID, outcome string) bool {
 
 // forget drops what is noted of pods that are gone.
 func (k *Culler) forget() {
+	// Before the pods are listed: a pod that comes meanwhile is not taken for one that is gone.
+	known := k.cluster.activities.known()
 	there := map[types.UID]bool{}
 	for _, o := range k.cluster.pods.GetStore().List() {
 		there[o.(*corev1.Pod).UID] = true
+	}
+	for _, uid := range known {
+		if !there[uid] {
+			k.cluster.activities.forget(uid)
+		}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()

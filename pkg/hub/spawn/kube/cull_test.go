@@ -64,6 +64,9 @@ func (s *tells) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// questions is how many questions one visit has.
+const questions = 3
+
 // cullEnv is alice's server, which answers as a test says and may be idle for an hour.
 type cullEnv struct {
 	t       *testing.T
@@ -114,6 +117,24 @@ func (e *cullEnv) run(id server.ID) {
 	})
 }
 
+// age makes alice's server one that started some time ago.
+func (e *cullEnv) age(ago time.Duration) {
+	e.t.Helper()
+	at := metav1.NewTime(time.Now().Add(-ago).Truncate(time.Second))
+	pod := e.pod(alice)
+	pod.CreationTimestamp, pod.Status.StartTime = at, &at
+	for i := range pod.Status.Conditions {
+		pod.Status.Conditions[i].LastTransitionTime = at
+	}
+	if err := e.client.Tracker().Update(corev1.SchemeGroupVersion.WithResource("pods"), pod, ns); err != nil {
+		e.t.Fatal(err)
+	}
+	wait.Until(e.t, "the change is seen", func() bool {
+		s, err := e.cluster.Get(e.t.Context(), alice)
+		return err == nil && s.Created.Equal(at.Time) && s.Answered.Equal(at.Time)
+	})
+}
+
 func answering(pod *corev1.Pod) {
 	started := metav1.Now()
 	pod.Status = corev1.PodStatus{
@@ -122,7 +143,7 @@ func answering(pod *corev1.Pod) {
 	}
 }
 
-// all asks the servers of every slot once.
+// all lets a minute pass, in which each server that may be stopped is asked once.
 func (e *cullEnv) all() {
 	e.t.Helper()
 	for slot := range uint32(cullSlots) {
@@ -252,15 +273,13 @@ func TestReportedUseCounts(t *testing.T) {
 		t.Error("a server that a program said to be in use is stopped")
 	}
 	uid := e.pod(alice).UID
-	e.cluster.mu.Lock()
-	e.cluster.reported[uid] = time.Now().Add(-61 * time.Minute)
-	e.cluster.mu.Unlock()
+	e.cluster.activities.change(uid, func(a *activity) { a.Reported = time.Now().Add(-61 * time.Minute) })
 	e.all()
 	if !e.stopped() {
 		t.Error("negative control: an old report keeps the server")
 	}
 	e.cluster.forget(uid)
-	if !e.cluster.reportOf(uid).IsZero() {
+	if !e.cluster.activities.of(uid).Reported.IsZero() {
 		t.Error("a report outlives its pod")
 	}
 }
@@ -325,11 +344,11 @@ func TestDryRunStopsNothing(t *testing.T) {
 	}
 }
 
-// TestOnlyServersWithAPolicyAreAsked: not those of other profiles, not those that start, and no pod
-// that the spawner did not make, whatever is written on it.
-func TestOnlyServersWithAPolicyAreAsked(t *testing.T) {
+// TestOnlyServersThatRunHereAreAsked: not those that start, and no pod that the spawner did not make,
+// whatever is written on it.
+func TestOnlyServersThatRunHereAreAsked(t *testing.T) {
 	t.Parallel()
-	s := &tells{idle: 2 * time.Hour, state: "idle"}
+	s := &tells{idle: time.Minute, state: "idle"}
 	e := newCullEnv(t, s, false)
 	published := e.pod(alice).DeepCopy()
 	published.Name, published.UID, published.ResourceVersion = "theirs", "theirs", ""
@@ -337,16 +356,10 @@ func TestOnlyServersWithAPolicyAreAsked(t *testing.T) {
 	if _, err := e.client.CoreV1().Pods(ns).Create(t.Context(), published, metav1.CreateOptions{}); err != nil {
 		t.Fatal(err)
 	}
-	free := e.pod(alice)
-	delete(free.Annotations, contract.AnnotationCullIdle)
-	if _, err := e.client.CoreV1().Pods(ns).Update(t.Context(), free, metav1.UpdateOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	wait.Until(t, "the change is seen", func() bool { return spawn.CullAfter(e.cluster.cached(alice)) == 0 })
 	if err := e.cluster.Start(t.Context(), ask(server.ID{User: "bob"})); err != nil {
 		t.Fatal(err)
 	}
-	if e.all(); s.asked.Load() != 0 || e.stopped() {
+	if e.all(); s.asked.Load() != questions {
 		t.Errorf("%d questions", s.asked.Load())
 	}
 }

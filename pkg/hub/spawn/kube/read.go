@@ -166,10 +166,10 @@ func (c *Cluster) read(ctx context.Context, client kubernetes.Interface, id serv
 
 func (c *Cluster) describe(id server.ID, pod *corev1.Pod) spawn.Server {
 	s := spawn.Describe(id, pod, c.eventsOf(pod), c.now(), c.StartTimeout)
-	if pod != nil {
-		s.Reported = c.reportOf(pod.UID)
+	if pod == nil {
+		return s
 	}
-	return s
+	return s.With(c.activityOf(pod))
 }
 
 func (c *Cluster) plan(pod *corev1.Pod) spawn.Action {

@@ -58,10 +58,10 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 // forget drops what is remembered of a pod that is gone.
 func (c *Cluster) forget(uid types.UID) {
 	c.metrics.forget(string(uid))
+	c.activities.forget(uid)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.complete, uid)
-	delete(c.reported, uid)
 }
 
 // eventHandler tells those who watch a server what Kubernetes says of its pod or its volume,

@@ -85,6 +85,21 @@ func (c *Cluster) Release() {
 	}
 }
 
+// Tell notes what a server says of its use: when it was last in use and whether a kernel works. It
+// returns false when there is no pod.
+func (c *Cluster) Tell(id server.ID, last time.Time, busy bool) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	pod, err := c.find(id)
+	if err != nil || pod == nil {
+		return false
+	}
+	use := c.uses[pod.UID]
+	use.Last, use.Busy, use.Tells = last, busy, true
+	c.uses[pod.UID] = use
+	return true
+}
+
 // Watched reports whether anyone watches the server.
 func (c *Cluster) Watched(id server.ID) bool { return c.changes.Watched(id) }
 

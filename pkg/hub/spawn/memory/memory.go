@@ -39,17 +39,17 @@ type Cluster struct {
 	pods    map[string]*corev1.Pod
 	homes   map[string]bool
 	records map[spawn.Subject]quota.Record
-	// reported is when a pod was last said to be in use, by its UID.
-	reported map[types.UID]time.Time
-	refusal  error
-	held     bool
+	// uses is what is known of pods' use, by UID.
+	uses    map[types.UID]spawn.Activity
+	refusal error
+	held    bool
 }
 
 // New returns a Cluster without servers. now is the clock.
 func New(now func() time.Time, s Settings) *Cluster {
 	return &Cluster{
 		Settings: s, now: now, changes: broadcast.New(),
-		pods: map[string]*corev1.Pod{}, homes: map[string]bool{}, records: map[spawn.Subject]quota.Record{}, reported: map[types.UID]time.Time{},
+		pods: map[string]*corev1.Pod{}, homes: map[string]bool{}, records: map[spawn.Subject]quota.Record{}, uses: map[types.UID]spawn.Activity{},
 	}
 }
 
@@ -172,8 +172,12 @@ func (c *Cluster) Report(id server.ID, at time.Time) bool {
 	if err != nil || pod == nil {
 		return false
 	}
-	if at.After(c.reported[pod.UID]) {
-		c.reported[pod.UID] = at
+	if now := c.now(); at.After(now) {
+		at = now
+	}
+	if use := c.uses[pod.UID]; at.After(use.Reported) {
+		use.Reported = at
+		c.uses[pod.UID] = use
 	}
 	return true
 }
@@ -355,8 +359,8 @@ func (c *Cluster) settle(pod *corev1.Pod) {
 
 func (c *Cluster) describe(id server.ID, pod *corev1.Pod) spawn.Server {
 	s := spawn.Describe(id, pod, nil, c.now(), c.StartTimeout)
-	if pod != nil {
-		s.Reported = c.reported[pod.UID]
+	if pod == nil {
+		return s
 	}
-	return s
+	return s.With(c.uses[pod.UID])
 }
