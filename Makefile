@@ -58,15 +58,17 @@ node: ## the one-node cluster itself: kill each part, cut the power, leave no tr
 	go test -tags onenode -count=1 -timeout 20m -v ./deploy/onenode
 
 .PHONY: bench bench-check
-bench: deps ## measure requests, propagation, memory and restarts beside peers; write docs/performance.md (15 min)
+bench: deps ## measure requests, propagation, memory, restarts and starts beside peers; write docs/performance.md (20 min)
 	go -C bench run ./load -doc
 	go -C bench run ./profile -doc
 	go -C bench run ./routes -doc
 	go -C bench run ./logins -doc
-bench-check: deps ## fail when a ratio of the benchmarks got worse (3 min)
+	go -C bench run ./class -doc
+bench-check: deps ## fail when a ratio of the benchmarks got worse (4 min)
 	go -C bench run ./load -check
 	go -C bench run ./routes -check -chp=false -samples 50 -users 1000,10000
 	go -C bench run ./logins -check
+	go -C bench run ./class -check -jupyterhub=false
 
 .PHONY: check static
 check: static unit generated vuln ## everything that needs neither a cluster nor Envoy

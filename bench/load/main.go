@@ -33,7 +33,11 @@ func main() {
 	flag.IntVar(&o.connections, "connections", 50, "concurrent connections, for HTTP/2 concurrent streams")
 	flag.IntVar(&o.active, "active", 500, "how many users send requests in turn, each with an own pass and pod address")
 	flag.Parse()
-	os.Exit(rig.Main("load", !o.quick, func(r *rig.Rig) error { return run(r, o) }))
+	var install []func() error
+	if !o.quick {
+		install = append(install, rig.InstallCHP)
+	}
+	os.Exit(rig.Main("load", func(r *rig.Rig) error { return run(r, o) }, install...))
 }
 
 func run(r *rig.Rig, o options) error {

@@ -40,7 +40,7 @@ func main() {
 	doc := flag.Bool("doc", false, "write docs/performance.md")
 	profile := flag.String("profile", "", "`file` for a profile of authz's processor time")
 	flag.Parse()
-	os.Exit(rig.Main("logins", false, func(r *rig.Rig) error { return run(r, *check, *doc, *profile) }))
+	os.Exit(rig.Main("logins", func(r *rig.Rig) error { return run(r, *check, *doc, *profile) }))
 }
 
 func run(r *rig.Rig, check, doc bool, profile string) error {

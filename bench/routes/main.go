@@ -41,7 +41,7 @@ func main() {
 		}
 		o.sizes = append(o.sizes, n)
 	}
-	os.Exit(rig.Main("routes", true, func(r *rig.Rig) error { return run(r, o) }))
+	os.Exit(rig.Main("routes", func(r *rig.Rig) error { return run(r, o) }, rig.InstallCHP))
 }
 
 func run(r *rig.Rig, o options) error {

@@ -105,6 +105,29 @@ func Lines(file, title, x, y string, lines []Line) error {
 	return save(p, 20*vg.Centimeter, file)
 }
 
+// Steps draws curves on plain axes that begin at 0.
+func Steps(file, title, x, y string, lines []Line) error {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = title, x, y
+	p.X.Min, p.Y.Min = 0, 0
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, vg.Centimeter
+	for i, l := range lines {
+		points := make(plotter.XYs, len(l.X))
+		for j := range l.X {
+			points[j].X, points[j].Y = l.X[j], l.Y[j]
+		}
+		curve, err := plotter.NewLine(points)
+		if err != nil {
+			return fmt.Errorf("plot %s: %w", file, err)
+		}
+		curve.StepStyle, curve.Color, curve.Width = plotter.PostStep, palette(2*i+1), vg.Points(1.5)
+		p.Add(curve)
+		p.Legend.Add(l.Name, curve)
+	}
+	p.Y.Max *= 1.2 // room for the legend
+	return save(p, 20*vg.Centimeter, file)
+}
+
 func save(p *plot.Plot, width vg.Length, file string) error {
 	if err := os.MkdirAll(folder(), 0o755); err != nil {
 		return fmt.Errorf("folder of plots: %w", err)

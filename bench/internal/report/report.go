@@ -89,8 +89,8 @@ func Median(values []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
-// Machine says where the figures come from.
-func Machine() string {
+// Machine says where the figures come from; more are versions of what else was measured.
+func Machine(more ...string) string {
 	var u syscall.Utsname
 	_ = syscall.Uname(&u)
 	envoy, _ := repo.Pinned("ENVOY_VERSION")
@@ -101,7 +101,7 @@ func Machine() string {
 	if rig.HasTraefik() {
 		line += ", Traefik " + rig.TraefikVersion
 	}
-	return line + ".\n"
+	return strings.Join(append([]string{line}, more...), ", ") + ".\n"
 }
 
 func processor() string {

@@ -37,6 +37,10 @@ func chpFolder() string {
 	return Cache("bench", fmt.Sprintf("chp-%x", sha256.Sum256(lock))[:16])
 }
 
+func chpProgram() string {
+	return filepath.Join(chpFolder(), "node_modules", "configurable-http-proxy", "bin", "configurable-http-proxy")
+}
+
 // InstallCHP fetches it once. Call it outside the network namespace.
 func InstallCHP() error {
 	dir := chpFolder()
@@ -69,8 +73,7 @@ func (r *Rig) StartCHP(n int) (*CHP, error) {
 	c := &CHP{Addr: r.addr(), API: r.addr()}
 	var err error
 	c.Proc, err = r.start(fmt.Sprint("chp-", n), []string{"CONFIGPROXY_AUTH_TOKEN=" + token}, "node",
-		filepath.Join(chpFolder(), "node_modules", "configurable-http-proxy", "bin", "configurable-http-proxy"),
-		"--ip=127.0.0.1", "--port="+port(c.Addr), "--api-ip=127.0.0.1", "--api-port="+port(c.API), "--log-level=error")
+		chpProgram(), "--ip=127.0.0.1", "--port="+port(c.Addr), "--api-ip=127.0.0.1", "--api-port="+port(c.API), "--log-level=error")
 	if err != nil {
 		return nil, err
 	}

@@ -22,7 +22,8 @@ const (
 // Directory is a real OpenLDAP.
 type Directory struct {
 	*Proc
-	url string
+	url  string
+	port int
 }
 
 // Password is the password of every person whom AddPeople made.
@@ -39,7 +40,7 @@ func (r *Rig) StartDirectory() (*Directory, error) {
 		return nil, fmt.Errorf("password of the directory: %w", err)
 	}
 	plain, secure := r.addr(), r.addr()
-	d := &Directory{url: "ldaps://" + secure}
+	d := &Directory{url: "ldaps://" + secure, port: number(secure)}
 	var err error
 	d.Proc, err = r.start("directory", []string{
 		"DIRECTORY_TLS=" + r.Path(dirTLS), "DIRECTORY_DATA=" + r.Path("directory"), "DIRECTORY_HOST=127.0.0.1",
@@ -88,4 +89,16 @@ func (r *Rig) ldapOptions(url string) options {
 		"groupSearch":        options{"base": "ou=groups," + directoryBase, "filter": "(member={dn})"},
 		"groupNameAttribute": "cn", "allowedGroups": []string{"*"},
 	}
+}
+
+// WithDirectory adds to JupyterHub's settings that users log in with a directory's passwords.
+func (r *Rig) WithDirectory(d *Directory, traits Traits) Traits {
+	traits["JupyterHub"] = map[string]any{"authenticator_class": "ldapauthenticator.LDAPAuthenticator"}
+	const required = 2 // ssl.CERT_REQUIRED
+	traits["LDAPAuthenticator"] = map[string]any{
+		"server_address": "127.0.0.1", "server_port": d.port, "tls_strategy": "on_connect",
+		"tls_kwargs":       map[string]any{"ca_certs_file": r.Path(dirTLS + "/ca.crt"), "validate": required},
+		"bind_dn_template": []string{"uid={username},ou=people," + directoryBase}, "allow_all": true,
+	}
+	return traits
 }

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -12,14 +13,14 @@ import (
 	"github.com/perijove/perijove/test/repo"
 )
 
-// Envoy is a running Envoy with one worker.
+// Envoy is a running Envoy.
 type Envoy struct {
 	*Proc
 	Addr  string // of the listener
 	Admin string
 }
 
-func (r *Rig) startEnvoy(name, config, addr, admin string, limit time.Duration) (*Envoy, error) {
+func (r *Rig) startEnvoy(name, config, addr, admin string, workers int, limit time.Duration) (*Envoy, error) {
 	version, err := repo.Pinned("ENVOY_VERSION")
 	if err != nil {
 		return nil, err
@@ -29,7 +30,7 @@ func (r *Rig) startEnvoy(name, config, addr, admin string, limit time.Duration) 
 		return nil, fmt.Errorf("configuration of %s: %w", name, err)
 	}
 	p, err := r.start(name, nil, Cache("envoy", version, "envoy"), "-c", file, "--service-cluster", "perijove", "--service-node", name,
-		"--disable-hot-restart", "--concurrency", "1", "--log-level", "warning")
+		"--disable-hot-restart", "--concurrency", strconv.Itoa(workers), "--log-level", "warning")
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +41,7 @@ func (r *Rig) startEnvoy(name, config, addr, admin string, limit time.Duration) 
 func (e *Envoy) ready() bool { return answers(http.DefaultClient, "http://"+e.Admin+"/ready") }
 
 // ourEnvoy is Envoy with the repository's bootstrap.
-func (r *Rig) ourEnvoy(name, xds, addr string) (*Envoy, error) {
+func (r *Rig) ourEnvoy(name, xds, addr string, workers int) (*Envoy, error) {
 	text, err := os.ReadFile(filepath.Join(Root(), "envoy", "bootstrap.yaml"))
 	if err != nil {
 		return nil, fmt.Errorf("the bootstrap: %w", err)
@@ -50,7 +51,7 @@ func (r *Rig) ourEnvoy(name, xds, addr string) (*Envoy, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r.startEnvoy(name, config, addr, admin, 3*time.Minute)
+	return r.startEnvoy(name, config, addr, admin, workers, 3*time.Minute)
 }
 
 // StartPlainEnvoy runs an Envoy that has one route to the first so many pods in turn and
@@ -61,7 +62,7 @@ func (r *Rig) StartPlainEnvoy(pods int) (*Envoy, error) {
 	for i := range pods {
 		fmt.Fprintf(&endpoints, "        - {endpoint: {address: {socket_address: {address: %s, port_value: %d}}}}\n", PodIP(i), UpstreamPort)
 	}
-	return r.startEnvoy(fmt.Sprint("plain-envoy-", pods), fmt.Sprintf(plainConfig, port(admin), port(addr), endpoints.String()), addr, admin, 20*time.Second)
+	return r.startEnvoy(fmt.Sprint("plain-envoy-", pods), fmt.Sprintf(plainConfig, port(admin), port(addr), endpoints.String()), addr, admin, 1, 20*time.Second)
 }
 
 const plainConfig = `

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/test/keys"
 	"github.com/perijove/perijove/test/pki"
 )
@@ -17,24 +18,27 @@ const (
 	filePassKey    = "pass.pem"
 	dirTLS         = "tls"
 	dirServers     = "servers" // the CA of the pods' certificates
+	dirSpawner     = "spawner" // the spawners' own certificate
 )
 
-// writeKeys makes every secret of the platform for this one run. Nothing is reached
-// over mutual TLS, but Envoy's bootstrap names the files, so they must be there.
+// writeKeys makes every secret of the platform for this one run. Only spawners are reached
+// over mutual TLS, but Envoy's bootstrap names the files, so they must always be there.
 func (r *Rig) writeKeys() error {
 	authority, err := pki.NewAuthority()
 	if err != nil {
 		return err
 	}
-	pair, err := authority.Sign(24*time.Hour, "benchmark")
-	if err != nil {
-		return err
-	}
-	if err := os.Mkdir(r.Path(dirTLS), 0o700); err != nil {
-		return fmt.Errorf("folder of certificates: %w", err)
-	}
-	if _, err := authority.Write(r.Path(dirTLS), pair); err != nil {
-		return err
+	for dir, name := range map[string]string{dirTLS: contract.NameGateway, dirSpawner: contract.NameSpawner} {
+		pair, err := authority.Sign(24*time.Hour, name)
+		if err != nil {
+			return err
+		}
+		if err := os.Mkdir(r.Path(dir), 0o700); err != nil {
+			return fmt.Errorf("folder of certificates: %w", err)
+		}
+		if _, err := authority.Write(r.Path(dir), pair); err != nil {
+			return err
+		}
 	}
 	if err := r.writeServersCA(); err != nil {
 		return err
@@ -69,4 +73,9 @@ func (r *Rig) writeServersCA() error {
 	}
 	_, err = authority.Write(r.Path(dirServers), pair)
 	return err
+}
+
+// tlsOptions names the files of one of the folders that writeKeys made.
+func (r *Rig) tlsOptions(dir string) options {
+	return options{"cert": r.Path(dir + "/tls.crt"), "key": r.Path(dir + "/tls.key"), "ca": r.Path(dir + "/ca.crt")}
 }

@@ -37,7 +37,9 @@ const (
 
 // StartKube starts etcd, writes pods straight into it, and starts kube-apiserver.
 // Seeding through the API takes minutes for 100,000 pods and would measure nothing.
-func (r *Rig) StartKube(pods []*corev1.Pod) (*Kube, error) {
+func (r *Rig) StartKube(pods []*corev1.Pod) (*Kube, error) { return r.startKube(pods) }
+
+func (r *Rig) startKube(pods []*corev1.Pod, more ...string) (*Kube, error) {
 	bin, err := clusterPrograms()
 	if err != nil {
 		return nil, err
@@ -54,10 +56,10 @@ func (r *Rig) StartKube(pods []*corev1.Pod) (*Kube, error) {
 	if err := seed(pods); err != nil {
 		return nil, err
 	}
-	return k, r.startAPIServer(k, bin)
+	return k, r.startAPIServer(k, bin, more...)
 }
 
-func (r *Rig) startAPIServer(k *Kube, bin string) error {
+func (r *Rig) startAPIServer(k *Kube, bin string, more ...string) error {
 	tokens := r.Path("tokens.csv")
 	kubeconfig := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"b",
 "clusters":[{"name":"b","cluster":{"server":%q,"insecure-skip-tls-verify":true}}],
@@ -69,11 +71,11 @@ func (r *Rig) startAPIServer(k *Kube, bin string) error {
 		return fmt.Errorf("kube-apiserver's files: %w", err)
 	}
 	var err error
-	k.api, err = r.start("kube-apiserver", nil, filepath.Join(bin, "kube-apiserver"),
+	k.api, err = r.start("kube-apiserver", nil, filepath.Join(bin, "kube-apiserver"), append(more,
 		"--etcd-servers="+etcdURL, "--bind-address=127.0.0.1", "--advertise-address="+apiAddress, "--secure-port=6443", "--cert-dir="+r.Path("apiserver"),
 		"--service-cluster-ip-range=10.98.0.0/24", "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
 		"--service-account-issuer=https://benchmark", "--service-account-key-file="+r.Path(dirTLS+"/tls.crt"), "--service-account-signing-key-file="+r.Path(dirTLS+"/tls.key"),
-		"--authorization-mode=RBAC", "--token-auth-file="+tokens, "--profiling=false")
+		"--authorization-mode=RBAC", "--token-auth-file="+tokens, "--profiling=false")...)
 	if err != nil {
 		return err
 	}

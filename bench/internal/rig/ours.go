@@ -100,21 +100,36 @@ type Gateway struct {
 
 	passes                               bool
 	name, namespace, private, sock, addr string
+
+	hub     string // where Envoy finds the spawners
+	status  string // where spawners ask the xds-server about routes; "" for nowhere
+	workers int    // of Envoy
 }
 
 // Gateway starts both for the pods of one namespace. With passes Envoy judges them by
 // itself; else it asks authz each time.
 func (r *Rig) Gateway(k *Kube, namespace string, passes bool) (*Gateway, error) {
-	g := &Gateway{passes: passes, name: namespace + "-" + mode(passes), namespace: namespace, private: r.addr(), addr: r.addr()}
+	g := &Gateway{passes: passes, name: namespace + "-" + mode(passes), namespace: namespace, private: r.addr(), addr: r.addr(), hub: "unix:" + r.Path("hub.sock"), workers: 1}
+	return g, r.startGateway(k, g)
+}
+
+// GatewayWithHub starts a gateway whose Envoy has the chart's two workers and leads to spawners.
+func (r *Rig) GatewayWithHub(k *Kube, namespace string, h *Hub) (*Gateway, error) {
+	const workers = 2
+	g := &Gateway{passes: true, name: namespace + "-hub", namespace: namespace, private: r.addr(), addr: r.addr(), hub: h.Addr, status: r.addr(), workers: workers}
+	return g, r.startGateway(k, g)
+}
+
+func (r *Rig) startGateway(k *Kube, g *Gateway) error {
 	g.sock = r.Path(g.name + ".sock")
 	if err := r.StartXDS(k, g); err != nil {
-		return nil, err
+		return err
 	}
 	var err error
 	if g.Tap, err = r.Tap(g.sock); err != nil {
-		return nil, err
+		return err
 	}
-	return g, r.StartGatewayEnvoy(g)
+	return r.StartGatewayEnvoy(g)
 }
 
 // StartXDS starts g's xds-server, again if it was killed, and waits until it is ready.
@@ -124,11 +139,12 @@ func (r *Rig) StartXDS(k *Kube, g *Gateway) (err error) {
 		envoy["checkPasses"] = false
 	}
 	g.XDS, err = r.service("xds-server", "xds-"+g.name, options{
-		"publicURL":     "http://" + Host,
-		"listen":        options{"xds": "unix:" + g.sock, "private": g.private},
+		"publicURL": "http://" + Host,
+		"listen":    options{"xds": "unix:" + g.sock, "private": g.private, "status": g.status},
+		"tls":       r.tlsOptions(dirTLS), "clients": options{"status": []string{contract.NameSpawner}},
 		"kubernetes":    options{"kubeconfig": k.Kubeconfig, "namespaces": []string{g.namespace}},
 		"envoy":         envoy,
-		"upstreams":     options{"authz": r.sock("authz", g.passes), "login": r.sock("login", g.passes), "hub": "unix:" + r.Path("hub.sock")},
+		"upstreams":     options{"authz": r.sock("authz", g.passes), "login": r.sock("login", g.passes), "hub": g.hub},
 		"serverKeyFile": r.Path(fileServerKey), "serversCAFile": r.Path(dirServers + "/ca.crt"),
 	}, g.private)
 	return err
@@ -137,7 +153,7 @@ func (r *Rig) StartXDS(k *Kube, g *Gateway) (err error) {
 // StartGatewayEnvoy starts g's Envoy, again if it was killed, and waits until it has
 // every route.
 func (r *Rig) StartGatewayEnvoy(g *Gateway) (err error) {
-	g.Envoy, err = r.ourEnvoy("envoy-"+g.name, g.Tap.Sock, g.addr)
+	g.Envoy, err = r.ourEnvoy("envoy-"+g.name, g.Tap.Sock, g.addr, g.workers)
 	return err
 }
 

@@ -193,15 +193,15 @@ func number(addr string) int {
 }
 
 // Main is the rest of a benchmark's main function, which has called Child and read its
-// flags: with peers it fetches what they need, then it hands run a Rig in a network
+// flags: it installs the peers that are needed, then it hands run a Rig in a network
 // namespace. It returns the exit code; name stands before an error.
-func Main(name string, peers bool, run func(r *Rig) error) int {
+func Main(name string, run func(r *Rig) error, install ...func() error) int {
 	failed := func(err error) int {
 		fmt.Fprintln(os.Stderr, name+":", err)
 		return 1
 	}
-	if peers {
-		if err := InstallCHP(); err != nil {
+	for _, peer := range install {
+		if err := peer(); err != nil {
 			return failed(err)
 		}
 	}

@@ -11,7 +11,9 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/perijove/perijove/bench/internal/nodes"
 	authzapp "github.com/perijove/perijove/cmd/authz/app"
+	spawnerapp "github.com/perijove/perijove/cmd/spawner/app"
 	xdsapp "github.com/perijove/perijove/cmd/xds-server/app"
 )
 
@@ -40,6 +42,10 @@ func Child() {
 		os.Exit(xdsapp.Main(ctx, os.Args[1:], os.Stderr))
 	case "authz":
 		os.Exit(authzapp.Main(ctx, os.Args[1:], os.Stderr))
+	case "spawner":
+		os.Exit(spawnerapp.Main(ctx, os.Args[1:], os.Stderr))
+	case "nodes":
+		os.Exit(nodes.Main(ctx, os.Args[1:], os.Stderr))
 	case "upstream":
 		os.Exit(serveUpstream())
 	}
