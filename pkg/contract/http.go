@@ -112,6 +112,7 @@ const QueryToken = "token"
 const (
 	PathHub          = "/hub/"
 	PathHome         = "/hub/home"
+	PathAdmin        = "/hub/admin"
 	PathLogin        = "/hub/login"
 	PathLogout       = "/hub/logout"
 	PathSpawn        = "/hub/spawn"
@@ -149,6 +150,7 @@ func HubPages() []HubPage {
 	return []HubPage{
 		{Segment: "", Upstream: UpstreamHub},
 		{Segment: "home", Upstream: UpstreamHub},
+		{Segment: "admin", Upstream: UpstreamHub},
 		{Segment: "spawn", Upstream: UpstreamHub},
 		{Segment: "spawn-pending", Upstream: UpstreamHub},
 		{Segment: "stop", Upstream: UpstreamHub},

@@ -86,6 +86,8 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub":                               h.root,
 		"GET /hub/{$}":                           h.root,
 		"GET /hub/home":                          h.home,
+		"GET /hub/admin":                         administrator(h.admin),
+		"GET /hub/admin/users/{user}":            administrator(h.adminUser),
 		"GET /hub/new-server":                    h.newServer,
 		"GET /hub/spawn":                         h.spawnForm,
 		"GET /hub/spawn/{user}":                  h.spawnForm,
@@ -103,9 +105,12 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub/user-redirect/{path...}":       h.userRedirect,
 		"/hub/user/{path...}":                    h.notRouted,
 
-		"/": func(http.ResponseWriter, *http.Request, caller.Caller) error { return errNotFound },
+		"/": absentPage,
 	}
 }
+
+// absentPage answers for an address where nothing is.
+func absentPage(http.ResponseWriter, *http.Request, caller.Caller) error { return errNotFound }
 
 // operations are the REST paths that contract.Endpoints gives to this service.
 func (h *Hub) operations() map[string]caller.Handler {

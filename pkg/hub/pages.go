@@ -128,7 +128,7 @@ func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, who caller.Calle
 		return h.refused(w, r, who, id, next, err)
 	}
 	remember(w, chosen)
-	http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
+	http.Redirect(w, r, back(r, withNext(pendingURL(id), next)), http.StatusSeeOther)
 	return nil
 }
 
@@ -243,7 +243,7 @@ func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, who caller.Caller
 	if _, err := h.cluster.Stop(r.Context(), id, stopWait); err != nil {
 		return err
 	}
-	http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
+	http.Redirect(w, r, back(r, contract.PathHome), http.StatusSeeOther)
 	return nil
 }
 

@@ -85,5 +85,5 @@ func ownerOf(id server.ID, who caller.Caller) access.User {
 }
 
 func viewer(who caller.Caller) web.Viewer {
-	return web.Viewer{Name: who.Name, DisplayName: who.DisplayName}
+	return web.Viewer{Name: who.Name, DisplayName: who.DisplayName, Admin: who.Admin}
 }

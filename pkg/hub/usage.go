@@ -93,6 +93,6 @@ func (h *Hub) deleteServer(w http.ResponseWriter, r *http.Request, who caller.Ca
 	if _, err := h.remove(r.Context(), id); err != nil {
 		return err
 	}
-	http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
+	http.Redirect(w, r, back(r, contract.PathHome), http.StatusSeeOther)
 	return nil
 }

@@ -14,6 +14,7 @@ type Page interface {
 type Viewer struct {
 	Name        string // user name; "" without a login
 	DisplayName string // full name to show; "" means Name
+	Admin       bool   // shows the way to the administrators' pages
 }
 
 // Label is the name to show.
@@ -90,6 +91,8 @@ type Server struct {
 	Name       string // "" for the default server
 	Title      string // what the user calls it; "" for the default server
 	State      ServerState
+	Profile    string    // slug of what it was made from; "" where that is not shown
+	Used       time.Time // when it was last in use; zero where that is not known
 	Started    time.Time // zero when not running
 	Ends       time.Time // when a running server reaches its maximum age; zero for never
 	Published  bool      // the platform did not start it: it can be opened only

@@ -15,7 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 )
 
-//go:embed templates/*.html locales/*.json
+//go:embed templates/*.html templates/parts/*.html locales/*.json
 var files embed.FS
 
 // contentSecurityPolicy lets a page load the platform's own files and nothing else. Without
@@ -74,15 +74,16 @@ func parse(l localized) (map[string]*template.Template, error) {
 		"viewer":   func(p Page) Viewer { return p.viewer() },
 		"asset":    assetURL,
 		"home":     func() string { return contract.PathHome },
+		"admin":    func() string { return contract.PathAdmin },
 		"logout":   func() string { return contract.PathLogout },
 		"tokens":   func() string { return contract.PathToken },
 		"sessions": func() string { return contract.PathSessions },
 		"xsrf":     func() string { return contract.XSRFName },
 	}
 	pages := map[string]*template.Template{}
-	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}} {
+	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(files,
-			"templates/layout.html", "templates/"+p.template()+".html")
+			"templates/layout.html", "templates/parts/*.html", "templates/"+p.template()+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s: %w", p.template(), err)
 		}

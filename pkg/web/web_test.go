@@ -3,6 +3,7 @@ package web
 import (
 	"encoding/json"
 	"html/template"
+	"io/fs"
 	"net/http/httptest"
 	"regexp"
 	"strings"
@@ -40,7 +41,14 @@ func samples(name string) map[string]Page {
 		"token empty":    Token{},
 		"sessions":       Sessions{Viewer: v, XSRF: name, EndAction: "/hub/sessions/end", EndAllAction: "/hub/sessions/end-all", Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name}, {ID: name}}},
 		"sessions empty": Sessions{},
-		"delete user":    DeleteUser{Viewer: v, XSRF: name, Action: "/hub/delete-user/" + name, User: name, Servers: servers(name)},
+		"admin": Admin{Viewer: v, XSRF: name, Action: "/hub/admin", Back: name, Search: name, States: []Choice{{Value: name, Label: "admin.state_failed", Selected: true}},
+			Profiles: []Choice{{Value: name, Label: name, Selected: true}}, Sort: name, Columns: []Column{{"admin.person", "/hub/admin?q=" + name, "ascending"}, {"admin.started", "/", "descending"}},
+			People: []Person{{name, "/hub/admin/users/" + name, servers(name)}}, Previous: "/hub/admin?q=" + name, Next: "/hub/admin?q=" + name},
+		"admin empty": Admin{},
+		"admin user": AdminUser{Viewer: v, XSRF: name, Back: name, Person: Person{Name: name, Servers: servers(name)}, Account: true, Groups: []string{name}, DeleteURL: "/d/" + name,
+			Usage: []Usage{{Resource: name, Data: map[string]string{"Rule": name, "Used": name}, Most: 1, Shared: true}}},
+		"admin user, none": AdminUser{},
+		"delete user":      DeleteUser{Viewer: v, XSRF: name, Action: "/hub/delete-user/" + name, User: name, Servers: servers(name)},
 	}
 }
 
@@ -57,7 +65,7 @@ func servers(name string) []Server {
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {
-		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}} {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}} {
 			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
 				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
 			}
@@ -119,18 +127,14 @@ func TestTextsAreComplete(t *testing.T) {
 			t.Errorf("en lacks %s", id)
 		}
 	}
-	entries, err := files.ReadDir("templates")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, e := range entries {
-		src, err := files.ReadFile("templates/" + e.Name())
+	for _, name := range templates(t) {
+		src, err := files.ReadFile(name)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for _, m := range regexp.MustCompile(`\bt "([^"]+)"`).FindAllStringSubmatch(string(src), -1) {
 			if en[m[1]] == "" {
-				t.Errorf("%s names the unknown message %s", e.Name(), m[1])
+				t.Errorf("%s names the unknown message %s", name, m[1])
 			}
 		}
 	}
@@ -139,6 +143,17 @@ func TestTextsAreComplete(t *testing.T) {
 			t.Errorf("no text for state %s", s.State)
 		}
 	}
+}
+
+// templates returns the paths of all templates.
+func templates(t *testing.T) []string {
+	t.Helper()
+	all, err := fs.Glob(files, "templates/*.html")
+	parts, partsErr := fs.Glob(files, "templates/parts/*.html")
+	if err != nil || partsErr != nil || len(all) == 0 || len(parts) == 0 {
+		t.Fatal(all, err, parts, partsErr)
+	}
+	return append(all, parts...)
 }
 
 func TestLanguageFollowsTheBrowser(t *testing.T) {

@@ -80,6 +80,7 @@ func pages() map[string]web.Page {
 		"delete_user":    web.DeleteUser{Viewer: alice, XSRF: "x", Action: "/hub/delete-user/bob", User: "bob", Servers: servers()},
 		"sessions: none": web.Sessions{Viewer: alice, XSRF: "x"},
 	}
+	maps.Copy(all, adminPages())
 	for _, id := range messages() {
 		all["message: "+id] = web.Message{
 			Status: 403, Title: "error." + id, Text: "error." + id + "_text", Data: map[string]string{"User": "alice"}, ActionURL: contract.PathHub, Action: "error.back", RequestID: "3f0c", User: "alice",

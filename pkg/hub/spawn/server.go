@@ -18,6 +18,8 @@ type Server struct {
 	UID     string    // the pod's; "" without one
 	Created time.Time // the pod's; zero without one
 	Options Options   // what it was started with
+	// Profile is the slug of the profile that its pod was made from; "" without a pod.
+	Profile string
 	// DisplayName is what the user calls it; "" for its name. Untrusted, to be escaped.
 	DisplayName string
 	// Kept says that a stopped server has a name that its owner has not deleted.
@@ -49,7 +51,7 @@ type Server struct {
 func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.Duration) Server {
 	s := Server{ID: id, Options: OptionsOf(pod), Status: StatusOf(pod, events, now, timeout)}
 	if pod != nil {
-		s.DisplayName = pod.Annotations[contract.AnnotationDisplayName]
+		s.DisplayName, s.Profile = pod.Annotations[contract.AnnotationDisplayName], pod.Annotations[contract.AnnotationProfile]
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
 		if s.Phase == Pending || s.Phase == Answering { // the end of others is said already
 			s.Notices, s.Ends = notices(pod, now), ends(pod)

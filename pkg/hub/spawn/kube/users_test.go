@@ -17,6 +17,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub"
 	"github.com/perijove/perijove/pkg/hub/quota"
+	"github.com/perijove/perijove/pkg/hub/roster"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 	"github.com/perijove/perijove/pkg/server"
@@ -26,6 +27,42 @@ import (
 // BenchmarkUsersPage is what an administrator's program waits for: one page of 200 of 10,000 users
 // with a home each, of whom 2,000 have a server.
 func BenchmarkUsersPage(b *testing.B) {
+	handler := crowd(b)
+	for name, query := range map[string]string{
+		"first": "limit=200", "last": "limit=200&offset=9800", "filter": "limit=200&name_filter=r0",
+		"ready": "limit=200&state=ready&sort=-last_activity",
+	} {
+		b.Run(name, func(b *testing.B) { reload(b, handler, contract.PathAPI+"/users?"+query, `"kind":"user"`, 200) })
+	}
+}
+
+// BenchmarkAdminPage is what an administrator waits for among the same people.
+func BenchmarkAdminPage(b *testing.B) {
+	handler := crowd(b)
+	for name, query := range map[string]string{
+		"first": "", "last": "page=200", "search": "q=r0", "running": "state=running", "latest": "sort=-started&state=running", "idle": "sort=activity",
+	} {
+		b.Run(name, func(b *testing.B) { reload(b, handler, contract.PathAdmin+"?"+query, `scope="row"`, roster.PageSize) })
+	}
+}
+
+// reload asks as an administrator; the answer has a text n times.
+func reload(b *testing.B, handler http.Handler, path, text string, n int) {
+	b.Helper()
+	for b.Loop() {
+		r := httptest.NewRequest(http.MethodGet, path, nil)
+		r.Header.Set(contract.HeaderUser, "carol")
+		r.Header.Set(contract.HeaderAdmin, "true")
+		w := httptest.NewRecorder()
+		if handler.ServeHTTP(w, r); w.Code != http.StatusOK || strings.Count(w.Body.String(), text) != n {
+			b.Fatalf("%d %.300s", w.Code, w.Body)
+		}
+	}
+}
+
+// crowd is the hub of 10,000 users with a home each, of whom 2,000 have a server.
+func crowd(b *testing.B) http.Handler {
+	b.Helper()
 	c, err := New(newClient(), newClient(), time.Now, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), settings(b))
 	if err != nil {
 		b.Fatal(err)
@@ -56,21 +93,5 @@ func BenchmarkUsersPage(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler := hub.New(c, nil, pages, slog.New(slog.DiscardHandler), hub.Settings{}).Handler()
-	for name, query := range map[string]string{
-		"first": "limit=200", "last": "limit=200&offset=9800", "filter": "limit=200&name_filter=r0",
-		"ready": "limit=200&state=ready&sort=-last_activity",
-	} {
-		b.Run(name, func(b *testing.B) {
-			for b.Loop() {
-				r := httptest.NewRequest(http.MethodGet, contract.PathAPI+"/users?"+query, nil)
-				r.Header.Set(contract.HeaderUser, "carol")
-				r.Header.Set(contract.HeaderAdmin, "true")
-				w := httptest.NewRecorder()
-				if handler.ServeHTTP(w, r); w.Code != http.StatusOK || strings.Count(w.Body.String(), `"kind":"user"`) != 200 {
-					b.Fatalf("%d %.300s", w.Code, w.Body)
-				}
-			}
-		})
-	}
+	return hub.New(c, nil, pages, slog.New(slog.DiscardHandler), hub.Settings{}).Handler()
 }

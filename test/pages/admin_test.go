@@ -1,0 +1,43 @@
+package pages
+
+import (
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/web"
+)
+
+// adminPages are those of administrators, as pages returns all.
+func adminPages() map[string]web.Page {
+	carol := web.Viewer{Name: "carol", DisplayName: "Carol Clark", Admin: true}
+	columns := []web.Column{{Text: "admin.person", URL: "/hub/admin?sort=-name", Sort: "ascending"}, {Text: "admin.started", URL: "/hub/admin?sort=-started", Sort: "none"}, {Text: "admin.activity", URL: "/hub/admin?sort=-activity", Sort: "none"}}
+	states := []web.Choice{{Value: "running", Label: "admin.state_running"}, {Value: "failed", Label: "admin.state_failed", Selected: true}}
+	counts := map[string]string{"People": "10000", "Running": "1874", "Starting": "12", "Failed": "3"}
+	return map[string]web.Page{
+		"admin": web.Admin{
+			Viewer: carol, XSRF: "x", Action: contract.PathAdmin, Back: contract.PathAdmin, States: states, Profiles: []web.Choice{{Value: "gpu", Label: "gpu"}}, Sort: "name",
+			Counts: counts, Columns: columns, Range: map[string]string{"First": "51", "Last": "53", "Total": "10000"}, Previous: "/hub/admin", Next: "/hub/admin?page=3",
+			People: []web.Person{
+				{Name: "alice", URL: "/hub/admin/users/alice", Servers: adminServers()},
+				{Name: "Übermüller-Liebermann.Maximiliane@physics.example.org", URL: "/hub/admin/users/x", Servers: servers()[:1]},
+			},
+		},
+		"admin: nobody": web.Admin{Viewer: carol, XSRF: "x", Action: contract.PathAdmin, Search: "x", States: states, Counts: counts, Columns: columns, Range: map[string]string{"First": "0", "Last": "0", "Total": "0"}},
+		"admin_user": web.AdminUser{
+			Viewer: carol, XSRF: "x", Back: contract.PathAdmin, Person: web.Person{Name: "alice", Servers: adminServers()}, Account: true, Groups: []string{"physics", "staff of the institute"},
+			Usage: []web.Usage{
+				{Resource: "resource.servers", Data: map[string]string{"Used": "1", "Most": "2"}, Used: 1000, Most: 2000},
+				{Resource: "nvidia.com/gpu", Data: map[string]string{"Used": "4", "Most": "4", "Rule": "lab"}, Used: 4, Most: 4, Shared: true},
+			},
+			DeleteURL: "/hub/delete-user/alice",
+		},
+		"admin_user: no account": web.AdminUser{Viewer: carol, XSRF: "x", Person: web.Person{Name: "nobody", Servers: servers()[:1]}},
+	}
+}
+
+// adminServers are those of servers with what administrators read about them.
+func adminServers() []web.Server {
+	all := servers()
+	for i := range all {
+		all[i].Profile, all[i].Used = "lab", morning
+	}
+	return all
+}
