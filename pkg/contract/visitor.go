@@ -24,7 +24,7 @@ const (
 // AuthzHeaders are the private headers that authz may set or remove on a request. Envoy
 // refuses any other.
 func AuthzHeaders() []string {
-	return []string{HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF, HeaderSession, HeaderScopes, HeaderByToken, HeaderGroups}
+	return []string{HeaderUser, HeaderDisplayName, HeaderAdmin, HeaderXSRF, HeaderSession, HeaderScopes, HeaderByToken, HeaderGroups, HeaderSubject}
 }
 
 // Pages where users see and end their own tokens and sessions.

@@ -141,9 +141,14 @@ func (h *Hub) adminUser(w http.ResponseWriter, r *http.Request, who caller.Calle
 	if err := server.ValidUser(user); err != nil {
 		return badRequest{http.StatusBadRequest, err.Error()}
 	}
-	owner := ownerOf(server.ID{User: user}, who)
+	owner, err := starter(server.ID{User: user}, who)
+	account := err == nil
+	if !account {
+		owner = access.User{Name: user}
+	}
 	page := web.AdminUser{
-		Viewer: viewer(who), XSRF: who.XSRF(), Back: adminUserURL(user), Person: h.person(h.known(user), ""),
+		Account: account,
+		Viewer:  viewer(who), XSRF: who.XSRF(), Back: adminUserURL(user), Person: h.person(h.known(user), ""),
 		Groups: owner.Groups, Usage: usage(h.cluster.Usage(owner)),
 	}
 	if user != who.Name {

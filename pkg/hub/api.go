@@ -41,6 +41,10 @@ func (h *Hub) apiStart(w http.ResponseWriter, r *http.Request, who caller.Caller
 	if err != nil {
 		return err
 	}
+	owner, err := starter(id, who)
+	if err != nil {
+		return err
+	}
 	options, err := readOptions(r)
 	if err != nil {
 		return err
@@ -55,7 +59,7 @@ func (h *Hub) apiStart(w http.ResponseWriter, r *http.Request, who caller.Caller
 		}
 		return badRequest{http.StatusBadRequest, id.String() + " is already running"}
 	}
-	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: options}); err != nil {
+	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: owner, Options: options}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)

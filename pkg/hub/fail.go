@@ -49,6 +49,8 @@ func explain(err error) reply {
 		return reply{http.StatusForbidden, "error.xsrf", "error.xsrf_text", "", nil, "_xsrf token missing or wrong, or cross-origin request"}
 	case errors.Is(err, errNotFound):
 		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", "", nil, err.Error()}
+	case errors.Is(err, errNobody):
+		return reply{http.StatusNotFound, "error.nobody", "error.nobody_text", "", nil, err.Error()}
 	case errors.Is(err, errStuck):
 		return reply{http.StatusServiceUnavailable, "error.stuck", "error.stuck_text", "", nil, err.Error()}
 	case errors.Is(err, errRefused):

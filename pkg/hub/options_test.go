@@ -32,7 +32,7 @@ func TestK4_GroupsDecideWhatMayBeChosen(t *testing.T) {
 		t.Errorf("without a group, by the form: %d", code)
 	}
 	carol := append([]string{contract.HeaderUser, "-", contract.HeaderUser, "carol", contract.HeaderAdmin, "true"}, physicist...)
-	if code, _, _ := e.api("POST", start, `{"profile":"gpu"}`, carol...); code != 400 {
+	if code, _, _ := e.api("POST", start, `{"profile":"gpu"}`, append(carol, contract.HeaderSubject, "alice chess")...); code != 400 {
 		t.Errorf("an administrator lends alice their own groups: %d", code)
 	}
 	if len(e.cluster.Pods()) != 0 {

@@ -97,7 +97,11 @@ func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, who caller.Calle
 		http.Redirect(w, r, withNext(pendingURL(id), next), http.StatusSeeOther)
 		return nil
 	}
-	catalog := h.cluster.Profiles(ownerOf(id, who))
+	owner, err := starter(id, who)
+	if err != nil {
+		return err
+	}
+	catalog := h.cluster.Profiles(owner)
 	if len(catalog) == 0 {
 		return &spawn.Problem{Message: spawn.MsgNoProfile}
 	}
@@ -119,12 +123,16 @@ func (h *Hub) spawnPost(w http.ResponseWriter, r *http.Request, who caller.Calle
 	if err != nil {
 		return err
 	}
+	owner, err := starter(id, who)
+	if err != nil {
+		return err
+	}
 	next := safeNext(cmp.Or(r.PostFormValue("next"), r.URL.Query().Get("next")), id)
 	chosen, display := options(r), strings.TrimSpace(r.PostFormValue(fieldDisplay))
 	if display != "" && server.ValidDisplay(display) != nil {
 		return badRequest{http.StatusBadRequest, "the display name is not one"}
 	}
-	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who), Options: chosen, DisplayName: display}); err != nil {
+	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: owner, Options: chosen, DisplayName: display}); err != nil {
 		return h.refused(w, r, who, id, next, err)
 	}
 	remember(w, chosen)

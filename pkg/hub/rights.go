@@ -75,13 +75,28 @@ func (h *Hub) expectedServer(r *http.Request, who caller.Caller) (server.ID, spa
 	}
 }
 
-// ownerOf is the user whose server a caller acts on. Groups are known of callers only: an
-// administrator who starts another user's server gets what is open to all users.
+// errNobody is the start of a server for a name that nobody has.
+var errNobody = errors.New("nobody of that name has an account here")
+
+// ownerOf is the user whose server a caller acts on. Nothing is known of one who has no account.
 func ownerOf(id server.ID, who caller.Caller) access.User {
-	if id.User == who.Name {
-		return who.User
+	owner, err := starter(id, who)
+	if err != nil {
+		return access.User{Name: id.User}
 	}
-	return access.User{Name: id.User}
+	return owner
+}
+
+// starter is the user for whom a server is to be started, with groups. The name that authz
+// vouches for must be the one in the path: another reading of the path gives nobody's groups away.
+func starter(id server.ID, who caller.Caller) (access.User, error) {
+	switch id.User {
+	case who.Name:
+		return who.User, nil
+	case who.Subject.Name:
+		return who.Subject, nil
+	}
+	return access.User{}, errNobody
 }
 
 func viewer(who caller.Caller) web.Viewer {

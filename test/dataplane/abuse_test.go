@@ -158,7 +158,7 @@ func TestH4_ClientHeadersAreNotObeyed(t *testing.T) {
 	a := newAbuseEnv(t)
 	lines, names := abuse.Headers([]string{
 		contract.HeaderScope, contract.HeaderDestination, contract.HeaderServerSecret, contract.HeaderPassOwner,
-		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderGroups,
+		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderGroups, contract.HeaderSubject,
 	})
 	for _, protocol := range abuse.Protocols() {
 		plain, _ := send(t, protocol, a.alice.Get("/user/alice/h4"))

@@ -112,7 +112,7 @@ func TestH1_ClientHeadersChangeNothing(t *testing.T) {
 	spoofed := []string{cookie}
 	for _, h := range []string{
 		contract.HeaderScope, contract.HeaderDestination, contract.HeaderProofName, contract.HeaderServerSecret, contract.HeaderPassOwner,
-		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderGroups,
+		contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderGroups, contract.HeaderSubject,
 	} {
 		spoofed = append(spoofed, h+": bob", h+": "+other.addr, strings.ToUpper(h)+":")
 	}
@@ -126,7 +126,7 @@ func TestH1_ClientHeadersChangeNothing(t *testing.T) {
 			t.Fatalf("%s: %d %s", path, r.code, r.body)
 		}
 		want := map[string]string{
-			contract.HeaderUser: "alice", contract.HeaderServerSecret: secret, contract.HeaderAdmin: "", contract.HeaderXSRF: "", contract.HeaderGroups: "",
+			contract.HeaderUser: "alice", contract.HeaderServerSecret: secret, contract.HeaderAdmin: "", contract.HeaderXSRF: "", contract.HeaderGroups: "", contract.HeaderSubject: "",
 			"X-Forwarded-Host": "", "Forwarded": "", "X-Original-Url": "", "X-Http-Method-Override": "", "X-Forwarded-Proto": "http",
 			"X-Envoy-Internal": "", "X-Envoy-Original-Path": "",
 		}

@@ -90,7 +90,7 @@ func pages() map[string]web.Page {
 }
 
 func messages() []string {
-	return []string{"not_found", "method", "unauthorized", "forbidden", "xsrf", "bad_request", "not_running", "stuck", "unavailable", "internal"}
+	return []string{"not_found", "nobody", "method", "unauthorized", "forbidden", "xsrf", "bad_request", "not_running", "stuck", "unavailable", "internal"}
 }
 
 func servers() []web.Server {

@@ -138,6 +138,10 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, er
 	})
 }
 
+func viewer(v caller.Caller) web.Viewer {
+	return web.Viewer{Name: v.Name, DisplayName: v.DisplayName, Admin: v.Admin}
+}
+
 // wanted is what a caller asks of a new token.
 type wanted struct {
 	note   string

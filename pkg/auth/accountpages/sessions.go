@@ -12,7 +12,7 @@ import (
 
 func (p *Pages) sessionsPage(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
 	page := web.Sessions{
-		Viewer: web.Viewer{Name: v.Name, DisplayName: v.DisplayName}, XSRF: v.XSRF(),
+		Viewer: viewer(v), XSRF: v.XSRF(),
 		EndAction: contract.PathSessions + "/end", EndAllAction: contract.PathSessions + "/end-all",
 	}
 	for _, s := range p.keeper.Sessions(v.Name) {

@@ -42,7 +42,7 @@ func (p *Pages) tokenPage(w http.ResponseWriter, r *http.Request, v caller.Calle
 
 // showTokens fills in what every token page shows.
 func (p *Pages) showTokens(w http.ResponseWriter, r *http.Request, v caller.Caller, status int, page web.Token) {
-	page.Viewer, page.XSRF = web.Viewer{Name: v.Name, DisplayName: v.DisplayName}, v.XSRF()
+	page.Viewer, page.XSRF = viewer(v), v.XSRF()
 	page.Action, page.RevokeAction = contract.PathToken, contract.PathToken+"/revoke"
 	page.Scopes, page.Days = choices(p.owner(v).Admin), days()
 	for _, t := range p.keeper.Tokens(v.Name) {

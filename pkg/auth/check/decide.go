@@ -71,6 +71,9 @@ type Liveness interface {
 	// Seen and UsedToken note what was let in; active means that the user did something.
 	Seen(s session.Session, active bool)
 	UsedToken(owner string, t account.Token)
+	// Person is somebody as the directory described them last; ok is false for a name that has
+	// no account, or one that the directory refuses.
+	Person(name string) (person access.User, ok bool)
 	// Stale reports whether revocations may be unknown; Refuse that all users are refused then.
 	Stale() bool
 	Refuse() bool
@@ -87,6 +90,7 @@ type Decider struct {
 	passes   *pass.Ring
 	genuine  *pass.Cache
 	rules    *tokens.Rules
+	subjects subjects
 	site     origin.Site
 	passTTL  time.Duration
 }
@@ -146,6 +150,7 @@ func (d *Decider) hub(req Request, now time.Time) Verdict {
 	v.Remove = []string{"cookie"}
 	v.identify(s.User)
 	v.Set = append(v.Set, Header{contract.HeaderXSRF, d.sessions.XSRF(s)}, Header{contract.HeaderSession, s.ID})
+	d.describe(&v, req, s.User, s.User.Admin)
 	v.setAdmin(s.User.Admin)
 	return v
 }

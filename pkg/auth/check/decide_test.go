@@ -36,6 +36,7 @@ type people struct {
 	revoked       map[string]bool // by session ID or user name
 	now           map[string]access.User
 	tokens        map[string]owned
+	known         map[string]access.User // who has an account
 	uses          []use
 	used          []string // token IDs
 	stale, strict bool
@@ -67,6 +68,11 @@ func (p *people) User(s session.Session) (access.User, bool) {
 	return s.User, true
 }
 
+func (p *people) Person(name string) (access.User, bool) {
+	u, ok := p.known[name]
+	return u, ok
+}
+
 func (p *people) Token(token string) (access.User, account.Token, bool) {
 	t, ok := p.tokens[token]
 	return t.owner, t.token, ok
@@ -81,7 +87,7 @@ func newEnv(t testing.TB) env {
 	}
 	h := env{people: &people{revoked: map[string]bool{}, now: map[string]access.User{}, tokens: map[string]owned{}}}
 	h.Decider = &Decider{
-		live: h.people, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, 100), rules: tokens.NewRules(),
+		live: h.people, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, 100), rules: tokens.NewRules(), subjects: newSubjects(),
 		site: site, passTTL: time.Minute,
 	}
 	return h
@@ -307,7 +313,7 @@ func TestHub(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Verdict{
-		Allow: true, Reason: ReasonAllowed, Status: 200, User: user("alice"), Remove: []string{"cookie", contract.HeaderGroups, contract.HeaderAdmin},
+		Allow: true, Reason: ReasonAllowed, Status: 200, User: user("alice"), Remove: []string{"cookie", contract.HeaderGroups, contract.HeaderSubject, contract.HeaderAdmin},
 		Set: []Header{{contract.HeaderUser, "alice"}, {contract.HeaderDisplayName, "ALICE"}, {contract.HeaderXSRF, h.sessions.XSRF(opened)}, {contract.HeaderSession, opened.ID}},
 	}
 	if diff := cmp.Diff(want, v, cmpopts.EquateEmpty()); diff != "" {

@@ -50,7 +50,7 @@ var _ authv3.AuthorizationServer = (*Server)(nil)
 func New(live Liveness, sessions *session.Ring, passes *pass.Ring, pages *web.Renderer, reg prometheus.Registerer, s Settings) *Server {
 	server := &Server{
 		decider: &Decider{
-			live: live, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, passCache), rules: tokens.NewRules(),
+			live: live, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, passCache), rules: tokens.NewRules(), subjects: newSubjects(),
 			site: s.Site, passTTL: s.PassTTL,
 		},
 		pages: pages, now: s.Now, log: s.Log,

@@ -42,6 +42,13 @@ func (k *Keeper) Current(user access.User) access.User {
 	return describe(a, user)
 }
 
+// Person is somebody as the directory described them last. ok is false for a name that has no
+// account, or one that the directory refuses.
+func (k *Keeper) Person(name string) (person access.User, ok bool) {
+	a, ok := k.accounts.Get(name)
+	return describe(a, access.User{Name: name}), ok && !a.Disabled
+}
+
 // describe returns user with what the account says of them. A cookie says what held at the
 // login.
 func describe(a account.Account, user access.User) access.User {

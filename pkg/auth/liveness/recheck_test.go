@@ -46,6 +46,9 @@ func TestV4_RefusedAtTheNextCheck(t *testing.T) {
 		if _, _, ok := a.Token(token); ok {
 			t.Error("the token of a disabled user is taken")
 		}
+		if _, ok := a.Person("alice"); ok {
+			t.Error("an administrator may start for a disabled user")
+		}
 		logs.Audited(t, e.log.String(), telemetry.UserRefused)
 		e.pass(time.Minute)
 		again := e.login(t, b, "again")
@@ -67,6 +70,12 @@ func TestV4_RegroupedFollows(t *testing.T) {
 	wait.Until(t, "both replicas follow", func() bool {
 		return a.Current(cookie).Admin && b.Current(cookie).Admin && b.Current(cookie).DisplayName == "Alice"
 	})
+	if u, ok := b.Person("alice"); !ok || u.Name != "alice" || u.Groups[0] != "admins" {
+		t.Errorf("%+v %v", u, ok)
+	}
+	if _, ok := b.Person("alcie"); ok {
+		t.Error("a name that nobody has is somebody's")
+	}
 	if u := b.Current(cookie); u.Name != "alice" || u.Groups[0] != "admins" {
 		t.Errorf("%+v", u)
 	}

@@ -98,7 +98,8 @@ func servers() map[string]about {
 			takes: schema{"type": "object", "description": "JupyterHub's user_options: profile and its choices"},
 			answers: map[string]response{
 				"202": done("it starts"), "400": failure("it runs already, or the name, the profile or a choice cannot be"),
-				"403": failure("the caller may not do this, or a quota is used up"), "409": failure("a pod that the platform did not start has its address"),
+				"403": failure("the caller may not do this, or a quota is used up"),
+				"404": failure("nobody of that name has an account"), "409": failure("a pod that the platform did not start has its address"),
 				"413": failure("the body is too large"), "415": failure("the body is not JSON"),
 				"429": later("too many servers are starting"), "503": later("the cluster or the gateway does not take it"),
 			},

@@ -18,6 +18,9 @@ type Caller struct {
 	// ByToken is true for a request with an API token, Scopes are the token's.
 	ByToken bool
 	Scopes  []string
+	// Subject is whom the request is about, with groups, where an administrator asks about
+	// somebody else who has an account; else the zero User.
+	Subject access.User
 
 	xsrf string
 }
@@ -33,6 +36,7 @@ var (
 func From(h http.Header) (Caller, error) {
 	var v Caller
 	var admin string
+	var subject []string
 	for key, into := range map[string]*string{
 		contract.HeaderUser: &v.Name, contract.HeaderDisplayName: &v.DisplayName, contract.HeaderAdmin: &admin,
 		contract.HeaderXSRF: &v.xsrf, contract.HeaderSession: &v.Session,
@@ -45,7 +49,7 @@ func From(h http.Header) (Caller, error) {
 			return Caller{}, ErrAnonymous
 		}
 	}
-	for key, into := range map[string]*[]string{contract.HeaderScopes: &v.Scopes, contract.HeaderGroups: &v.Groups} {
+	for key, into := range map[string]*[]string{contract.HeaderScopes: &v.Scopes, contract.HeaderGroups: &v.Groups, contract.HeaderSubject: &subject} {
 		value, err := single(h, key)
 		if err != nil {
 			return Caller{}, ErrAnonymous
@@ -58,6 +62,9 @@ func From(h http.Header) (Caller, error) {
 		return Caller{}, ErrAnonymous
 	}
 	v.Admin = admin == "true"
+	if len(subject) > 0 && v.Admin {
+		v.Subject = access.User{Name: subject[0], Groups: subject[1:]}
+	}
 	_, v.ByToken = h[http.CanonicalHeaderKey(contract.HeaderScopes)]
 	return v, nil
 }

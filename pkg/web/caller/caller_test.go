@@ -33,6 +33,13 @@ func TestFrom(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(Caller{})); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
+	got, err = From(headers(contract.HeaderUser, "carol", contract.HeaderAdmin, "true", contract.HeaderSubject, "b%20b r%20&%20d staff"))
+	if want := (access.User{Name: "b b", Groups: []string{"r & d", "staff"}}); err != nil || cmp.Diff(want, got.Subject) != "" {
+		t.Errorf("whom it is about: %+v %v", got.Subject, err)
+	}
+	if got, err := From(headers(contract.HeaderUser, "bob", contract.HeaderSubject, "alice physics")); err != nil || got.Subject.Name != "" {
+		t.Errorf("of somebody who is no administrator: %+v %v", got.Subject, err)
+	}
 	if got, err := From(headers(contract.HeaderUser, "bob", contract.HeaderScopes, "")); err != nil || !got.ByToken || len(got.Scopes) != 0 {
 		t.Errorf("%+v %v", got, err)
 	}
@@ -40,7 +47,7 @@ func TestFrom(t *testing.T) {
 
 // TestH1_NothingIsChosenFrom: twice, not encoded, absent or impossible.
 func TestH1_NothingIsChosenFrom(t *testing.T) {
-	for _, key := range []string{contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderSession, contract.HeaderScopes, contract.HeaderGroups} {
+	for _, key := range []string{contract.HeaderUser, contract.HeaderDisplayName, contract.HeaderAdmin, contract.HeaderXSRF, contract.HeaderSession, contract.HeaderScopes, contract.HeaderGroups, contract.HeaderSubject} {
 		h := headers(contract.HeaderUser, "bob")
 		h.Add(key, "x")
 		h.Add(key, "x")
