@@ -81,8 +81,8 @@ func (p Person) started() (last time.Time) {
 // active is when a server was last in use; zero where that is not known.
 func (p Person) active() (last time.Time) {
 	for _, s := range p.Servers {
-		if s.Reported.After(last) {
-			last = s.Reported
+		if s.LastActivity.After(last) {
+			last = s.LastActivity
 		}
 	}
 	return last

@@ -22,7 +22,7 @@ func has(name string, phase spawn.Phase, started, used int) spawn.Server {
 		s.Created, s.Profile = noon.Add(time.Duration(started)*time.Minute), "lab"
 	}
 	if used > 0 {
-		s.Reported = noon.Add(time.Duration(used) * time.Minute)
+		s.LastActivity = noon.Add(time.Duration(used) * time.Minute)
 	}
 	return s
 }
