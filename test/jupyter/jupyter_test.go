@@ -211,15 +211,6 @@ func TestOnlyTheGatewayGetsIn(t *testing.T) {
 	}
 }
 
-// TestHubMenuLeadsToTheHub: where a server has a host of its own, JupyterLab is told the hub's.
-func TestHubMenuLeadsToTheHub(t *testing.T) {
-	id := server.ID{User: "alice"}
-	base := start(t, id, "PERIJOVE_HUB_ORIGIN=https://hub.test") + id.Prefix()
-	if _, page := ask(t, "GET", base+"lab", gateway()); !strings.Contains(page, `"hubHost": "https://hub.test"`) {
-		t.Errorf("the page's configuration does not name the hub's host")
-	}
-}
-
 // TestXSRFTokenIsAccepted is the control of "POST without _xsrf": with the right cookie
 // and header the same request passes.
 func TestXSRFTokenIsAccepted(t *testing.T) {

@@ -14,10 +14,13 @@ jupyter_server 2.
 
 import hmac
 import os
+import zlib
 from datetime import datetime, timezone
 from urllib.parse import unquote
 
 from jupyter_server.auth.identity import IdentityProvider, User
+from jupyter_server.base.handlers import JupyterHandler
+from tornado.web import authenticated
 
 PRIVATE_PREFIX = "x-perijove-"
 SECRET_HEADER = "x-perijove-server-secret"
@@ -45,6 +48,11 @@ def required(name):
 
 
 BASE_URL = required("PERIJOVE_BASE_URL")
+HUB_ORIGIN = os.environ.get("PERIJOVE_HUB_ORIGIN", "")
+HUB_PREFIX = "/hub/"
+
+# The colours that JupyterLab's themes have for people who work together.
+COLOURS = 7
 
 SECRET = required(SECRET_VARIABLE).encode()
 if len(SECRET) < SHORTEST_SECRET:
@@ -82,8 +90,22 @@ def visitor(handler):
     username = unquote(only(handler, USER_HEADER) or "")
     if not username:
         return None
-    name = unquote(only(handler, DISPLAY_NAME_HEADER) or "") or username
-    return User(username=username, name=name, display_name=name)
+    name = unquote(only(handler, DISPLAY_NAME_HEADER) or "").strip() or username
+    return User(username=username, name=name, display_name=name, initials=initials(name), color=colour(username))
+
+
+def initials(name):
+    """Return the first letters of the first and the last word of a name."""
+    words = name.split()
+    return "".join(word[0] for word in dict.fromkeys((words[0], words[-1]))).upper()
+
+
+def colour(username):
+    """Return the same colour for a user in every server and browser.
+
+    JupyterLab draws lots when it is told none, and keeps the result for all users of a browser.
+    """
+    return f"var(--jp-collaborator-color{zlib.crc32(username.encode()) % COLOURS + 1})"
 
 
 def is_use(request):
@@ -108,16 +130,30 @@ def note_use(handler):
         handler.settings["perijove_last_activity"] = datetime.now(timezone.utc)
 
 
+class HubLogout(JupyterHandler):
+    """Leads JupyterLab's "Log Out" to the platform's page: a server has no login to end."""
+
+    @authenticated
+    def get(self):
+        self.redirect(HUB_ORIGIN + HUB_PREFIX + "logout")
+
+
 class PerijoveIdentityProvider(IdentityProvider):
     """Knows a visitor by the gateway's headers."""
 
     # There is nothing to log in to here: the gateway has its own pages.
     auth_enabled = True
     login_available = False
-    logout_available = False
+    logout_available = True
+    logout_handler_class = HubLogout
 
     def __init__(self, **kwargs):
         super().__init__(**kwargs)
+        # JupyterLab's "Restart" of a stopped server leads to the page of the server with this
+        # name. Without it users would start their default server instead.
+        self.parent.server_name = unquote(BASE_URL.split("/")[3])  # /user/alice/, /user/alice/demo/
+        # The command `jupyter lab` puts its own default over that of any file.
+        self.parent.default_url = os.environ.get("PERIJOVE_DEFAULT_URL") or self.parent.default_url
         # Kernels and terminals inherit the environment; a notebook that prints it,
         # perhaps in front of others, should not print this.
         os.environ.pop(SECRET_VARIABLE, None)
@@ -159,7 +195,7 @@ if PROOF:
     c.ServerApp.client_ca = os.path.join(PROOF, "ca.crt")
 
 c.ServerApp.root_dir = os.path.expanduser("~")
-c.ServerApp.default_url = os.environ.get("PERIJOVE_DEFAULT_URL", "/lab")
+c.ServerApp.default_url = "/lab"
 c.ServerApp.open_browser = False
 c.ServerApp.quit_button = False
 c.FileContentsManager.delete_to_trash = False
@@ -168,8 +204,8 @@ c.FileContentsManager.delete_to_trash = False
 # a user's own file says, as everything that is a dict or a list must be.
 c.ServerApp.tornado_settings.update(
     {
-        "hub_prefix": "/hub/",
-        "hub_host": os.environ.get("PERIJOVE_HUB_ORIGIN", ""),
+        "hub_prefix": HUB_PREFIX,
+        "hub_host": HUB_ORIGIN,
         "user": required("PERIJOVE_USER"),
     }
 )
