@@ -41,8 +41,12 @@ func progressURL(id server.ID) string {
 
 // safeNext returns next if it leads to a page of the server id on our own origin, else
 // "": a link with a foreign next must lead no user away (U1-U3), nor into another user's
-// server.
+// server. A link of a course is the same for all its users (/hub/user-redirect/…): it leads into
+// the server that is asked for.
 func safeNext(next string, id server.ID) string {
+	if rest, shared := strings.CutPrefix(next, contract.PathUserRedirect); shared {
+		next = id.Prefix() + rest
+	}
 	next, ok := redirect.Safe(next)
 	if !ok {
 		return ""

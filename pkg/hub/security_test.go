@@ -124,6 +124,7 @@ func TestU1_U3_NextStaysHome(t *testing.T) {
 	for _, next := range []string{
 		"//e", "///e", `/\e`, "/%09/e", "/%5ce", "/ /e", "https:e", "https://hub.test.evil/", "javascript:alert(1)", "@e", "\t//e",
 		"/user/bob/lab", "/user/alice/../bob/lab", "/user/alicex/", "/hub/logout", "/user/alice//e",
+		"/hub/user-redirect/../bob/lab", "/hub/user-redirect//e", "/hub/user-redirect/%2e%2e/bob", `/hub/user-redirect/\e`, "/hub/user-redirect",
 	} {
 		if code, to, _ := e.get("/hub/spawn-pending/alice?next=" + url.QueryEscape(next)); code != 302 || to != "/user/alice/" {
 			t.Errorf("next=%q leads to %d %s", next, code, to)
@@ -133,6 +134,7 @@ func TestU1_U3_NextStaysHome(t *testing.T) {
 		}
 	}
 	for from, want := range map[string]string{
+		"/hub/spawn-pending/alice?next=" + url.QueryEscape("/hub/user-redirect/git-pull?repo=https%3A%2F%2Fe&urlpath=lab"): "/user/alice/git-pull?repo=https%3A%2F%2Fe&urlpath=lab",
 		"/hub/user-redirect/lab/tree/a%20b?x=1": "/user/alice/lab/tree/a%20b?x=1",
 		"/hub/user-redirect/":                   "/user/alice/",
 	} {
