@@ -58,7 +58,7 @@ func newOwnSpawner(t *testing.T, user string, change func(*spawnerapp.Config)) *
 	}
 	cfg := spawnerapp.Defaults()
 	cfg.Listen, cfg.PrivateListen = ports.FreeAddr(t), ports.FreeAddr(t)
-	cfg.TLS, cfg.Namespace, cfg.ServerKeyFile = files, servers, key
+	cfg.PublicURL, cfg.TLS, cfg.Namespace, cfg.ServerKeyFile = baseURL(), files, servers, key
 	issuer := secretFiles(t, dir, "perijove-servers-ca")
 	cfg.ServersCA = spawnerapp.KeyPair{Cert: issuer.Cert, Key: issuer.Key}
 	cfg.JupyterConfigMap = "perijove-jupyter"

@@ -23,10 +23,10 @@ type Config struct {
 	TLS mtls.Files `yaml:"tls"`
 	// Kubeconfig is a file to reach the cluster with; "" inside the cluster.
 	Kubeconfig string `yaml:"kubeconfig"`
-	// UserDomain gives each user's servers a host of their own below it, and PublicURL is
-	// where these pages are then: http(s)://host[:port]. Empty: all share one host.
+	// PublicURL is where users reach the platform: http(s)://host[:port]. Servers are told.
+	PublicURL string `yaml:"publicURL"`
+	// UserDomain gives each user's servers a host of their own below it. Empty: all share one host.
 	UserDomain string `yaml:"userDomain"`
-	PublicURL  string `yaml:"publicURL"`
 	// Namespace is where servers live.
 	Namespace string `yaml:"namespace"`
 	// PublishedNamespaces are those whose labelled pods the xds-server publishes: home pages list
@@ -103,7 +103,9 @@ func (c Config) Validate() error {
 			f.Check(name == "", key, found)
 		}
 	}
-	if _, err := c.site(); err != nil {
+	if site, err := origin.Parse(c.PublicURL, nil); err != nil {
+		f.Addf("publicURL", "%v", err)
+	} else if _, err := site.WithUserDomain(c.UserDomain); err != nil {
 		f.Addf("userDomain", "%v (with publicURL %q)", err, c.PublicURL)
 	}
 	address(&f, "listen", c.Listen)
@@ -128,11 +130,8 @@ func (c Config) Validate() error {
 	return f.Err()
 }
 
-// site is the installation as browsers see it; the zero Site where all servers share a host.
+// site is the installation as browsers see it.
 func (c Config) site() (origin.Site, error) {
-	if c.UserDomain == "" {
-		return origin.Site{}, nil
-	}
 	site, err := origin.Parse(c.PublicURL, nil)
 	if err != nil {
 		return origin.Site{}, err

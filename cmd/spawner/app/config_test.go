@@ -39,7 +39,7 @@ publishedNamespaces: [ok, ""]
 	}
 	for _, want := range []string{
 		"lisen", "listen: is required", `privateListen: "9090" is not host:port`, "tls.cert: is required", "tls.key: is required", "tls.ca: is required",
-		"namespace: is required", "serverKeyFile: is required", "jupyterConfigMap: is required", "serversCA.cert: is required", "serversCA.key: is required", `routeStatus[0]: "nowhere" is not host:port`,
+		"publicURL: must be http", "namespace: is required", "serverKeyFile: is required", "jupyterConfigMap: is required", "serversCA.cert: is required", "serversCA.key: is required", `routeStatus[0]: "nowhere" is not host:port`,
 		"startTimeout: must", "concurrentSpawnLimit: must", "profilesConfigMap: ", "publishedNamespaces[1]: ",
 	} {
 		if !strings.Contains(said, want) {
@@ -63,9 +63,15 @@ func TestNamesThatKubernetesRefuses(t *testing.T) {
 }
 
 func TestUserDomain(t *testing.T) {
-	for yaml, bad := range map[string]bool{"userDomain: users.test\npublicURL: https://hub.test\n": false, "userDomain: users.test\n": true, "publicURL: https://hub.test\n": false} {
-		if _, said := start(t, yaml); strings.Contains(said, "userDomain: ") != bad {
-			t.Errorf("%s says\n%s", yaml, said)
+	for yaml, wrong := range map[string]string{
+		"userDomain: users.test\npublicURL: https://hub.test\n": "", "userDomain: users.test\npublicURL: https://hub.users.test\n": "userDomain: ",
+		"userDomain: users.test\n": "publicURL: ", "publicURL: https://hub.test\n": "",
+	} {
+		_, said := start(t, yaml)
+		for _, key := range []string{"userDomain: ", "publicURL: "} {
+			if strings.Contains(said, key) != (key == wrong) {
+				t.Errorf("%s says\n%s", yaml, said)
+			}
 		}
 	}
 }

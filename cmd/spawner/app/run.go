@@ -82,7 +82,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	list := profiles.New(reads, events, func(err error) { health.Set(listed, err) }, time.Now, reg, log,
 		profiles.Settings{Namespace: cfg.Namespace, ConfigMap: cfg.ProfilesConfigMap})
 	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
-		Site:   spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, HubOrigin: site.HubBaseURL(), Proof: cfg.Proof},
+		Site:   spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, Public: site, Proof: cfg.Proof},
 		Policy: list.Policy, Keys: keys, Trust: trust,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit, Namespaces: cfg.PublishedNamespaces,
 	})

@@ -55,7 +55,7 @@ func TestService(t *testing.T) {
 	}
 	cfg := Defaults()
 	cfg.Listen, cfg.PrivateListen = ports.FreeAddr(t), ports.FreeAddr(t)
-	cfg.TLS = ca.Issue(contract.NameSpawner, time.Hour)
+	cfg.PublicURL, cfg.TLS = "http://hub.test", ca.Issue(contract.NameSpawner, time.Hour)
 	cfg.Namespace, cfg.JupyterConfigMap, cfg.ServerKeyFile = "servers", "jupyter", key
 	cfg.ServersCA = serversCA(t)
 	cfg.RouteStatus = []string{"127.0.0.1:1"}

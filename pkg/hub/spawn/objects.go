@@ -221,14 +221,14 @@ func safeEnvironment() map[string]string {
 	}
 }
 
-// environment is the server's variables: the profile's, then what a safe start changes, then
-// the platform's, which nothing before may set (see validateEnvironment).
+// environment is the server's variables: JupyterHub's, then the profile's, then what a safe start
+// changes, then the platform's, which nothing before may set (see validateEnvironment).
 func environment(site Site, s Spec) []corev1.EnvVar {
 	var env []corev1.EnvVar
 	set := func(name, value string) {
 		env = append(env, corev1.EnvVar{Name: name, Value: literal(value)})
 	}
-	more := map[string]string{}
+	more := hubEnvironment(site, s.ID)
 	maps.Copy(more, s.Profile.Override.Environment)
 	if s.Options.Safe {
 		maps.Copy(more, safeEnvironment())
@@ -246,10 +246,26 @@ func environment(site Site, s Spec) []corev1.EnvVar {
 	if url := s.Profile.Override.DefaultURL; url != "" {
 		set("PERIJOVE_DEFAULT_URL", url)
 	}
-	if site.HubOrigin != "" {
-		set("PERIJOVE_HUB_ORIGIN", site.HubOrigin)
+	if hub := site.Public.HubBaseURL(); hub != "" {
+		set("PERIJOVE_HUB_ORIGIN", hub)
 	}
 	return env
+}
+
+// hubEnvironment is how libraries learn where in JupyterHub they run: dashboards of Dask and Bokeh
+// make their links of these. The names are JupyterHub's ("Services", "Environment variables"). Its
+// variables of a login at the hub are not among them: a server has no API token of its own.
+func hubEnvironment(site Site, id server.ID) map[string]string {
+	return map[string]string{
+		"JUPYTERHUB_USER":           id.User,
+		"JUPYTERHUB_SERVER_NAME":    id.Name,
+		"JUPYTERHUB_BASE_URL":       "/",
+		"JUPYTERHUB_SERVICE_PREFIX": id.Prefix(),
+		"JUPYTERHUB_HOST":           site.Public.HubBaseURL(),
+		"JUPYTERHUB_API_URL":        site.Public.Origin() + contract.PathAPI,
+		"JUPYTERHUB_PUBLIC_URL":     site.Public.For(id.User).Origin() + id.Prefix(),
+		"JUPYTERHUB_PUBLIC_HUB_URL": site.Public.Origin() + contract.PathHub,
+	}
 }
 
 // literal keeps Kubernetes from expanding "$(NAME)" in a user's name or a profile's value.

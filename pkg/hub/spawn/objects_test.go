@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/tls"
 	"encoding/pem"
+	"maps"
 	"strings"
 	"testing"
 
@@ -16,11 +17,14 @@ import (
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/podmeta"
+	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/golden"
 	"github.com/perijove/perijove/test/pki"
 )
 
-var site = Site{Namespace: "servers", JupyterConfigMap: "perijove-jupyter"}
+var site = Site{
+	Namespace: "servers", JupyterConfigMap: "perijove-jupyter", Public: origin.Site{Scheme: "https", Hosts: []string{"hub.test", "hub.test:443"}},
+}
 
 const nonce = "abcdefghijklmnopqrstuvwxyz"
 
@@ -160,19 +164,55 @@ func encode(t *testing.T, o any) []byte {
 	return b
 }
 
-// JupyterLab's hub menu needs the hub's origin only where that is not the server's own.
-func TestHubOrigin(t *testing.T) {
-	for _, hub := range []string{"", "https://hub.test"} {
-		own := site
-		own.HubOrigin = hub
-		got := ""
-		for _, e := range Pod(own, Spec{ID: server.ID{User: "alice"}, Nonce: nonce}).Spec.Containers[0].Env {
-			if e.Name == "PERIJOVE_HUB_ORIGIN" {
-				got = e.Value
+// variables are those of a server's container.
+func variables(t *testing.T, where Site, s Spec) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	for _, e := range Pod(where, s).Spec.Containers[0].Env {
+		if _, twice := all[e.Name]; twice {
+			t.Errorf("%s is set twice", e.Name)
+		}
+		all[e.Name] = e.Value
+	}
+	return all
+}
+
+// JupyterLab's hub menu needs the hub's origin only where that is not the server's own. Libraries
+// read JupyterHub's variables, and a profile may say something else.
+func TestWhereAServerIs(t *testing.T) {
+	demo := server.ID{User: "alice", Name: "my demo"}
+	own, err := site.Public.WithUserDomain("users.test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		public origin.Site
+		want   map[string]string
+	}{
+		"one host": {site.Public, map[string]string{"JUPYTERHUB_HOST": "", "JUPYTERHUB_PUBLIC_URL": "https://hub.test/user/alice/my%20demo/"}},
+		"a host each": {own, map[string]string{
+			"JUPYTERHUB_HOST": "https://hub.test", "PERIJOVE_HUB_ORIGIN": "https://hub.test", "JUPYTERHUB_PUBLIC_URL": "https://alice.users.test/user/alice/my%20demo/",
+		}},
+	} {
+		where := site
+		where.Public = c.public
+		env := variables(t, where, Spec{ID: demo, Nonce: nonce})
+		maps.Copy(c.want, map[string]string{
+			"JUPYTERHUB_USER": "alice", "JUPYTERHUB_SERVER_NAME": "my demo", "JUPYTERHUB_BASE_URL": "/", "JUPYTERHUB_SERVICE_PREFIX": "/user/alice/my%20demo/",
+			"JUPYTERHUB_API_URL": "https://hub.test/hub/api", "JUPYTERHUB_PUBLIC_HUB_URL": "https://hub.test/hub/",
+		})
+		for key, want := range c.want {
+			if env[key] != want {
+				t.Errorf("%s: %s is %q, want %q", name, key, env[key], want)
 			}
 		}
-		if got != hub {
-			t.Errorf("the pod is told %q, want %q", got, hub)
+		if _, told := env["PERIJOVE_HUB_ORIGIN"]; told != c.public.PerUser() {
+			t.Errorf("%s: told of another origin: %v", name, told)
 		}
+	}
+	p := profileOf(t, `{environment: {JUPYTERHUB_API_URL: http://inside.test, JUPYTERHUB_SINGLEUSER_APP: x}}`)
+	env := variables(t, site, Spec{ID: demo, Profile: p, Nonce: nonce})
+	if env["JUPYTERHUB_API_URL"] != "http://inside.test" || env["JUPYTERHUB_SINGLEUSER_APP"] != "x" || env["JUPYTERHUB_USER"] != "alice" {
+		t.Errorf("with a profile's own: %v", env)
 	}
 }

@@ -1,6 +1,10 @@
 package spawn
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/perijove/perijove/pkg/web/origin"
+)
 
 // Site is what all servers of an installation share.
 type Site struct {
@@ -9,8 +13,8 @@ type Site struct {
 	// JupyterConfigMap holds jupyter_server_config.py with the identity provider, and
 	// default_setting_overrides.json with JupyterLab's defaults. It is in Namespace.
 	JupyterConfigMap string
-	// HubOrigin is the origin of the hub's pages where servers have other hosts, else "".
-	HubOrigin string
+	// Public is where browsers reach the pages of the hub and the servers.
+	Public origin.Site
 	// Proof says that new pods promise a proof of which pod they are (package proof). It
 	// changes nothing for pods that run.
 	Proof bool

@@ -62,8 +62,14 @@ func (s Site) AnyUser() []string {
 	return s.onPorts("*." + s.UserDomain)
 }
 
-// Origin is the origin of s as links spell it: the scheme and the first host.
-func (s Site) Origin() string { return s.Scheme + "://" + s.Hosts[0] }
+// Origin is the origin of s as links spell it: the scheme and the first host. That of the zero
+// Site is "".
+func (s Site) Origin() string {
+	if len(s.Hosts) == 0 {
+		return ""
+	}
+	return s.Scheme + "://" + s.Hosts[0]
+}
 
 // HubBaseURL begins a link from any host to a page of the platform: "" when all share one
 // host.
