@@ -17,22 +17,21 @@ import (
 
 // menuItem finds an item of JupyterLab's menus by its label.
 func menuItem(kind, label string) string {
-	return fmt.Sprintf(`[...document.querySelectorAll(".%s")].find(e => e.textContent.includes(%q))`, kind, label)
+	return fmt.Sprintf(`[...document.querySelectorAll(".%s")].find(e => e.textContent.trim() === %q && e.getClientRects().length > 0)`, kind, label)
 }
 
 // point moves the mouse to an element, which JupyterLab's menus want before a click, and clicks. It
 // waits until the element is where it will stay: menus are laid out after they are there.
 func (b *browser) point(element string) {
 	b.t.Helper()
-	at := js[[]float64](b, 30*time.Second, `(async () => {
-		for (let last = ""; ; await new Promise(done => setTimeout(done, 100))) {
-			const e = `+element+`, r = e?.getBoundingClientRect();
-			if (!r || r.width === 0) continue;
-			const at = [r.x + r.width / 2, r.y + r.height / 2];
-			if (String(at) === last && e.contains(document.elementFromPoint(...at))) return at;
-			last = String(at);
-		}
+	b.until(30*time.Second, `(() => {
+		const e = `+element+`, r = e?.getBoundingClientRect();
+		if (!r || r.width === 0) return false;
+		const at = [r.x + r.width / 2, r.y + r.height / 2], stays = String(at) === window.e2eLast;
+		window.e2eLast = String(at);
+		return stays && e.contains(document.elementFromPoint(...at));
 	})()`)
+	at := js[[]float64](b, 10*time.Second, `window.e2eLast.split(",").map(Number)`)
 	b.run(10*time.Second, chromedp.MouseEvent("mouseMoved", at[0], at[1]), chromedp.MouseClickXY(at[0], at[1]))
 }
 
@@ -97,10 +96,10 @@ func TestInsideJupyterLab(t *testing.T) {
 		t.Errorf("the server is told\n%s, want\n%s", told, want)
 	}
 
-	b.point(menuItem("lm-MenuBar-item", "File"))
-	b.until(10*time.Second, "Boolean("+menuItem("lm-Menu-item", "Hub Control Panel")+")")
+	b.point(menuItem("lm-MenuBar-itemLabel", "File"))
+	b.until(10*time.Second, "Boolean("+menuItem("lm-Menu-itemLabel", "Hub Control Panel")+")")
 	b.shot("lab-hub-menu")
-	panel := b.opens(func() { b.point(menuItem("lm-Menu-item", "Hub Control Panel")) })
+	panel := b.opens(func() { b.point(menuItem("lm-Menu-itemLabel", "Hub Control Panel")) })
 	panel.until(20*time.Second, `location.pathname === "`+contract.PathHome+`"`)
 
 	b.run(10*time.Second, front())
@@ -117,8 +116,8 @@ func TestInsideJupyterLab(t *testing.T) {
 		t.Error("the first tab still says that its server is not running")
 	}
 
-	b.point(menuItem("lm-MenuBar-item", "File"))
-	b.point(menuItem("lm-Menu-item", "Log Out"))
+	b.point(menuItem("lm-MenuBar-itemLabel", "File"))
+	b.point(menuItem("lm-Menu-itemLabel", "Log Out"))
 	b.until(20*time.Second, `location.pathname === "`+contract.PathLogout+`"`)
 	if code := js[int](again, 10*time.Second, `fetch("/user/alice/api/kernels").then(r => r.status, () => 0)`); code != 401 {
 		t.Errorf("after the logout another tab gets %d, want 401", code)

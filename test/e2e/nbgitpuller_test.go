@@ -22,8 +22,9 @@ import (
 const nbgitpuller = "nbgitpuller==1.3.0"
 
 // course makes a git repository with one notebook, outside the folder that JupyterLab shows.
-const course = `import json, os, subprocess
+const course = `import json, os, shutil, subprocess
 home = os.path.expanduser("~/.e2e/course")
+shutil.rmtree(home, ignore_errors=True)
 os.makedirs(home, exist_ok=True)
 json.dump({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# Lesson of the course"}]}, open(home + "/lesson.ipynb", "w"))
 for words in (["init", "--quiet", "--initial-branch=main"], ["add", "."], ["-c", "user.name=x", "-c", "user.email=x@x.org", "commit", "--quiet", "-m", "first"]):
