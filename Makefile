@@ -64,6 +64,8 @@ bench: deps ## measure requests, propagation, memory, restarts and starts beside
 	go -C bench run ./routes -doc
 	go -C bench run ./logins -doc
 	go -C bench run ./class -doc
+	$(MAKE) up
+	go -C bench run ./spawn -doc
 bench-check: deps ## fail when a ratio of the benchmarks got worse (4 min)
 	go -C bench run ./load -check
 	go -C bench run ./routes -check -chp=false -samples 50 -users 1000,10000

@@ -104,7 +104,7 @@ func (p *person) goIn(ctx context.Context, c crowd, v *visitor.Visitor, began ti
 	if err != nil {
 		return err
 	}
-	page, err := v.Open(ctx)
+	page, err := v.Open(ctx, "")
 	if err != nil {
 		return err
 	}

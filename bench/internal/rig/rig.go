@@ -27,17 +27,24 @@ type Rig struct {
 
 // New makes an empty rig. Call it inside netns.Main: ports are fixed.
 func New() (*Rig, error) {
-	dir, err := os.MkdirTemp("", "bench")
-	if err != nil {
-		return nil, fmt.Errorf("folder of the benchmark: %w", err)
-	}
 	// One address per pod, for more users than netns.PodNetwork has.
 	if out, err := exec.Command("ip", "route", "add", "local", podNetwork, "dev", "lo").CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("route %s to this machine: %w: %s", podNetwork, err, out)
 	}
 	hurry()
-	r := &Rig{Dir: dir, ports: 20000}
+	r, err := empty()
+	if err != nil {
+		return nil, err
+	}
 	return r, r.writeKeys()
+}
+
+func empty() (*Rig, error) {
+	dir, err := os.MkdirTemp("", "bench")
+	if err != nil {
+		return nil, fmt.Errorf("folder of the benchmark: %w", err)
+	}
+	return &Rig{Dir: dir, ports: 20000}, nil
 }
 
 // hurry puts whatever else runs on this machine second: other sessions, and other
@@ -196,24 +203,43 @@ func number(addr string) int {
 // flags: it installs the peers that are needed, then it hands run a Rig in a network
 // namespace. It returns the exit code; name stands before an error.
 func Main(name string, run func(r *Rig) error, install ...func() error) int {
-	failed := func(err error) int {
-		fmt.Fprintln(os.Stderr, name+":", err)
-		return 1
+	if err := all(install); err != nil {
+		return failed(name, err)
 	}
+	return netns.Main(func() int { return with(name, New, run) })
+}
+
+// OnMachine is Main for a benchmark of the cluster that runs on this machine: it has no network of
+// its own, and what it starts goes no faster than the rest.
+func OnMachine(name string, run func(r *Rig) error, install ...func() error) int {
+	if err := all(install); err != nil {
+		return failed(name, err)
+	}
+	return with(name, empty, run)
+}
+
+func all(install []func() error) error {
 	for _, peer := range install {
 		if err := peer(); err != nil {
-			return failed(err)
+			return err
 		}
 	}
-	return netns.Main(func() int {
-		r, err := New()
-		if err != nil {
-			return failed(err)
-		}
-		defer r.Close()
-		if err := run(r); err != nil {
-			return failed(err)
-		}
-		return 0
-	})
+	return nil
+}
+
+func with(name string, make func() (*Rig, error), run func(r *Rig) error) int {
+	r, err := make()
+	if err != nil {
+		return failed(name, err)
+	}
+	defer r.Close()
+	if err := run(r); err != nil {
+		return failed(name, err)
+	}
+	return 0
+}
+
+func failed(name string, err error) int {
+	fmt.Fprintln(os.Stderr, name+":", err)
+	return 1
 }

@@ -2,6 +2,7 @@ package visitor
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -218,11 +219,20 @@ func (v *Visitor) stream(ctx context.Context, path string) (last event, err erro
 	return last, lines.Err()
 }
 
-// Open opens the server and returns its page.
-func (v *Visitor) Open(ctx context.Context) (page string, err error) {
+// Stop presses the button on the home page of Perijove.
+func (v *Visitor) Stop(ctx context.Context) error {
+	token, err := v.token(ctx, contract.PathHome)
+	if err != nil {
+		return err
+	}
+	return v.post(ctx, contract.PathHub+"stop/"+v.Name, url.Values{contract.XSRFName: {token}})
+}
+
+// Open opens a path of the server and returns what it answers.
+func (v *Visitor) Open(ctx context.Context, path string) (page string, err error) {
 	err = v.again(ctx, func() error {
 		var status int
-		status, page, err = v.get(ctx, contract.PathUser+v.Name+"/")
+		status, page, err = v.get(ctx, contract.PathUser+v.Name+"/"+path)
 		return expect("open", status, page, err)
 	})
 	return page, err
@@ -312,7 +322,7 @@ func expect(what string, status int, body string, err error) error {
 	case err != nil:
 		return &refusal{what, 0, err.Error()}
 	case status != http.StatusOK:
-		return &refusal{what, status, body}
+		return &refusal{what, status, cmp.Or(note.FindString(body), body)}
 	}
 	return nil
 }

@@ -74,7 +74,7 @@ func TestVisit(t *testing.T) {
 	if _, failed, err := v.Serve(ctx); err != nil || failed != 1 {
 		t.Errorf("%d failed starts, want 1; %v", failed, err)
 	}
-	if page, err := v.Open(ctx); page != "alice" || err != nil {
+	if page, err := v.Open(ctx, ""); page != "alice" || err != nil {
 		t.Errorf("the page is %q, %v", page, err)
 	}
 	if diff := cmp.Diff(map[int]int{http.StatusTooManyRequests: 1}, v.Refused); diff != "" {

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/perijove/perijove/bench/internal/rig"
+	"github.com/perijove/perijove/bench/internal/visitor"
+	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server"
+)
+
+// answering is the path below a server's own that Jupyter answers with its version.
+const answering = "api"
+
+// crowd logs everybody in.
+func crowd(ctx context.Context, site visitor.Site, people int) (all []*visitor.Visitor, err error) {
+	for i := range people {
+		v, err := visitor.New(site, user(i))
+		if err != nil {
+			return nil, err
+		}
+		ctx, cancel := context.WithTimeout(ctx, patience)
+		defer cancel()
+		if err := v.Login(ctx, rig.Password); err != nil {
+			return nil, fmt.Errorf("log %s in: %w", v.Name, err)
+		}
+		all = append(all, v)
+	}
+	return all, nil
+}
+
+// press lets everybody press Start at once, follow the progress and open their server. It adds
+// starts that failed, and were tried again, to failed.
+func press(ctx context.Context, people []*visitor.Visitor, failed *atomic.Int64) ([]time.Duration, error) {
+	began := time.Now()
+	return each(ctx, len(people), func(ctx context.Context, i int) (time.Duration, error) {
+		v := people[i]
+		_, again, err := v.Serve(ctx)
+		failed.Add(int64(again))
+		if err != nil {
+			return 0, fmt.Errorf("start of %s: %w", v.Name, err)
+		}
+		if _, err := v.Open(ctx, answering); err != nil {
+			return 0, fmt.Errorf("open the server of %s: %w", v.Name, err)
+		}
+		if len(v.Refused) > 0 {
+			return 0, fmt.Errorf("%s was refused: %v", v.Name, v.Refused)
+		}
+		return time.Since(began), nil
+	})
+}
+
+// perijove is the platform as it runs on the cluster.
+func (c *cluster) perijove(ctx context.Context) (*contestant, error) {
+	at, err := url.Parse(c.url)
+	if err != nil {
+		return nil, fmt.Errorf("address of the platform: %w", err)
+	}
+	people, err := crowd(ctx, visitor.Site{Base: c.url, Addr: at.Host, Form: true, Click: time.Second}, c.servers)
+	if err != nil {
+		return nil, err
+	}
+	one := &contestant{name: "Perijove"}
+	one.start, one.stop = func(ctx context.Context) ([]time.Duration, error) {
+		took, err := press(ctx, people, &one.failed)
+		if err == nil && c.like == nil {
+			c.like, err = c.client.CoreV1().Pods(servers).Get(ctx, spawn.PodName(server.ID{User: user(0)}), metav1.GetOptions{})
+		}
+		return took, err
+	},
+		func(ctx context.Context) error {
+			for _, v := range people {
+				if err := v.Stop(ctx); err != nil {
+					return err
+				}
+			}
+			return c.gone(ctx, servers)
+		}
+	return one, nil
+}
