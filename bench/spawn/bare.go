@@ -48,24 +48,24 @@ func (c *cluster) bare(ctx context.Context) (*contestant, error) {
 			return nil, fmt.Errorf("make a home: %w", err)
 		}
 	}
-	return &contestant{
-		name: "bare pods",
-		start: func(ctx context.Context) ([]time.Duration, error) {
-			began := time.Now()
-			return each(ctx, c.servers, func(ctx context.Context, i int) (time.Duration, error) {
-				if err := c.runBare(ctx, i); err != nil {
-					return 0, fmt.Errorf("bare pod of %s: %w", user(i), err)
-				}
-				return time.Since(began), nil
-			})
-		},
-		stop: func(ctx context.Context) error {
+	one := &contestant{name: "bare pods", namespace: apart}
+	one.start, one.stop = func(ctx context.Context) ([]time.Duration, error) {
+		began := time.Now()
+		return each(ctx, c.servers, func(ctx context.Context, i int) (time.Duration, error) {
+			if err := c.runBare(ctx, i); err != nil {
+				return 0, fmt.Errorf("bare pod of %s: %w", user(i), err)
+			}
+			one.trace.note(stepIn, user(i))
+			return time.Since(began), nil
+		})
+	},
+		func(ctx context.Context) error {
 			if err := c.client.CoreV1().Pods(apart).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 				return fmt.Errorf("delete the bare pods: %w", err)
 			}
 			return c.gone(ctx, apart)
-		},
-	}, nil
+		}
+	return one, nil
 }
 
 // runBare makes the i-th pod and waits until it answers.

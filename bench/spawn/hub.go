@@ -27,14 +27,14 @@ func (c *cluster) jupyterHub(r *rig.Rig) (*contestant, error) {
 		return nil, err
 	}
 	var people []*visitor.Visitor
-	one := &contestant{name: "JupyterHub"}
+	one := &contestant{name: "JupyterHub", namespace: apart}
 	one.start, one.stop = func(ctx context.Context) ([]time.Duration, error) {
 		if people == nil {
 			if people, err = crowd(ctx, visitor.Site{Base: "http://" + hub.Addr, Addr: hub.Addr, Click: time.Second}, c.servers); err != nil {
 				return nil, err
 			}
 		}
-		return press(ctx, people, &one.failed)
+		return one.press(ctx, people)
 	},
 		func(ctx context.Context) error {
 			if _, err := each(ctx, c.servers, func(ctx context.Context, i int) (time.Duration, error) { return 0, stopAtHub(ctx, hub, user(i)) }); err != nil {

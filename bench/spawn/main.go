@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"time"
 
+	"k8s.io/client-go/kubernetes"
+
 	"github.com/perijove/perijove/bench/internal/report"
 	"github.com/perijove/perijove/bench/internal/rig"
 )
@@ -47,7 +49,8 @@ func main() {
 
 // contestant is one way to start servers.
 type contestant struct {
-	name string
+	name, namespace string
+	trace           *trace
 	// start starts all and returns how long each took to answer.
 	start func(context.Context) ([]time.Duration, error)
 	// stop stops all and returns when nothing of them is left but their homes.
@@ -74,7 +77,7 @@ func compare(r *rig.Rig, o options) (err error) {
 		return err
 	}
 	// The first start of ours makes the pod whose image and resources the others get.
-	if err := ours.measure(ctx, false); err != nil {
+	if err := ours.measure(ctx, c.client, false); err != nil {
 		return err
 	}
 	bare, err := c.bare(ctx)
@@ -91,12 +94,12 @@ func compare(r *rig.Rig, o options) (err error) {
 	}
 	for i := range o.rounds + 1 {
 		for _, one := range all {
-			if err := one.measure(ctx, i > 0); err != nil {
+			if err := one.measure(ctx, c.client, i > 0); err != nil {
 				return err
 			}
 		}
 	}
-	text := table(all)
+	text := table(all) + "\n" + traces(all)
 	fmt.Print(text)
 	if o.doc {
 		if err := report.Doc("spawn", report.Machine(rig.JupyterHubVersion())+conditions(o)+"\n"+text); err != nil {
@@ -110,8 +113,17 @@ func compare(r *rig.Rig, o options) (err error) {
 }
 
 // measure is one round.
-func (c *contestant) measure(ctx context.Context, counts bool) error {
+func (c *contestant) measure(ctx context.Context, client kubernetes.Interface, counts bool) error {
+	if c.trace == nil {
+		c.trace = newTrace()
+	}
+	stop, err := c.trace.watch(ctx, client, c.namespace)
+	if err != nil {
+		return err
+	}
+	c.trace.begin(counts)
 	took, err := c.start(ctx)
+	stop()
 	if err != nil {
 		return fmt.Errorf("%s: start: %w", c.name, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/url"
-	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -35,23 +34,24 @@ func crowd(ctx context.Context, site visitor.Site, people int) (all []*visitor.V
 	return all, nil
 }
 
-// press lets everybody press Start at once, follow the progress and open their server. It adds
-// starts that failed, and were tried again, to failed.
-func press(ctx context.Context, people []*visitor.Visitor, failed *atomic.Int64) ([]time.Duration, error) {
+// press lets everybody press Start at once, follow the progress and open their server.
+func (one *contestant) press(ctx context.Context, people []*visitor.Visitor) ([]time.Duration, error) {
 	began := time.Now()
 	return each(ctx, len(people), func(ctx context.Context, i int) (time.Duration, error) {
 		v := people[i]
 		_, again, err := v.Serve(ctx)
-		failed.Add(int64(again))
+		one.failed.Add(int64(again))
 		if err != nil {
 			return 0, fmt.Errorf("start of %s: %w", v.Name, err)
 		}
+		one.trace.note(stepTold, v.Name)
 		if _, err := v.Open(ctx, answering); err != nil {
 			return 0, fmt.Errorf("open the server of %s: %w", v.Name, err)
 		}
 		if len(v.Refused) > 0 {
 			return 0, fmt.Errorf("%s was refused: %v", v.Name, v.Refused)
 		}
+		one.trace.note(stepIn, v.Name)
 		return time.Since(began), nil
 	})
 }
@@ -66,9 +66,9 @@ func (c *cluster) perijove(ctx context.Context) (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	one := &contestant{name: "Perijove"}
+	one := &contestant{name: "Perijove", namespace: servers}
 	one.start, one.stop = func(ctx context.Context) ([]time.Duration, error) {
-		took, err := press(ctx, people, &one.failed)
+		took, err := one.press(ctx, people)
 		if err == nil && c.like == nil {
 			c.like, err = c.client.CoreV1().Pods(servers).Get(ctx, spawn.PodName(server.ID{User: user(0)}), metav1.GetOptions{})
 		}
