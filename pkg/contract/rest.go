@@ -31,16 +31,29 @@ const (
 	OpInfo        = "info"
 	OpSelf        = "self"
 	OpUsers       = "users"
-	OpGroups      = "groups"
-	OpGroup       = "group"
+	OpAddUsers    = "add-users"
+	OpServices    = "services"
 	OpProxy       = "proxy"
+	OpCheckProxy  = "check-proxy"
+	OpMoveProxy   = "move-proxy"
 	OpShutdown    = "shutdown"
 	OpUser        = "user"
+	OpAddUser     = "add-user"
+	OpChangeUser  = "change-user"
 	OpDeleteUser  = "delete-user"
 	OpActivity    = "activity"
+	OpServer      = "server"
 	OpStart       = "start"
 	OpStop        = "stop"
 	OpProgress    = "progress"
+	OpGroups      = "groups"
+	OpGroup       = "group"
+	OpAddGroups   = "add-groups"
+	OpAddGroup    = "add-group"
+	OpDeleteGroup = "delete-group"
+	OpAddMembers  = "add-members"
+	OpDropMembers = "drop-members"
+	OpProperties  = "group-properties"
 	OpListTokens  = "list-tokens"
 	OpMakeToken   = "make-token"
 	OpToken       = "token"
@@ -49,14 +62,21 @@ const (
 )
 
 const (
-	scopeVersion = "version"
-	scopeHub     = "read:hub"
-	scopeList    = "list:users"
-	scopeUsers   = "read:users"
-	scopeDelete  = "delete:users"
-	scopeServers = "servers"
-	scopeTokens  = "tokens"
-	scopeNone    = ""
+	scopeVersion    = "version"
+	scopeHub        = "read:hub"
+	scopeProxy      = "proxy"
+	scopeList       = "list:users"
+	scopeUsers      = "read:users"
+	scopeAdmin      = "admin:users"
+	scopeDelete     = "delete:users"
+	scopeActivity   = "users:activity"
+	scopeRead       = "read:servers"
+	scopeServers    = "servers"
+	scopeStop       = "delete:servers"
+	scopeListGroups = "list:groups"
+	scopeGroups     = "read:groups"
+	scopeTokens     = "tokens"
+	scopeNone       = ""
 
 	pathUsers    = PathAPI + "/users"
 	pathUser     = pathUsers + "/{user}"
@@ -64,6 +84,9 @@ const (
 	pathNamed    = pathUser + "/servers/{server}"
 	pathTokens   = pathUser + "/tokens"
 	pathSessions = pathUser + "/sessions"
+	pathProxy    = PathAPI + "/proxy"
+	pathGroups   = PathAPI + "/groups"
+	pathGroup    = pathGroups + "/{group}"
 	progress     = "/progress"
 )
 
@@ -78,19 +101,33 @@ func Endpoints() []Endpoint {
 		{OpOpenAPI, "GET", PathAPI + "/openapi.json", UpstreamHub, scopeVersion, "this API as an OpenAPI 3.1 document"},
 		{OpSelf, "GET", PathAPI + "/user", UpstreamHub, scopeUsers, "the caller"},
 		{OpUsers, "GET", pathUsers, UpstreamHub, scopeList, "all who have something here"},
+		{OpAddUsers, "POST", pathUsers, UpstreamHub, scopeAdmin, "refused: users come with their first login"},
 		{OpUser, "GET", pathUser, UpstreamHub, scopeUsers, "a user and the user's servers"},
+		{OpAddUser, "POST", pathUser, UpstreamHub, scopeAdmin, "refused: users come with their first login"},
+		{OpChangeUser, "PATCH", pathUser, UpstreamHub, scopeAdmin, "refused: names and rights are the directory's"},
 		{OpDeleteUser, "DELETE", pathUser, UpstreamHub, scopeDelete, "stop a user's servers and forget what the user had"},
-		{OpActivity, "POST", pathUser + "/activity", UpstreamHub, scopeServers, "say that servers are in use"},
+		{OpActivity, "POST", pathUser + "/activity", UpstreamHub, scopeActivity, "say that servers are in use"},
+		{OpServer, "GET", pathServer, UpstreamHub, scopeRead, "a server"},
 		{OpStart, "POST", pathServer, UpstreamHub, scopeServers, "start a server"},
-		{OpStop, "DELETE", pathServer, UpstreamHub, scopeServers, "stop a server"},
-		{OpProgress, "GET", pathServer + progress, UpstreamHub, scopeServers, "how far a start is, as an event stream"},
+		{OpStop, "DELETE", pathServer, UpstreamHub, scopeStop, "stop a server"},
+		{OpProgress, "GET", pathServer + progress, UpstreamHub, scopeRead, "how far a start is, as an event stream"},
+		{OpServer, "GET", pathNamed, UpstreamHub, scopeRead, "a server"},
 		{OpStart, "POST", pathNamed, UpstreamHub, scopeServers, "start a server"},
-		{OpStop, "DELETE", pathNamed, UpstreamHub, scopeServers, "stop a server"},
-		{OpProgress, "GET", pathNamed + progress, UpstreamHub, scopeServers, "how far a start is, as an event stream"},
-		{OpGroups, "GET", PathAPI + "/groups", UpstreamHub, scopeHub, "refused: groups are the directory's"},
-		{OpGroup, "GET", PathAPI + "/groups/{group}", UpstreamHub, scopeHub, "refused: groups are the directory's"},
-		{OpProxy, "GET", PathAPI + "/proxy", UpstreamHub, scopeHub, "refused: routes are Envoy's"},
+		{OpStop, "DELETE", pathNamed, UpstreamHub, scopeStop, "stop a server"},
+		{OpProgress, "GET", pathNamed + progress, UpstreamHub, scopeRead, "how far a start is, as an event stream"},
+		{OpServices, "GET", PathAPI + "/services", UpstreamHub, scopeHub, "JupyterHub's services, of which there are none"},
+		{OpProxy, "GET", pathProxy, UpstreamHub, scopeProxy, "where requests are led"},
+		{OpCheckProxy, "POST", pathProxy, UpstreamHub, scopeProxy, "whether Envoy leads to every server that runs"},
+		{OpMoveProxy, "PATCH", pathProxy, UpstreamHub, scopeProxy, "refused: Envoy finds its configuration by itself"},
 		{OpShutdown, "POST", PathAPI + "/shutdown", UpstreamHub, scopeHub, "refused"},
+		{OpGroups, "GET", pathGroups, UpstreamLogin, scopeListGroups, "the groups of those who have logged in"},
+		{OpAddGroups, "POST", pathGroups, UpstreamLogin, scopeListGroups, "refused: groups are the directory's"},
+		{OpGroup, "GET", pathGroup, UpstreamLogin, scopeGroups, "a group and its members who have logged in"},
+		{OpAddGroup, "POST", pathGroup, UpstreamLogin, scopeGroups, "refused: groups are the directory's"},
+		{OpDeleteGroup, "DELETE", pathGroup, UpstreamLogin, scopeGroups, "refused: groups are the directory's"},
+		{OpAddMembers, "POST", pathGroup + "/users", UpstreamLogin, scopeGroups, "refused: groups are the directory's"},
+		{OpDropMembers, "DELETE", pathGroup + "/users", UpstreamLogin, scopeGroups, "refused: groups are the directory's"},
+		{OpProperties, "PUT", pathGroup + "/properties", UpstreamLogin, scopeGroups, "refused: groups have no properties"},
 		{OpListTokens, "GET", pathTokens, UpstreamLogin, scopeTokens, "a user's API tokens"},
 		{OpMakeToken, "POST", pathTokens, UpstreamLogin, scopeTokens, "make an API token of the caller's own"},
 		{OpToken, "GET", pathTokens + "/{id}", UpstreamLogin, scopeTokens, "one API token"},

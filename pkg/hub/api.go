@@ -1,17 +1,20 @@
 package hub
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"io"
 	"mime"
 	"net/http"
+	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/openapi"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
@@ -45,7 +48,7 @@ func (h *Hub) apiStart(w http.ResponseWriter, r *http.Request, who caller.Caller
 	if err != nil {
 		return err
 	}
-	options, err := readOptions(r)
+	want, err := readWish(r)
 	if err != nil {
 		return err
 	}
@@ -59,7 +62,7 @@ func (h *Hub) apiStart(w http.ResponseWriter, r *http.Request, who caller.Caller
 		}
 		return badRequest{http.StatusBadRequest, id.String() + " is already running"}
 	}
-	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: owner, Options: options}); err != nil {
+	if err := h.start(r.Context(), spawn.Request{ID: id, Owner: owner, Options: want.options, DisplayName: want.display}); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusAccepted)
@@ -96,17 +99,41 @@ func decode(r *http.Request, into any, like string) error {
 	return nil
 }
 
-// readOptions reads JupyterHub's user_options from the body.
-func readOptions(r *http.Request) (spawn.Options, error) {
+// wish is what a body says of a server that is to be started.
+type wish struct {
+	options spawn.Options
+	display string // what the user calls the server; "" leaves that as it is
+}
+
+// readWish reads the body of a start: JupyterHub's user_options as they are, or, as since 6.0, an
+// object with the keys user_options and display_name.
+func readWish(r *http.Request) (wish, error) {
 	body, err := readJSON(r)
 	if err != nil {
-		return spawn.Options{}, err
+		return wish{}, err
 	}
-	options, err := spawn.ParseOptions(body)
-	if err != nil {
-		return spawn.Options{}, badRequest{http.StatusBadRequest, err.Error()}
+	var whole struct {
+		Options json.RawMessage `json:"user_options"`
+		Display string          `json:"display_name"`
 	}
-	return options, nil
+	strict := json.NewDecoder(bytes.NewReader(body))
+	strict.DisallowUnknownFields()
+	if strict.Decode(&whole) == nil && !strict.More() {
+		body = whole.Options
+	} else {
+		whole.Display = ""
+	}
+	w := wish{display: strings.TrimSpace(whole.Display)}
+	if w.display != "" && server.ValidDisplay(w.display) != nil {
+		return wish{}, badRequest{http.StatusBadRequest, "the display name is not one"}
+	}
+	if string(body) == "null" {
+		body = nil
+	}
+	if w.options, err = spawn.ParseOptions(body); err != nil {
+		return wish{}, badRequest{http.StatusBadRequest, err.Error()}
+	}
+	return w, nil
 }
 
 // readRemove reads JupyterHub's {"remove": true}, which deletes a named server for good.
@@ -121,7 +148,7 @@ func readRemove(r *http.Request) (bool, error) {
 // apiStop stops a server, and deletes its name where the body says so: 204 once it is gone, 202
 // if that takes longer.
 func (h *Hub) apiStop(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	id, s, err := h.targetServer(r, who)
+	id, s, err := h.targetServerOf(r, who, access.StopServers)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func TestREST(t *testing.T) {
 		{"an unknown address", "GET", "/hub/api/nothing", "", 404, ""},
 		{"a start", "POST", demo, `{"profile":"lab"}`, 202, ""},
 		{"a start that is under way", "POST", demo, `{"profile":"lab"}`, 202, ""},
-		{"the user meanwhile", "GET", "/hub/api/user", "", 200, `"pending":"spawn","url":"/user/alice/demo/","progress_url":"` + demo + `/progress"`},
+		{"the user meanwhile", "GET", "/hub/api/user", "", 200, `"pending":"spawn","url":"/user/alice/demo/","full_url":"` + e.origin + `/user/alice/demo/","progress_url":"` + demo + `/progress"`},
 	})
 	e.change("demo", memory.Answer)
 	wait.Until(t, "already running", func() bool { code, _, _ := e.api("POST", demo, ""); return code == 400 })

@@ -42,7 +42,7 @@ func (a activityReport) check(now time.Time) error {
 // nothing of it is noted.
 func (h *Hub) apiActivity(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	user := r.PathValue("user")
-	if err := may(who, access.Servers, access.Target{User: user, WholeUser: true}); err != nil {
+	if err := may(who, access.ReportActivity, access.Target{User: user, WholeUser: true}); err != nil {
 		return err
 	}
 	if err := server.ValidUser(user); err != nil {

@@ -3,6 +3,7 @@ package hub
 import (
 	"net/http"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
@@ -10,20 +11,28 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
+	"github.com/perijove/perijove/pkg/web/origin"
 )
 
-// apiServer is JupyterHub's server model, the fields that this platform has.
+// apiServer is JupyterHub's server model, the fields that this platform has. JupyterHub's state, what a
+// spawner keeps of a server, is not there: Kubernetes keeps it.
 type apiServer struct {
-	Name        string  `json:"name"`
-	Ready       bool    `json:"ready"`
-	Stopped     bool    `json:"stopped"`
-	Pending     *string `json:"pending"` // "spawn", "stop" or null
-	URL         string  `json:"url"`
-	ProgressURL string  `json:"progress_url"`
+	Name    string  `json:"name"`
+	Ready   bool    `json:"ready"`
+	Stopped bool    `json:"stopped"`
+	Pending *string `json:"pending"` // "spawn", "stop" or null
+	// URL is a path, or with its owner's host where each user has one; FullURL has a host in any case.
+	URL             string `json:"url"`
+	FullURL         string `json:"full_url"`
+	ProgressURL     string `json:"progress_url"`
+	FullProgressURL string `json:"full_progress_url"`
 	// Started is null for a server that is stopped.
 	Started *time.Time `json:"started"`
 	// LastActivity is when it was last in use: now while a kernel works, and where that cannot be known.
-	LastActivity *time.Time `json:"last_activity"`
+	LastActivity *time.Time    `json:"last_activity"`
+	UserOptions  spawn.Options `json:"user_options"`
+	// DisplayName is what the user calls it; JupyterHub has it since 6.0.
+	DisplayName string `json:"display_name"`
 	// Published says that the platform did not start it and does not stop it; JupyterHub has none.
 	Published bool `json:"published"`
 	// EndsAt is when a server with a maximum age ends; JupyterHub has none.
@@ -39,24 +48,51 @@ type apiNotice struct {
 	Time time.Time `json:"time"`
 }
 
-// apiUser is JupyterHub's user model.
+// apiUser is JupyterHub's user model. Rights and groups come with the request of the user: those of
+// others are not known here, and left out.
 type apiUser struct {
-	Kind    string  `json:"kind"`
-	Name    string  `json:"name"`
-	Admin   bool    `json:"admin"`
-	Server  *string `json:"server"` // URL of the default server when it is ready
-	Pending *string `json:"pending"`
+	Kind   string   `json:"kind"`
+	Name   string   `json:"name"`
+	Admin  *bool    `json:"admin,omitempty"`
+	Groups []string `json:"groups,omitzero"`
+	// Roles are JupyterHub's own two: user, and admin for administrators.
+	Roles []string `json:"roles,omitzero"`
+	// Scopes are those of the API token that asks; absent for a session.
+	Scopes  []string `json:"scopes,omitzero"`
+	Server  *string  `json:"server"` // URL of the default server when it is ready
+	Pending *string  `json:"pending"`
+	// Created is null: the platform does not keep when it first saw a user.
+	Created *time.Time `json:"created"`
 	// LastActivity is the latest of the user's servers; null without one.
 	LastActivity *time.Time           `json:"last_activity"`
 	Servers      map[string]apiServer `json:"servers"`
 }
 
+// view is how a model is shown.
+type view struct {
+	who      caller.Caller
+	stopped  bool   // with servers that are stopped
+	language string // of the caller
+	origin   string // that the request was sent to
+}
+
+func viewOf(r *http.Request, who caller.Caller, stopped bool) view {
+	return view{who, stopped, language(r), origin.OfRequest(r)}
+}
+
 func (h *Hub) apiSelf(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	if err := may(who, access.ReadUsers, access.Target{User: who.Name, WholeUser: true}); err != nil {
+		return err
+	}
 	stopped, err := readStopped(r.URL.Query())
 	if err != nil {
 		return err
 	}
-	web.JSON(w, http.StatusOK, h.user(who, who.Name, stopped, language(r)))
+	u := h.user(viewOf(r, who, stopped), who.Name)
+	if who.ByToken {
+		u.Scopes = append([]string{}, who.Scopes...)
+	}
+	web.JSON(w, http.StatusOK, u)
 	return nil
 }
 
@@ -73,23 +109,48 @@ func (h *Hub) apiUser(w http.ResponseWriter, r *http.Request, who caller.Caller)
 		return err
 	}
 	// Users are known to the directory, not to us: one without servers has an empty map.
-	web.JSON(w, http.StatusOK, h.user(who, name, stopped, language(r)))
+	web.JSON(w, http.StatusOK, h.user(viewOf(r, who, stopped), name))
 	return nil
 }
 
-// user is a user as who sees them, with servers that are stopped where stopped says so. Whether
-// somebody is an administrator is known of callers only.
-func (h *Hub) user(who caller.Caller, name string, stopped bool, language string) apiUser {
-	u := apiUser{Kind: "user", Name: name, Admin: name == who.Name && who.Admin, Servers: map[string]apiServer{}}
+// apiServer answers one server's model. Every user has a default server, which may be stopped.
+func (h *Hub) apiServer(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+	id, s, err := h.targetServerOf(r, who, access.ReadServers)
+	if err != nil {
+		return err
+	}
+	v := viewOf(r, who, true)
+	for _, p := range h.cluster.Published(id.User) {
+		if p.ID == id {
+			web.JSON(w, http.StatusOK, h.published(v, p))
+			return nil
+		}
+	}
+	if id.Name != "" && s.UID == "" && s.Phase == spawn.Stopped && !s.Kept {
+		return errNotFound
+	}
+	web.JSON(w, http.StatusOK, h.model(v, s))
+	return nil
+}
+
+// user is a user as a caller sees them.
+func (h *Hub) user(v view, name string) apiUser {
+	u := apiUser{Kind: "user", Name: name, Servers: map[string]apiServer{}}
+	if name == v.who.Name {
+		u.Admin, u.Groups, u.Roles = &v.who.Admin, append([]string{}, v.who.Groups...), []string{"user"}
+		if v.who.Admin {
+			u.Roles = append(u.Roles, "admin")
+		}
+	}
 	used := func(at *time.Time) {
 		if at != nil && (u.LastActivity == nil || at.After(*u.LastActivity)) {
 			u.LastActivity = at
 		}
 	}
 	for _, s := range h.cluster.List(name) {
-		m := h.model(s, language)
+		m := h.model(v, s)
 		used(m.LastActivity)
-		if s.Phase == spawn.Stopped && !stopped {
+		if s.Phase == spawn.Stopped && !v.stopped {
 			continue
 		}
 		u.Servers[s.ID.Name] = m
@@ -100,19 +161,28 @@ func (h *Hub) user(who caller.Caller, name string, stopped bool, language string
 			}
 		}
 	}
-	h.addPublished(&u)
+	h.addPublished(v, &u)
 	for _, s := range u.Servers {
 		used(s.LastActivity)
 	}
 	return u
 }
 
-func (h *Hub) model(s spawn.Server, language string) apiServer {
-	m := apiServer{
-		Name: s.ID.Name, Ready: s.Phase == spawn.Answering, URL: h.serverURL(s.ID),
-		Stopped: s.Phase == spawn.Failed || s.Phase == spawn.Stopped, ProgressURL: progressURL(s.ID),
-		Notices: []apiNotice{},
+// address fills in where a server is.
+func (h *Hub) address(v view, id server.ID, m *apiServer) {
+	m.Name, m.URL, m.ProgressURL = id.Name, h.serverURL(id), progressURL(id)
+	m.FullURL, m.FullProgressURL = m.URL, v.origin+m.ProgressURL
+	if strings.HasPrefix(m.URL, "/") {
+		m.FullURL = v.origin + m.URL
 	}
+}
+
+func (h *Hub) model(v view, s spawn.Server) apiServer {
+	m := apiServer{
+		Ready: s.Phase == spawn.Answering, Stopped: s.Phase == spawn.Failed || s.Phase == spawn.Stopped,
+		UserOptions: s.Options, DisplayName: s.DisplayName, Notices: []apiNotice{},
+	}
+	h.address(v, s.ID, &m)
 	if !s.Created.IsZero() {
 		m.Started = &s.Created
 	}
@@ -123,7 +193,7 @@ func (h *Hub) model(s spawn.Server, language string) apiServer {
 		m.EndsAt = &s.Ends
 	}
 	for _, n := range s.Notices {
-		m.Notices = append(m.Notices, apiNotice{ID: string(n.Message), Text: h.web.Text(language, string(n.Message), n.Data), Time: n.At.UTC()})
+		m.Notices = append(m.Notices, apiNotice{ID: string(n.Message), Text: h.web.Text(v.language, string(n.Message), n.Data), Time: n.At.UTC()})
 	}
 	switch s.Phase {
 	case spawn.Pending:

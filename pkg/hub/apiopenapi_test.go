@@ -17,7 +17,10 @@ type described struct {
 		Responses map[string]struct{ Description string }
 	}
 	Components struct {
-		Schemas map[string]struct{ Properties map[string]any }
+		Schemas map[string]struct {
+			Properties map[string]any
+			Required   []string
+		}
 	}
 }
 
@@ -81,13 +84,20 @@ func oddPaths(path string) (all []string) {
 func TestModelsAreDescribed(t *testing.T) {
 	t.Parallel()
 	d := newEnv(t).description()
-	for name, model := range map[string]any{"User": apiUser{}, "Server": apiServer{}, "Notice": apiNotice{}, "Progress": progressEvent{}} {
-		var want []string
+	for name, model := range map[string]any{"User": apiUser{}, "Server": apiServer{}, "Notice": apiNotice{}, "Progress": progressEvent{}, "Route": apiRoute{}} {
+		var want, always []string
 		for field := range reflect.TypeOf(model).Fields() {
-			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			key, optional, _ := strings.Cut(field.Tag.Get("json"), ",")
 			want = append(want, key)
+			if optional == "" {
+				always = append(always, key)
+			}
 		}
 		slices.Sort(want)
+		slices.Sort(always)
+		if got := d.Components.Schemas[name].Required; !slices.Equal(got, always) {
+			t.Errorf("%s always has %v, and is described with %v", name, always, got)
+		}
 		if got := slices.Sorted(maps.Keys(d.Components.Schemas[name].Properties)); !slices.Equal(got, want) {
 			t.Errorf("%s is described with %v, and has %v", name, got, want)
 		}

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -14,13 +13,7 @@ import (
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
-)
-
-// JupyterHub's pages of users (apihandlers/base.py): clients that know of pages get short ones.
-const (
-	paginationType = "application/jupyterhub-pagination+json"
-	pageLimit      = 50
-	maxPageLimit   = 200
+	"github.com/perijove/perijove/pkg/web/paging"
 )
 
 // The users that a list has, in JupyterHub's words.
@@ -40,28 +33,31 @@ const (
 
 // userQuery is the query of JupyterHub's GET /users.
 type userQuery struct {
-	offset, limit int
-	state         string // "" for all
-	sort          string
-	descending    bool
-	filter        string // part of a name, in lower case
-	stopped       bool   // with servers that are stopped
+	paging.Request
+	state      string // "" for all
+	sort       string
+	descending bool
+	filter     string // part of a name, in lower case
+	stopped    bool   // with servers that are stopped
 }
 
-// readUserQuery reads a query. paged says that the client knows of pages; others get long ones.
-func readUserQuery(values url.Values, paged bool) (userQuery, error) {
-	q := userQuery{limit: maxPageLimit, state: values.Get("state"), filter: strings.ToLower(values.Get("name_filter"))}
-	if paged {
-		q.limit = pageLimit
+// readPage reads which part of a list is asked for.
+func readPage(r *http.Request) (paging.Request, error) {
+	q, err := paging.Read(r)
+	if err != nil {
+		return q, badRequest{http.StatusBadRequest, err.Error()}
 	}
-	var err error
-	if q.offset, err = readNumber(values, "offset", 0, 0); err != nil {
+	return q, nil
+}
+
+// readUserQuery reads a query.
+func readUserQuery(r *http.Request) (userQuery, error) {
+	p, err := readPage(r)
+	if err != nil {
 		return userQuery{}, err
 	}
-	if q.limit, err = readNumber(values, "limit", q.limit, 1); err != nil {
-		return userQuery{}, err
-	}
-	q.limit = min(q.limit, maxPageLimit)
+	values := p.Values
+	q := userQuery{Request: p, state: values.Get("state"), filter: strings.ToLower(values.Get("name_filter"))}
 	if !slices.Contains([]string{"", stateActive, stateReady, stateInactive}, q.state) {
 		return userQuery{}, badValue("state", "active, ready or inactive")
 	}
@@ -75,19 +71,6 @@ func readUserQuery(values url.Values, paged bool) (userQuery, error) {
 
 func badValue(key, want string) error {
 	return badRequest{http.StatusBadRequest, fmt.Sprintf("%s must be %s", key, want)}
-}
-
-// readNumber reads a whole number of at least least.
-func readNumber(values url.Values, key string, without, least int) (int, error) {
-	text := values.Get(key)
-	if text == "" {
-		return without, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < least {
-		return 0, badValue(key, fmt.Sprintf("a whole number of at least %d", least))
-	}
-	return n, nil
 }
 
 // readStopped reads whether servers that are stopped are asked for.
@@ -105,63 +88,23 @@ func readStopped(values url.Values) (bool, error) {
 	return false, badValue(key, "true or false")
 }
 
-// apiPage is JupyterHub's pagination, which says where the next page is.
-type apiPage struct {
-	Offset int      `json:"offset"`
-	Limit  int      `json:"limit"`
-	Total  int      `json:"total"`
-	Next   *apiNext `json:"next"`
-}
-
-type apiNext struct {
-	Offset int    `json:"offset"`
-	Limit  int    `json:"limit"`
-	URL    string `json:"url"`
-}
-
 // apiUsers lists those who have something here: the directory knows who else may log in.
 func (h *Hub) apiUsers(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	if err := may(who, access.ListUsers, access.Target{}); err != nil {
 		return err
 	}
-	paged := strings.Contains(strings.Join(r.Header.Values("Accept"), ","), paginationType)
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		return badRequest{http.StatusBadRequest, "the query cannot be read"}
-	}
-	q, err := readUserQuery(values, paged)
+	q, err := readUserQuery(r)
 	if err != nil {
 		return err
 	}
 	names := h.usersFor(q)
-	from := min(q.offset, len(names))
-	to := min(from+q.limit, len(names))
-	items := []apiUser{}
+	from, to := q.Of(len(names))
+	items, seen := []apiUser{}, viewOf(r, who, q.stopped)
 	for _, name := range names[from:to] {
-		items = append(items, h.user(who, name, q.stopped, language(r)))
+		items = append(items, h.user(seen, name))
 	}
-	if !paged {
-		web.JSON(w, http.StatusOK, items)
-		return nil
-	}
-	page := apiPage{Offset: q.offset, Limit: q.limit, Total: len(names)}
-	if to < len(names) {
-		page.Next = &apiNext{Offset: to, Limit: q.limit, URL: nextURL(r, values, to, q.limit)}
-	}
-	web.JSON(w, http.StatusOK, map[string]any{"items": items, "_pagination": page})
+	web.JSON(w, http.StatusOK, q.Answer(items, len(names)))
 	return nil
-}
-
-// nextURL is the address of the next page, whole: JupyterHub's clients ask what they find. authz has
-// compared the Host header with ours, and Envoy sets the scheme.
-func nextURL(r *http.Request, values url.Values, offset, limit int) string {
-	values.Set("offset", strconv.Itoa(offset))
-	values.Set("limit", strconv.Itoa(limit))
-	next := url.URL{Scheme: "http", Host: r.Host, Path: r.URL.Path, RawQuery: values.Encode()}
-	if r.Header.Get("X-Forwarded-Proto") == "https" {
-		next.Scheme = "https"
-	}
-	return next.String()
 }
 
 // usersFor returns the names of all whom a query is about, in its order.

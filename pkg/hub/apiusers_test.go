@@ -15,6 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/web/paging"
 )
 
 // carol is the administrator, in her session.
@@ -107,14 +108,20 @@ func TestStoppedServersAreListedOnRequest(t *testing.T) {
 func TestPagesOfUsers(t *testing.T) {
 	t.Parallel()
 	e := people(t)
-	headers := append([]string{"Accept", "application/json, " + paginationType}, carol...)
+	headers := append([]string{"Accept", "application/json, " + paging.MediaType}, carol...)
 	var seen []string
 	path := "/hub/api/users?sort=-name&limit=2"
 	for range 3 {
 		_, _, body := e.get(path, headers...)
 		var got struct {
 			Items []apiUser `json:"items"`
-			Page  apiPage   `json:"_pagination"`
+			Page  struct {
+				Offset, Limit, Total int
+				Next                 *struct {
+					Offset, Limit int
+					URL           string
+				}
+			} `json:"_pagination"`
 		}
 		if err := json.Unmarshal([]byte(body), &got); err != nil || got.Page.Total != 3 || got.Page.Limit != 2 || got.Page.Offset != len(seen) {
 			t.Fatalf("%s: %s: %v", path, body, err)

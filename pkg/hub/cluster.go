@@ -21,6 +21,8 @@ type Cluster interface {
 	// Published returns the servers of a user that the platform did not start and that users reach,
 	// sorted by name.
 	Published(user string) []server.Server
+	// Routed returns all servers to which the gateway leads, whoever started them, sorted by ID.
+	Routed() []server.Server
 	// Get returns one server; one without a pod is Stopped, with the options that are kept.
 	Get(ctx context.Context, id server.ID) (spawn.Server, error)
 	// Start returns nil once the server exists, starting or running, or waits for its turn to

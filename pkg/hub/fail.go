@@ -47,6 +47,8 @@ func explain(err error) reply {
 		return reply{http.StatusForbidden, "error.forbidden", "error.forbidden_text", "", nil, err.Error()}
 	case errors.Is(err, caller.ErrXSRF):
 		return reply{http.StatusForbidden, "error.xsrf", "error.xsrf_text", "", nil, "_xsrf token missing or wrong, or cross-origin request"}
+	case errors.Is(err, caller.ErrMethod):
+		return reply{http.StatusMethodNotAllowed, "error.bad_request", "error.bad_request_text", "", nil, err.Error()}
 	case errors.Is(err, errNotFound):
 		return reply{http.StatusNotFound, "error.not_found", "error.not_found_text", "", nil, err.Error()}
 	case errors.Is(err, errNobody):

@@ -53,15 +53,22 @@ func (h *Hub) withPublished(lines []web.Server, published []server.Server) []web
 
 // addPublished puts published servers into JupyterHub's user model, each in the place of a server
 // of the same name: it is what its URL leads to.
-func (h *Hub) addPublished(u *apiUser) {
+func (h *Hub) addPublished(v view, u *apiUser) {
 	for _, s := range h.cluster.Published(u.Name) {
-		m := apiServer{
-			Name: s.ID.Name, Ready: true, Published: true, URL: h.serverURL(s.ID), ProgressURL: progressURL(s.ID), Started: &s.Created,
-			Notices: []apiNotice{}, LastActivity: new(time.Now().UTC()), // nobody asks it
-		}
+		m := h.published(v, s)
 		u.Servers[s.ID.Name] = m
 		if s.ID.Name == "" {
 			u.Server, u.Pending = &m.URL, nil
 		}
 	}
+}
+
+// published is a published server in JupyterHub's model.
+func (h *Hub) published(v view, s server.Server) apiServer {
+	m := apiServer{
+		Ready: true, Published: true, Started: &s.Created, Notices: []apiNotice{},
+		LastActivity: new(time.Now().UTC()), // nobody asks it
+	}
+	h.address(v, s.ID, &m)
+	return m
 }

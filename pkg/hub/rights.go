@@ -22,15 +22,19 @@ func may(who caller.Caller, action access.Action, target access.Target) error {
 	return errForeign
 }
 
-// target reads which server a path is about and checks that the caller may start, stop and
-// watch it.
+// target reads which server a path is about and checks that the caller may start it.
 func target(r *http.Request, who caller.Caller) (server.ID, error) {
+	return targetOf(r, who, access.Servers)
+}
+
+// targetOf reads which server a path is about and checks that the caller may do action to it.
+func targetOf(r *http.Request, who caller.Caller, action access.Action) (server.ID, error) {
 	id := server.ID{User: r.PathValue("user"), Name: r.PathValue("server")}
 	if id.User == "" {
 		id.User = who.Name
 	}
 	// Whose it is comes first: a stranger learns nothing about names.
-	if err := may(who, access.Servers, access.Target{User: id.User, Server: id.Name}); err != nil {
+	if err := may(who, action, access.Target{User: id.User, Server: id.Name}); err != nil {
 		return server.ID{}, err
 	}
 	if err := id.Valid(); err != nil {
@@ -41,7 +45,12 @@ func target(r *http.Request, who caller.Caller) (server.ID, error) {
 
 // targetServer is target with the server's present state.
 func (h *Hub) targetServer(r *http.Request, who caller.Caller) (server.ID, spawn.Server, error) {
-	id, err := target(r, who)
+	return h.targetServerOf(r, who, access.Servers)
+}
+
+// targetServerOf is targetOf with the server's present state.
+func (h *Hub) targetServerOf(r *http.Request, who caller.Caller, action access.Action) (server.ID, spawn.Server, error) {
+	id, err := targetOf(r, who, action)
 	if err != nil {
 		return server.ID{}, spawn.Server{}, err
 	}
@@ -49,10 +58,10 @@ func (h *Hub) targetServer(r *http.Request, who caller.Caller) (server.ID, spawn
 	return id, s, err
 }
 
-// expectedServer is targetServer for what only a start leads to. The start may have been another
+// expectedServer is targetServer for what only a start leads to, to be watched. The start may have been another
 // replica's, whose pod this one sees a moment later; no question to the API is needed for that.
 func (h *Hub) expectedServer(r *http.Request, who caller.Caller) (server.ID, spawn.Server, error) {
-	id, err := target(r, who)
+	id, err := targetOf(r, who, access.ReadServers)
 	if err != nil {
 		return server.ID{}, spawn.Server{}, err
 	}

@@ -59,6 +59,10 @@ func (s *Store) Len() int { return s.view.len() }
 // Get returns the account of a user name from memory, without its sealed parts.
 func (s *Store) Get(name string) (Account, bool) { return s.view.byName(name) }
 
+// Groups returns the members of each group among those who have logged in and were not refused since,
+// as the directory or provider named their groups last, in no order.
+func (s *Store) Groups() map[string][]string { return s.view.groups() }
+
 // ByLink returns the account that a login belongs to, from memory.
 func (s *Store) ByLink(l identity.Link) (Account, bool) { return s.view.byLink(l) }
 

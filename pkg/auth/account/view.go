@@ -39,6 +39,22 @@ func (v *view) byName(name string) (Account, bool) {
 	return h.account, ok
 }
 
+// groups returns the members of each group, in no order.
+func (v *view) groups() map[string][]string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	all := map[string][]string{}
+	for name, h := range v.names {
+		if h.account.Disabled {
+			continue
+		}
+		for _, group := range h.account.Groups {
+			all[group] = append(all[group], name)
+		}
+	}
+	return all
+}
+
 func (v *view) byLink(l identity.Link) (Account, bool) {
 	v.mu.RLock()
 	defer v.mu.RUnlock()

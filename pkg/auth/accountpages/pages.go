@@ -28,6 +28,8 @@ type Keeper interface {
 	// directory described them last.
 	Known(user string) bool
 	Current(user access.User) access.User
+	// Groups returns the members of each group that is known, in no order.
+	Groups() map[string][]string
 	// Sessions lists open sessions, EndSession and EndAll end them everywhere.
 	Sessions(user string) []account.Session
 	EndSession(ctx context.Context, user string, s account.Session) error
@@ -73,6 +75,14 @@ func (p *Pages) pages() map[string]caller.Handler {
 // operations are the REST paths that contract.Endpoints gives to this service.
 func (p *Pages) operations() map[string]caller.Handler {
 	return map[string]caller.Handler{
+		contract.OpGroups:      p.apiGroups,
+		contract.OpGroup:       p.apiGroup,
+		contract.OpAddGroups:   p.apiChangeGroup,
+		contract.OpAddGroup:    p.apiChangeGroup,
+		contract.OpDeleteGroup: p.apiChangeGroup,
+		contract.OpAddMembers:  p.apiChangeGroup,
+		contract.OpDropMembers: p.apiChangeGroup,
+		contract.OpProperties:  p.apiChangeGroup,
 		contract.OpListTokens:  p.apiList,
 		contract.OpMakeToken:   p.apiMake,
 		contract.OpToken:       p.apiOne,
@@ -92,6 +102,11 @@ type badRequest string
 
 func (b badRequest) Error() string { return string(b) }
 
+// notHere is a request for what another system decides; its text is for programs.
+type notHere string
+
+func (n notHere) Error() string { return string(n) }
+
 // onlySessions refuses API tokens: pages are for people (S12).
 func onlySessions(next caller.Handler) caller.Handler {
 	return func(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
@@ -106,6 +121,7 @@ func onlySessions(next caller.Handler) caller.Handler {
 func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, err error) {
 	status, title, text := http.StatusServiceUnavailable, "error.internal", "error.unwritten_text"
 	var bad badRequest
+	var elsewhere notHere
 	switch {
 	case errors.Is(err, caller.ErrAnonymous):
 		status, title, text = http.StatusUnauthorized, "error.unauthorized", "error.unauthorized_text"
@@ -113,8 +129,12 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, er
 		status, title, text = http.StatusForbidden, "error.xsrf", "error.xsrf_text"
 	case errors.Is(err, errForeign), errors.Is(err, errPages):
 		status, title, text = http.StatusForbidden, "error.forbidden", "error.not_yours_text"
+	case errors.Is(err, caller.ErrMethod):
+		status, title, text = http.StatusMethodNotAllowed, "error.bad_request", "error.bad_request_text"
 	case errors.Is(err, errNotFound):
 		status, title, text = http.StatusNotFound, "error.not_found", "error.not_found_text"
+	case errors.As(err, &elsewhere):
+		status, title, text = http.StatusForbidden, "error.forbidden", "error.not_yours_text"
 	case errors.As(err, &bad), errors.Is(err, account.ErrTooManyTokens):
 		status, title, text = http.StatusBadRequest, "error.bad_request", "error.bad_request_text"
 	default:
@@ -122,7 +142,7 @@ func (p *Pages) fail(w http.ResponseWriter, r *http.Request, v caller.Caller, er
 		p.Log.ErrorContext(r.Context(), "request failed", "user", v.Name, "error", err)
 		err = errors.New("this could not be written; try again in a minute")
 	}
-	if status == http.StatusForbidden {
+	if status == http.StatusForbidden && elsewhere == "" {
 		p.audit(r.Context(), v, telemetry.AccessRefused, "access refused", "reason", err.Error(), "path", telemetry.UserText(r.URL.EscapedPath()))
 	}
 	if status == http.StatusServiceUnavailable {

@@ -49,6 +49,9 @@ func answer(req Request, v Verdict, pages *web.Renderer) *authv3.CheckResponse {
 		add("cache-control", "no-store")
 		add("x-content-type-options", "nosniff")
 	}
+	if v.Methods != "" {
+		add("allow", v.Methods)
+	}
 	if v.Status == http.StatusServiceUnavailable {
 		add("retry-after", "10")
 	}
@@ -129,6 +132,13 @@ func page(req Request, v Verdict) web.Message {
 	return m
 }
 
+func noEndpoint(methods string) string {
+	if methods == "" {
+		return "The API has no such path; " + contract.PathAPI + "/openapi.json has all of them."
+	}
+	return "This path does not take the method, but " + methods + "."
+}
+
 // message is the refusal for programs, in JupyterHub's form.
 func message(v Verdict) string {
 	text := map[Reason]string{
@@ -139,6 +149,7 @@ func message(v Verdict) string {
 		ReasonMalformed:   "The request could not be understood.",
 		ReasonBadToken:    "The API token is unknown, expired or revoked.",
 		ReasonScope:       "The scopes of this API token, or its owner's rights, do not cover this request.",
+		ReasonNoEndpoint:  noEndpoint(v.Methods),
 		ReasonStale:       "It is not known just now which sessions were ended. Try again in a minute.",
 	}[v.Reason]
 	if text == "" {

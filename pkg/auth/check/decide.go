@@ -32,6 +32,7 @@ const (
 	ReasonSlash       Reason = "missing_slash"
 	ReasonBadToken    Reason = "bad_token"
 	ReasonScope       Reason = "scope"
+	ReasonNoEndpoint  Reason = "no_endpoint"
 	ReasonStale       Reason = "stale_revocations"
 )
 
@@ -46,6 +47,8 @@ type Verdict struct {
 	Status int
 	// Location is where a redirect leads; "" for a refusal.
 	Location string
+	// Methods are those that a path has, for a refusal with 405 (RFC 9110 §10.2.1).
+	Methods string
 	// Page is true when a person looks at the refusal: HTML instead of JSON.
 	Page bool
 	// User is who asked, as far as known.

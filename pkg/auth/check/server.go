@@ -92,7 +92,7 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (resp *a
 // audit writes a line for each refusal of a known user, or of a request that no browser of
 // ours sends. Anonymous requests are in Envoy's access log: a scanner would fill ours.
 func (s *Server) audit(ctx context.Context, req Request, v Verdict) {
-	if v.Allow || v.Status < http.StatusBadRequest || v.Reason == ReasonNoSession || v.Reason == ReasonBadToken {
+	if v.Allow || v.Status < http.StatusBadRequest || v.Reason == ReasonNoSession || v.Reason == ReasonBadToken || v.Reason == ReasonNoEndpoint {
 		return
 	}
 	telemetry.Audit(telemetry.WithRequestID(ctx, telemetry.UserText(req.RequestID)), s.log, telemetry.AccessRefused, "access refused",

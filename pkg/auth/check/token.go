@@ -83,6 +83,17 @@ func (d *Decider) serverByToken(req Request, token string) Verdict {
 	return v
 }
 
+// noEndpoint refuses a token's request that is not in the API. It goes to no service.
+func (d *Decider) noEndpoint(req Request) Verdict {
+	status, methods := d.rules.Refusal(req.Method, req.Path)
+	if status == http.StatusForbidden {
+		return refuse(req, ReasonScope, status)
+	}
+	v := refuse(req, ReasonNoEndpoint, status)
+	v.Methods, v.Page = methods, false
+	return v
+}
+
 // hubByToken lets a script reach the REST API. What the path needs is decided here, so
 // that the services behind know nothing of scopes; what is not in the table is refused.
 func (d *Decider) hubByToken(req Request, token string) Verdict {
@@ -91,7 +102,10 @@ func (d *Decider) hubByToken(req Request, token string) Verdict {
 		return refuse(req, ReasonBadToken, http.StatusUnauthorized)
 	}
 	need, known := d.rules.Need(owner.Name, req.Method, req.Path)
-	if !known || !access.May(owner, need.Action, need.Target, access.ByToken(t.Scopes)) {
+	if !known {
+		return d.noEndpoint(req).by(owner)
+	}
+	if !access.May(owner, need.Action, need.Target, access.ByToken(t.Scopes)) {
 		return refuse(req, ReasonScope, http.StatusForbidden).by(owner)
 	}
 	if foreignPage(req, d.siteOf(req)) {

@@ -94,6 +94,9 @@ func (k *Keeper) EndAll(ctx context.Context, user string) error {
 	})
 }
 
+// Groups returns the members of each group, in no order (account.Store).
+func (k *Keeper) Groups() map[string][]string { return k.accounts.Groups() }
+
 // Known reports whether the platform remembers user.
 func (k *Keeper) Known(user string) bool {
 	_, ok := k.accounts.Get(user)

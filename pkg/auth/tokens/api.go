@@ -3,6 +3,7 @@ package tokens
 import (
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -23,12 +24,9 @@ type Rules struct{ mux *http.ServeMux }
 func NewRules() *Rules {
 	mux := http.NewServeMux()
 	for _, e := range contract.Endpoints() {
-		if e.Scope == "" {
-			continue
-		}
 		mux.HandleFunc(e.Pattern(), func(w http.ResponseWriter, r *http.Request) {
 			if p, ok := w.(*probe); ok {
-				p.need, p.found = need(e, r), true
+				p.need, p.found, p.status = need(e, r), e.Scope != "", http.StatusForbidden
 			}
 		})
 	}
@@ -44,24 +42,45 @@ func need(e contract.Endpoint, r *http.Request) Need {
 // Need returns what a request of owner's token needs. path is the request target as it
 // goes to the service, with or without a query. ok is false where no token is good.
 func (l *Rules) Need(owner, method, path string) (need Need, ok bool) {
-	target, err := url.ParseRequestURI(path)
-	if err != nil || target.Host != "" {
+	p := l.probe(method, path)
+	if !p.found {
 		return Need{}, false
 	}
-	p := &probe{}
-	l.mux.ServeHTTP(p, &http.Request{Method: method, URL: target, Host: "hub", RequestURI: path, Header: http.Header{}})
-	if p.found && p.need.User == "" {
+	if p.need.User == "" {
 		p.need.User = owner
 	}
-	return p.need, p.found
+	return p.need, true
 }
 
-// probe takes the router's answer. Redirects and refusals leave it empty.
+// Refusal returns the HTTP status for a request without a Need: 404 for a path that the API does not
+// have, 405 with the methods that a path has instead, and 403 for all else.
+func (l *Rules) Refusal(method, path string) (status int, methods string) {
+	p := l.probe(method, path)
+	below := strings.HasPrefix(path, contract.PathAPI+"/") || path == contract.PathAPI
+	if below && (p.status == http.StatusNotFound || p.status == http.StatusMethodNotAllowed) {
+		return p.status, p.header.Get("Allow")
+	}
+	return http.StatusForbidden, ""
+}
+
+func (l *Rules) probe(method, path string) probe {
+	p := probe{header: http.Header{}}
+	target, err := url.ParseRequestURI(path)
+	if err != nil || target.Host != "" {
+		return p
+	}
+	l.mux.ServeHTTP(&p, &http.Request{Method: method, URL: target, Host: "hub", RequestURI: path, Header: http.Header{}})
+	return p
+}
+
+// probe takes the router's answer. Redirects and refusals leave it without a need.
 type probe struct {
-	need  Need
-	found bool
+	need   Need
+	found  bool
+	status int
+	header http.Header
 }
 
-func (*probe) Header() http.Header         { return http.Header{} }
+func (p *probe) Header() http.Header       { return p.header }
 func (*probe) Write(b []byte) (int, error) { return len(b), nil }
-func (*probe) WriteHeader(int)             {}
+func (p *probe) WriteHeader(status int)    { p.status = status }

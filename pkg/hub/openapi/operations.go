@@ -31,7 +31,7 @@ func query(name, text string, s schema) parameter {
 // operations describes every operation of contract.Endpoints.
 func operations() map[string]about {
 	all := map[string]about{}
-	for _, part := range []map[string]about{platform(), users(), servers(), tokens()} {
+	for _, part := range []map[string]about{platform(), users(), servers(), groups(), tokens()} {
 		for name, a := range part {
 			all[name] = a
 		}
@@ -39,40 +39,76 @@ func operations() map[string]about {
 	return all
 }
 
+// elsewhere is an operation that another system does: it is refused, and administrators get the reason.
+func elsewhere(takes schema) about {
+	return about{takes: takes, answers: map[string]response{"403": failure("always; administrators get the reason")}}
+}
+
 func platform() map[string]about {
-	absent := map[string]response{"404": failure("always; the message says why")}
 	return map[string]about{
-		contract.OpVersion:  {answers: map[string]response{"200": answer("the version", object("version", text()))}},
-		contract.OpOpenAPI:  {answers: map[string]response{"200": answer("an OpenAPI 3.1 document", schema{"type": "object"})}},
-		contract.OpInfo:     {answers: map[string]response{"200": answer("what runs", ref("Info"))}},
-		contract.OpGroups:   {answers: absent},
-		contract.OpGroup:    {answers: absent},
-		contract.OpProxy:    {answers: absent},
-		contract.OpShutdown: {answers: map[string]response{"403": failure("always; administrators get the reason")}},
+		contract.OpVersion:   {answers: map[string]response{"200": answer("the version", model(nil, "version", text()))}},
+		contract.OpOpenAPI:   {answers: map[string]response{"200": answer("an OpenAPI 3.1 document", schema{"type": "object"})}},
+		contract.OpInfo:      {answers: map[string]response{"200": answer("what runs", ref("Info"))}},
+		contract.OpServices:  {answers: map[string]response{"200": answer("always empty", model(nil))}},
+		contract.OpShutdown:  elsewhere(nil),
+		contract.OpMoveProxy: elsewhere(nil),
+		contract.OpProxy: {query: part(), answers: map[string]response{
+			"200": answer("routes by their path", schema{"type": "object", "additionalProperties": ref("Route")}), "400": failure("the query cannot be"),
+		}},
+		contract.OpCheckProxy: {answers: map[string]response{
+			"200": done("Envoy leads to every server that runs"), "503": later("it does not, or does not answer"),
+		}},
+	}
+}
+
+// part are the parameters of long lists.
+func part() []parameter {
+	number := func(least int) schema { return schema{"type": "integer", "minimum": least} }
+	return []parameter{
+		query("offset", "how many to leave out", number(0)),
+		query("limit", "how many to show, at most 200", number(1)),
+	}
+}
+
+// list answers a long list of a model.
+func list(name string) map[string]response {
+	return map[string]response{
+		"200": answer("a list, or a page of it where Accept has application/jupyterhub-pagination+json",
+			schema{"oneOf": []schema{listOf(name), pageOf(name)}}),
+		"400": failure("the query cannot be"),
+	}
+}
+
+func groups() map[string]about {
+	return map[string]about{
+		contract.OpGroups:      {query: part(), answers: list("Group")},
+		contract.OpGroup:       {answers: map[string]response{"200": answer("the group", ref("Group")), "404": failure("no such group is known")}},
+		contract.OpAddGroups:   elsewhere(nil),
+		contract.OpAddGroup:    elsewhere(nil),
+		contract.OpDeleteGroup: elsewhere(nil),
+		contract.OpAddMembers:  elsewhere(object("users", texts())),
+		contract.OpDropMembers: elsewhere(object("users", texts())),
+		contract.OpProperties:  elsewhere(schema{"type": "object"}),
 	}
 }
 
 func users() map[string]about {
 	stopped := query("include_stopped_servers", "show also servers that are stopped", schema{"type": "boolean", "default": false})
 	one := map[string]response{"200": answer("the user", ref("User")), "400": failure("the name or the query cannot be")}
-	number := func(least int) schema { return schema{"type": "integer", "minimum": least} }
-	list := schema{"oneOf": []schema{listOf("User"), ref("UserPage")}}
 	return map[string]about{
-		contract.OpSelf: {query: []parameter{stopped}, answers: one},
-		contract.OpUser: {query: []parameter{stopped}, answers: one},
+		contract.OpSelf:       {query: []parameter{stopped}, answers: one},
+		contract.OpUser:       {query: []parameter{stopped}, answers: one},
+		contract.OpAddUsers:   elsewhere(object("usernames", schema{"type": "array", "items": text()}, "admin", flag())),
+		contract.OpAddUser:    elsewhere(nil),
+		contract.OpChangeUser: elsewhere(object("name", text(), "admin", flag())),
 		contract.OpUsers: {
-			query: []parameter{
-				query("offset", "how many users to leave out", number(0)),
-				query("limit", "how many users to show, at most 200", number(1)),
+			query: append(part(),
 				query("state", "only users with such servers", schema{"enum": []string{"active", "ready", "inactive"}}),
 				query("sort", "the order; - reverses it", schema{"enum": []string{"id", "-id", "name", "-name", "last_activity", "-last_activity"}}),
 				query("name_filter", "only users whose name has this in it", text()),
 				stopped,
-			},
-			answers: map[string]response{
-				"200": answer("a list, or a UserPage where Accept has application/jupyterhub-pagination+json", list),
-				"400": failure("the query cannot be"),
-			},
+			),
+			answers: list("User"),
 		},
 		contract.OpActivity: {
 			takes: object("last_activity", when(), "servers", schema{"type": "object", "additionalProperties": object("last_activity", when())}),
@@ -94,6 +130,10 @@ func users() map[string]about {
 
 func servers() map[string]about {
 	return map[string]about{
+		contract.OpServer: {answers: map[string]response{
+			"200": answer("the server", ref("Server")), "400": failure("the name cannot be"), "404": failure("there is no such server"),
+			"409": failure("another program's pod has the server's name"), "503": later("the cluster does not answer"),
+		}},
 		contract.OpStart: {
 			takes: schema{"type": "object", "description": "JupyterHub's user_options: profile and its choices"},
 			answers: map[string]response{
@@ -123,7 +163,7 @@ func tokens() map[string]about {
 	unknown := failure("there is no such token")
 	unwritten := later("it could not be written")
 	return map[string]about{
-		contract.OpListTokens: {answers: map[string]response{"200": answer("the tokens", object("api_tokens", listOf("Token")))}},
+		contract.OpListTokens: {answers: map[string]response{"200": answer("the tokens", model(nil, "api_tokens", listOf("Token")))}},
 		contract.OpMakeToken: {
 			takes: object("note", text(), "expires_in", schema{"type": "integer", "minimum": 1, "maximum": 7776000}, "scopes", schema{"type": "array", "items": text()}),
 			answers: map[string]response{

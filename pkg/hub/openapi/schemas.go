@@ -1,5 +1,7 @@
 package openapi
 
+import "slices"
+
 func text() schema { return schema{"type": "string"} }
 
 func flag() schema { return schema{"type": "boolean"} }
@@ -14,6 +16,20 @@ func ref(name string) schema { return schema{"$ref": "#/components/schemas/" + n
 
 func listOf(name string) schema { return schema{"type": "array", "items": ref(name)} }
 
+// model is an object that is answered: with all of these properties, but for the optional ones.
+func model(optional []string, pairs ...any) schema {
+	m := object(pairs...)
+	var required []string
+	for key := range m["properties"].(map[string]schema) {
+		if !slices.Contains(optional, key) {
+			required = append(required, key)
+		}
+	}
+	slices.Sort(required)
+	m["required"], m["additionalProperties"] = required, false
+	return m
+}
+
 // object is an object with these properties: key, schema, ….
 func object(pairs ...any) schema {
 	properties := map[string]schema{}
@@ -23,22 +39,33 @@ func object(pairs ...any) schema {
 	return schema{"type": "object", "properties": properties}
 }
 
+func texts() schema { return schema{"type": "array", "items": text()} }
+
+// pageOf is a part of a list of a model.
+func pageOf(name string) schema {
+	next := model(nil, "offset", count(), "limit", count(), "url", text())
+	return model(nil, "items", listOf(name), "_pagination", model(nil, "offset", count(), "limit", count(), "total", count(), "next", orNull(next)))
+}
+
 // schemas are the models that operations share.
 func schemas() map[string]schema {
-	part := object("class", text(), "version", text())
+	part := model(nil, "class", text(), "version", text())
 	return map[string]schema{
-		"Error": object("status", count(), "message", text()),
-		"Info":  object("version", text(), "python", text(), "sys_executable", text(), "spawner", part, "authenticator", part),
-		"User": object("kind", text(), "name", text(), "admin", flag(), "server", orNull(text()), "pending", orNull(text()),
+		"Error": model(nil, "status", count(), "message", text()),
+		"Info":  model(nil, "version", text(), "python", text(), "sys_executable", text(), "spawner", part, "authenticator", part),
+		"User": model([]string{"admin", "groups", "roles", "scopes"}, "kind", text(), "name", text(), "admin", flag(), "groups", texts(), "roles", texts(), "scopes", texts(),
+			"server", orNull(text()), "pending", orNull(text()), "created", orNull(when()),
 			"last_activity", orNull(when()), "servers", schema{"type": "object", "additionalProperties": ref("Server")}),
-		"UserPage": object("items", listOf("User"), "_pagination", object("offset", count(), "limit", count(), "total", count(),
-			"next", orNull(object("offset", count(), "limit", count(), "url", text())))),
-		"Server": object("name", text(), "ready", flag(), "stopped", flag(), "pending", orNull(text()), "url", text(), "progress_url", text(),
-			"started", orNull(when()), "last_activity", orNull(when()), "published", flag(), "ends_at", when(), "notices", listOf("Notice")),
-		"Notice":   object("id", text(), "text", text(), "time", when()),
-		"Progress": object("progress", count(), "message", text(), "ready", flag(), "url", text(), "failed", flag()),
-		"Token": object("user", text(), "id", text(), "kind", text(), "note", text(), "roles", schema{"type": "array", "items": text()},
-			"scopes", schema{"type": "array", "items": text()}, "created", when(), "expires_at", when(), "last_activity", orNull(when()),
+		"Server": model([]string{"ends_at"}, "name", text(), "ready", flag(), "stopped", flag(), "pending", orNull(text()),
+			"url", text(), "full_url", text(), "progress_url", text(), "full_progress_url", text(),
+			"started", orNull(when()), "last_activity", orNull(when()), "user_options", schema{"type": "object"}, "display_name", text(),
+			"published", flag(), "ends_at", when(), "notices", listOf("Notice")),
+		"Notice":   model(nil, "id", text(), "text", text(), "time", when()),
+		"Progress": model([]string{"ready", "url", "failed"}, "progress", count(), "message", text(), "ready", flag(), "url", text(), "failed", flag()),
+		"Group":    model(nil, "kind", text(), "name", text(), "users", texts(), "roles", texts(), "properties", schema{"type": "object"}),
+		"Route":    model(nil, "routespec", text(), "target", text(), "data", model(nil, "user", text(), "server_name", text())),
+		"Token": model([]string{"token"}, "user", text(), "id", text(), "kind", text(), "note", text(), "roles", texts(),
+			"scopes", texts(), "created", when(), "expires_at", when(), "last_activity", orNull(when()),
 			"session_id", orNull(text()), "oauth_client", text(), "token", text()),
 	}
 }

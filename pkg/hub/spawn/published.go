@@ -9,14 +9,15 @@ import (
 	"github.com/perijove/perijove/pkg/server/podmeta"
 )
 
-// Published returns the servers among pods that the spawner did not make and that the gateway leads
-// to, sorted by ID. pods are all of one user's labelled pods, the spawner's too: of two that claim
-// one ID the gateway leads to the older one only.
-func Published(pods []*corev1.Pod) []server.Server {
-	type claim struct {
-		server.Server
-		ours bool
-	}
+// claim is a server that a pod claims to be.
+type claim struct {
+	server.Server
+	ours bool
+}
+
+// claims returns the servers among labelled pods that the gateway leads to, sorted by ID: of two that
+// claim one ID the older one.
+func claims(pods []*corev1.Pod) []claim {
 	var all []claim
 	for _, pod := range pods {
 		s, err := podmeta.Read(pod)
@@ -27,9 +28,23 @@ func Published(pods []*corev1.Pod) []server.Server {
 		all = append(all, claim{s, ours})
 	}
 	slices.SortFunc(all, func(a, b claim) int { return server.ByPrecedence(a.Server, b.Server) })
-	all = slices.CompactFunc(all, func(a, b claim) bool { return a.ID == b.ID })
+	return slices.CompactFunc(all, func(a, b claim) bool { return a.ID == b.ID })
+}
+
+// Routed returns the servers among pods that the gateway leads to, sorted by ID.
+func Routed(pods []*corev1.Pod) []server.Server {
 	var out []server.Server
-	for _, c := range all {
+	for _, c := range claims(pods) {
+		out = append(out, c.Server)
+	}
+	return out
+}
+
+// Published returns those of the servers that the gateway leads to whose pods the spawner did not make,
+// sorted by ID. pods are all of one user's labelled pods, the spawner's too.
+func Published(pods []*corev1.Pod) []server.Server {
+	var out []server.Server
+	for _, c := range claims(pods) {
 		if !c.ours {
 			out = append(out, c.Server)
 		}

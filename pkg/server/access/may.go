@@ -5,21 +5,37 @@ type Action string
 
 // Actions. The zero Action is unknown, and no user may do it.
 const (
-	EnterServers Action = "access:servers" // send requests to a server
-	Servers      Action = "servers"        // start, stop and watch servers
-	ReadUsers    Action = "read:users"     // see a user and their servers
-	Tokens       Action = "tokens"         // list and revoke API tokens
-	MakeTokens   Action = "tokens:make"    // make an API token; its scope is that of Tokens
-	DeleteUsers  Action = "delete:users"   // delete what a user has here
-	ListUsers    Action = "list:users"     // see all users and their servers
-	ReadHub      Action = "read:hub"       // see what the platform is made of
-	EndSessions  Action = "sessions"       // end a user's sessions; never by a token
-	Pages        Action = "pages"          // open the platform's own pages; never by a token
-	Version      Action = "version"        // read the platform's version
+	EnterServers   Action = "access:servers" // send requests to a server
+	Servers        Action = "servers"        // start servers
+	StopServers    Action = "delete:servers" // stop servers
+	ReadServers    Action = "read:servers"   // see a server and watch its start
+	ReportActivity Action = "users:activity" // say that servers are in use
+	ReadUsers      Action = "read:users"     // see a user and their servers
+	Tokens         Action = "tokens"         // list and revoke API tokens
+	MakeTokens     Action = "tokens:make"    // make an API token; its scope is that of Tokens
+	DeleteUsers    Action = "delete:users"   // delete what a user has here
+	AdminUsers     Action = "admin:users"    // learn why users are not made and changed here
+	ListUsers      Action = "list:users"     // see all users and their servers
+	ListGroups     Action = "list:groups"    // see all groups and their members
+	ReadGroups     Action = "read:groups"    // see a group and its members
+	Routes         Action = "proxy"          // see where requests are led
+	ReadHub        Action = "read:hub"       // see what the platform is made of
+	EndSessions    Action = "sessions"       // end a user's sessions; never by a token
+	Pages          Action = "pages"          // open the platform's own pages; never by a token
+	Version        Action = "version"        // read the platform's version
 )
 
-// Target is the user, or one of their servers, that an action is done to. Version, Pages,
-// ListUsers and ReadHub have none.
+// general reports whether an action is about the whole platform and no user's own.
+func (a Action) general() bool {
+	switch a {
+	case ListUsers, AdminUsers, ListGroups, ReadGroups, Routes, ReadHub:
+		return true
+	}
+	return false
+}
+
+// Target is the user, or one of their servers, that an action is done to. Version, Pages and
+// what is about the whole platform have none.
 type Target struct {
 	User   string // raw name
 	Server string // raw name; "" is the default server
@@ -58,17 +74,15 @@ func (u User) has(action Action, target Target, grants Grants) bool {
 	switch action {
 	case Version, Pages:
 		return true
-	case EnterServers, Servers, ReadUsers, EndSessions:
+	case EnterServers, Servers, StopServers, ReadServers, ReportActivity, ReadUsers, EndSessions:
 		return own || others
 	case DeleteUsers:
 		return others
-	case ListUsers, ReadHub:
-		return u.Admin
 	case Tokens:
 		return own || others && grants.session
 	case MakeTokens:
 		// The holder of a token acts as its owner: an administrator makes none for others (S13).
 		return own
 	}
-	return false
+	return action.general() && u.Admin
 }

@@ -43,6 +43,18 @@ func TestMay(t *testing.T) {
 		{"administrator lists users", carol, ListUsers, Target{}, true},
 		{"read the hub", alice, ReadHub, Target{}, false},
 		{"administrator reads the hub", carol, ReadHub, Target{}, true},
+		{"stop one's own", alice, StopServers, of("alice"), true},
+		{"stop another's", alice, StopServers, of("bob"), false},
+		{"administrator stops another's", carol, StopServers, of("bob"), true},
+		{"watch another's", alice, ReadServers, of("bob"), false},
+		{"say that another is active", alice, ReportActivity, of("bob"), false},
+		{"groups", alice, ListGroups, Target{}, false},
+		{"a group of one's own", bob, ReadGroups, Target{User: "bob"}, false},
+		{"administrator lists groups", carol, ListGroups, Target{}, true},
+		{"administrator reads a group", carol, ReadGroups, Target{}, true},
+		{"routes", alice, Routes, Target{}, false},
+		{"administrator reads routes", carol, Routes, Target{}, true},
+		{"change oneself", alice, AdminUsers, Target{User: "alice"}, false},
 		{"unknown action", alice, "fly", of("alice"), false},
 		{"unknown action, administrator", carol, "fly", of("carol"), false},
 		{"no action", alice, "", of("alice"), false},
@@ -76,8 +88,7 @@ func FuzzMay(f *testing.F) {
 		if !May(User{Name: name, Admin: admin}, Action(action), Target{User: owner}, BySession()) {
 			return
 		}
-		general := Action(action) == Pages || Action(action) == Version ||
-			admin && (Action(action) == ListUsers || Action(action) == ReadHub)
+		general := Action(action) == Pages || Action(action) == Version || admin && Action(action).general()
 		if name == "" || !general && (owner == "" || !admin && name != owner) || Action(action) == MakeTokens && name != owner {
 			t.Fatalf("%q (admin %v) may %q to %q", name, admin, action, owner)
 		}

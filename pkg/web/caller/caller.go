@@ -28,6 +28,7 @@ type Caller struct {
 // Errors.
 var (
 	ErrAnonymous = errors.New("no identity in the request")
+	ErrMethod    = errors.New("this path does not take the method")
 	ErrXSRF      = errors.New("request was not made by one of our pages")
 )
 

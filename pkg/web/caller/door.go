@@ -2,6 +2,8 @@ package caller
 
 import (
 	"net/http"
+	"slices"
+	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
 )
@@ -19,13 +21,26 @@ type Door struct {
 	Fail func(w http.ResponseWriter, r *http.Request, who Caller, err error)
 }
 
-// Register puts pages, by pattern, and the endpoints that upstream answers, by operation, on mux.
+// Register puts pages, by pattern, and the endpoints that upstream answers, by operation, on mux. A
+// method that an endpoint's path does not take fails with ErrMethod.
 func (d Door) Register(mux *http.ServeMux, pages map[string]Handler, upstream contract.Upstream, operations map[string]Handler) {
 	for pattern, next := range pages {
 		mux.HandleFunc(pattern, d.guard(next))
 	}
+	methods := map[string][]string{}
 	for _, e := range contract.EndpointsOf(upstream) {
 		mux.HandleFunc(e.Pattern(), d.guard(operations[e.Operation]))
+		methods[e.Path] = append(methods[e.Path], e.Method)
+		if e.Method == http.MethodGet {
+			methods[e.Path] = append(methods[e.Path], http.MethodHead)
+		}
+	}
+	for path, known := range methods {
+		slices.Sort(known)
+		mux.HandleFunc(path, d.guard(func(w http.ResponseWriter, _ *http.Request, _ Caller) error {
+			w.Header().Set("Allow", strings.Join(known, ", ")) // RFC 9110 §15.5.6
+			return ErrMethod
+		}))
 	}
 }
 

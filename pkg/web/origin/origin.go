@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"slices"
@@ -88,3 +89,13 @@ func (s Site) Same(origin, host string) bool {
 
 // Secure reports whether cookies must be.
 func (s Site) Secure() bool { return s.Scheme == "https" }
+
+// OfRequest is the origin that a request was sent to. authz has compared its Host header with ours, and
+// Envoy sets the scheme.
+func OfRequest(r *http.Request) string {
+	scheme := "http"
+	if r.Header.Get("X-Forwarded-Proto") == "https" {
+		scheme = "https"
+	}
+	return (&url.URL{Scheme: scheme, Host: r.Host}).String()
+}

@@ -27,6 +27,17 @@ func (c *Cluster) Published(user string) []server.Server {
 	return spawn.Published(pods)
 }
 
+// Routed returns all servers to which the gateway leads, sorted by ID.
+func (c *Cluster) Routed() []server.Server {
+	var pods []*corev1.Pod
+	for _, informer := range append([]cache.SharedIndexInformer{c.pods}, c.published...) {
+		for _, o := range informer.GetStore().List() {
+			pods = append(pods, o.(*corev1.Pod))
+		}
+	}
+	return spawn.Routed(pods)
+}
+
 // watchPublished prepares an informer of labelled pods for each namespace that the gateway
 // publishes. Nothing waits for them: a namespace that cannot be read hides its pods and no server.
 func (c *Cluster) watchPublished() error {

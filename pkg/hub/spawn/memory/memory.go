@@ -152,6 +152,13 @@ func (c *Cluster) Published(user string) []server.Server {
 	return spawn.Published(pods)
 }
 
+// Routed returns all servers to which the gateway leads, sorted by ID.
+func (c *Cluster) Routed() []server.Server {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return spawn.Routed(slices.Collect(maps.Values(c.pods)))
+}
+
 // Get returns a server as it is now.
 func (c *Cluster) Get(_ context.Context, id server.ID) (spawn.Server, error) {
 	c.mu.Lock()
