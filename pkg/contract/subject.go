@@ -16,5 +16,5 @@ func PathsAboutUsers() []string {
 		PathSpawnPending + "/{user}", PathSpawnPending + "/{user}/{server}",
 		PathHub + "user/{user}/{path...}",
 	}
-	return append(paths, pathServer, pathNamed)
+	return append(paths, pathUser, pathServer, pathNamed)
 }

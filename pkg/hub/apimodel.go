@@ -3,6 +3,7 @@ package hub
 import (
 	"net/http"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -48,8 +49,9 @@ type apiNotice struct {
 	Time time.Time `json:"time"`
 }
 
-// apiUser is JupyterHub's user model. Rights and groups come with the request of the user: those of
-// others are not known here, and left out.
+// apiUser is JupyterHub's user model. Rights and groups come with a request: the caller's own, and the
+// groups of the one user whom an administrator asks about. Those of others are not known here, and left
+// out.
 type apiUser struct {
 	Kind   string   `json:"kind"`
 	Name   string   `json:"name"`
@@ -108,7 +110,9 @@ func (h *Hub) apiUser(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	if err != nil {
 		return err
 	}
-	// Users are known to the directory, not to us: one without servers has an empty map.
+	if name != who.Name && name != who.Subject.Name && !h.hasAnything(name) {
+		return errNobody
+	}
 	web.JSON(w, http.StatusOK, h.user(viewOf(r, who, stopped), name))
 	return nil
 }
@@ -133,6 +137,11 @@ func (h *Hub) apiServer(w http.ResponseWriter, r *http.Request, who caller.Calle
 	return nil
 }
 
+// hasAnything reports whether a user has something here; who may log in beside these is known to authz.
+func (h *Hub) hasAnything(user string) bool {
+	return len(h.cluster.List(user))+len(h.cluster.Published(user)) > 0 || slices.Contains(h.cluster.Users(), user)
+}
+
 // user is a user as a caller sees them.
 func (h *Hub) user(v view, name string) apiUser {
 	u := apiUser{Kind: "user", Name: name, Servers: map[string]apiServer{}}
@@ -141,6 +150,9 @@ func (h *Hub) user(v view, name string) apiUser {
 		if v.who.Admin {
 			u.Roles = append(u.Roles, "admin")
 		}
+	}
+	if name == v.who.Subject.Name {
+		u.Groups = append([]string{}, v.who.Subject.Groups...)
 	}
 	used := func(at *time.Time) {
 		if at != nil && (u.LastActivity == nil || at.After(*u.LastActivity)) {

@@ -37,8 +37,18 @@ func TestRightsAreTheCallersOwn(t *testing.T) {
 	if code != 200 || carols.Admin == nil || !*carols.Admin || strings.Join(carols.Groups, ",") != "physics,r & d" || strings.Join(carols.Roles, ",") != "user,admin" || carols.Scopes != nil {
 		t.Errorf("carol: %d %+v", code, carols)
 	}
+	if code, _, body := e.get("/hub/api/users/alice", mine...); code != 404 || !strings.Contains(body, `"status":404`) {
+		t.Errorf("alice, who has nothing and no account: %d %s", code, body)
+	}
+	known := append([]string{contract.HeaderSubject, "alice chess"}, mine...)
+	if _, alices := answer[apiUser](e, "/hub/api/users/alice", known...); alices.Admin != nil || strings.Join(alices.Groups, ",") != "chess" || alices.Roles != nil {
+		t.Errorf("alice, who has an account, as carol sees her: %+v", alices)
+	}
+	if code, _, body := e.api("POST", "/hub/api/users/alice/server", ""); code != 202 {
+		t.Fatalf("%d %s", code, body)
+	}
 	if _, alices := answer[apiUser](e, "/hub/api/users/alice", mine...); alices.Admin != nil || alices.Groups != nil || alices.Roles != nil {
-		t.Errorf("alice as carol sees her: %+v", alices)
+		t.Errorf("alice, who has a server and no account: %+v", alices)
 	}
 	if _, alices := answer[apiUser](e, "/hub/api/users/alice"); alices.Admin == nil || *alices.Admin || alices.Groups == nil || len(alices.Groups) != 0 || strings.Join(alices.Roles, ",") != "user" {
 		t.Errorf("alice herself: %+v", alices)

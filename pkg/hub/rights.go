@@ -84,7 +84,7 @@ func (h *Hub) expectedServer(r *http.Request, who caller.Caller) (server.ID, spa
 	}
 }
 
-// errNobody is the start of a server for a name that nobody has.
+// errNobody is a request about a name that nobody has.
 var errNobody = errors.New("nobody of that name has an account here")
 
 // ownerOf is the user whose server a caller acts on. Nothing is known of one who has no account.

@@ -58,6 +58,12 @@ func published(t *testing.T, e *Env) {
 		e.becomes(t, as(name), spawn.Answering)
 	}
 	eventually(t, have, "demo=first", "rstudio=rstudio", "twice=older")
+	eventually(t, func() (all []string) {
+		for _, s := range e.Cluster.Routed() {
+			all = append(all, s.ID.String()+"="+s.Pod)
+		}
+		return all
+	}, "alice/="+spawn.PodName(as("")), "alice/demo=first", "alice/rstudio=rstudio", "alice/twice=older", "bob/app=bobs")
 	if got := e.Cluster.Published("carol"); len(got) != 0 {
 		t.Errorf("carol has %v", got)
 	}

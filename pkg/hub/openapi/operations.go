@@ -96,8 +96,10 @@ func users() map[string]about {
 	stopped := query("include_stopped_servers", "show also servers that are stopped", schema{"type": "boolean", "default": false})
 	one := map[string]response{"200": answer("the user", ref("User")), "400": failure("the name or the query cannot be")}
 	return map[string]about{
-		contract.OpSelf:       {query: []parameter{stopped}, answers: one},
-		contract.OpUser:       {query: []parameter{stopped}, answers: one},
+		contract.OpSelf: {query: []parameter{stopped}, answers: one},
+		contract.OpUser: {query: []parameter{stopped}, answers: map[string]response{
+			"200": one["200"], "400": one["400"], "404": failure("there is no such user"),
+		}},
 		contract.OpAddUsers:   elsewhere(object("usernames", schema{"type": "array", "items": text()}, "admin", flag())),
 		contract.OpAddUser:    elsewhere(nil),
 		contract.OpChangeUser: elsewhere(object("name", text(), "admin", flag())),
