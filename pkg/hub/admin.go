@@ -2,6 +2,7 @@ package hub
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,8 +12,10 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/roster"
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/trail"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 	"github.com/perijove/perijove/pkg/web/redirect"
@@ -135,6 +138,20 @@ func (h *Hub) person(p roster.Person, url string) web.Person {
 	return out
 }
 
+// acting lets a handler act as its caller, so that trails say who did something.
+func acting(next caller.Handler) caller.Handler {
+	return func(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
+		return next(w, r.WithContext(trail.As(r.Context(), who.Name)), who)
+	}
+}
+
+// auditOther writes an audit line when somebody acts on a server of another user.
+func (h *Hub) auditOther(ctx context.Context, event telemetry.Event, msg string, id server.ID) {
+	if by := trail.Who(ctx); by != id.User {
+		telemetry.Audit(ctx, h.log, event, msg, "user", telemetry.UserText(id.User), "server", telemetry.UserText(id.Name), "by", telemetry.UserText(by))
+	}
+}
+
 // adminUser shows one person to administrators.
 func (h *Hub) adminUser(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	user := r.PathValue("user")
@@ -147,8 +164,8 @@ func (h *Hub) adminUser(w http.ResponseWriter, r *http.Request, who caller.Calle
 		owner = access.User{Name: user}
 	}
 	page := web.AdminUser{
-		Account: account,
-		Viewer:  viewer(who), XSRF: who.XSRF(), Back: adminUserURL(user), Person: h.person(h.known(user), ""),
+		Account: account, Trail: web.TrailLines(h.cluster.Trail(user)), SessionsURL: pathOf(contract.PathSessions, server.ID{User: user}),
+		Viewer: viewer(who), XSRF: who.XSRF(), Back: adminUserURL(user), Person: h.person(h.known(user), ""),
 		Groups: owner.Groups, Usage: usage(h.cluster.Usage(owner)),
 	}
 	if user != who.Name {

@@ -11,8 +11,10 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/test/logs"
 )
 
 // root are the headers of an administrator.
@@ -208,5 +210,33 @@ func TestAdminPagesOfALongList(t *testing.T) {
 	}
 	if !strings.Contains(second, `rel="prev" href="/hub/admin"`) || !strings.Contains(second, "51–60 of 60") || !strings.Contains(second, "users/user50") {
 		t.Error("the second page")
+	}
+}
+
+// TestAdminActionsAreTold: the audit log and the person's page say which administrator did what.
+func TestAdminActionsAreTold(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	if code, _, body := e.post("/hub/spawn/alice/demo", nil, append(root(), contract.HeaderSubject, "alice")...); code != 303 {
+		t.Fatalf("%d %s", code, body)
+	}
+	for _, path := range []string{"/hub/stop/alice/demo", "/hub/delete/alice/demo"} {
+		if code, _, body := e.post(path, nil, root()...); code != 303 {
+			t.Fatalf("%d %s", code, body)
+		}
+	}
+	logs.Audited(t, e.log.String(), telemetry.ServerStarted, telemetry.ServerStopped, telemetry.ServerDeleted)
+	_, _, page := e.get("/hub/admin/users/alice", root()...)
+	for _, want := range []string{"Start of the server <code>demo</code>", "Stop of the server <code>demo</code>", "by root", `href="/hub/sessions/alice"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page does not tell %s", want)
+		}
+	}
+	before := strings.Count(e.log.String(), "audit=true")
+	if code, _, _ := e.post("/hub/spawn/alice", nil); code != 303 {
+		t.Fatal(code)
+	}
+	if strings.Count(e.log.String(), "audit=true") != before {
+		t.Error("what users do with their own servers is no audit line")
 	}
 }

@@ -2,7 +2,6 @@ package hub
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -159,7 +158,7 @@ func (h *Hub) apiStop(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	if err := h.stoppable(s); err != nil && !forget {
 		return err
 	}
-	stop := func(ctx context.Context, id server.ID) (bool, error) { return h.cluster.Stop(ctx, id, stopWait) }
+	stop := h.stop
 	if forget {
 		stop = h.remove
 	}

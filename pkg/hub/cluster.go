@@ -7,6 +7,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Cluster is where servers run. Errors that users can do something about are
@@ -42,6 +43,9 @@ type Cluster interface {
 	Profiles(user access.User) spawn.Catalog
 	// Usage returns what a user has of all that quotas limit.
 	Usage(user access.User) []spawn.Usage
+	// Trail returns what happened to a user's servers, latest last, and who did it: the one who
+	// acts in the context of a call (trail.As).
+	Trail(user string) trail.Trail
 	// Forget drops the name of a server, which is then listed only while it has a pod. Its home
 	// stays.
 	Forget(ctx context.Context, id server.ID) error

@@ -10,6 +10,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
@@ -77,7 +78,13 @@ func New(cluster Cluster, served Served, pages *web.Renderer, log *slog.Logger, 
 // Handler returns all pages and the REST paths.
 func (h *Hub) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
-	caller.Door{MaxBody: maxBody, Fail: h.fail}.Register(mux, h.pages(), contract.UpstreamHub, h.operations())
+	pages, operations := h.pages(), h.operations()
+	for _, handlers := range []map[string]caller.Handler{pages, operations} {
+		for name, next := range handlers {
+			handlers[name] = acting(next)
+		}
+	}
+	caller.Door{MaxBody: maxBody, Fail: h.fail}.Register(mux, pages, contract.UpstreamHub, operations)
 	return mux
 }
 
@@ -141,14 +148,22 @@ func (h *Hub) start(ctx context.Context, r spawn.Request) error {
 	if err := h.startable(r.ID); err != nil {
 		return err
 	}
+	h.auditOther(ctx, telemetry.ServerStarted, "server started for its user", r.ID)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), startWait)
 	defer cancel()
 	return h.cluster.Start(ctx, r)
 }
 
+// stop ends a server.
+func (h *Hub) stop(ctx context.Context, id server.ID) (gone bool, err error) {
+	h.auditOther(ctx, telemetry.ServerStopped, "server stopped for its user", id)
+	return h.cluster.Stop(ctx, id, stopWait)
+}
+
 // remove drops a server's name and ends the server. The name goes first: should the stop take
 // longer than a request, nothing is left to be done after it.
 func (h *Hub) remove(ctx context.Context, id server.ID) (gone bool, err error) {
+	h.auditOther(ctx, telemetry.ServerDeleted, "server deleted for its user", id)
 	if err := h.cluster.Forget(ctx, id); err != nil {
 		return false, err
 	}

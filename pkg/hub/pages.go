@@ -248,7 +248,7 @@ func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, who caller.Caller
 	if err := h.stoppable(s); err != nil {
 		return err
 	}
-	if _, err := h.cluster.Stop(r.Context(), id, stopWait); err != nil {
+	if _, err := h.stop(r.Context(), id); err != nil {
 		return err
 	}
 	http.Redirect(w, r, back(r, contract.PathHome), http.StatusSeeOther)

@@ -1,5 +1,11 @@
 package web
 
+import (
+	"time"
+
+	"github.com/perijove/perijove/pkg/server/trail"
+)
+
 // Admin is the page where administrators look through all who have something here.
 type Admin struct {
 	Viewer Viewer
@@ -42,10 +48,12 @@ type AdminUser struct {
 	Person Person
 	// Account says that the person has logged in here and may log in. Without one nobody can
 	// start servers for them, and Groups are not known.
-	Account   bool
-	Groups    []string
-	Usage     []Usage
-	DeleteURL string // where the question is asked; "" where the viewer may not delete the person
+	Account     bool
+	Groups      []string
+	Usage       []Usage
+	SessionsURL string // where the person's sessions are
+	Trail       []TrailLine
+	DeleteURL   string // where the question is asked; "" where the viewer may not delete the person
 }
 
 func (Admin) template() string     { return "admin" }
@@ -56,3 +64,20 @@ func (a AdminUser) viewer() Viewer { return a.Viewer }
 
 // People makes the page's person the one row of the table.
 func (a AdminUser) People() []Person { return []Person{a.Person} }
+
+// TrailLine is something that happened to a person's servers or account.
+type TrailLine struct {
+	At   time.Time
+	What string // message id
+	Of   string // the server's name or a token's id; "" for none
+	By   string // who did it; "" for the platform
+}
+
+// TrailLines are the events of a trail as pages show them, newest first.
+func TrailLines(events trail.Trail) (lines []TrailLine) {
+	for i := len(events) - 1; i >= 0; i-- {
+		e := events[i]
+		lines = append(lines, TrailLine{At: e.At, What: "trail." + string(e.What), Of: e.Of, By: e.By})
+	}
+	return lines
+}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/jba/templatecheck"
+
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // hostile is a name that tries every way out of HTML text and attributes.
@@ -45,10 +47,14 @@ func samples(name string) map[string]Page {
 			Profiles: []Choice{{Value: name, Label: name, Selected: true}}, Sort: name, Columns: []Column{{"admin.person", "/hub/admin?q=" + name, "ascending"}, {"admin.started", "/", "descending"}},
 			People: []Person{{name, "/hub/admin/users/" + name, servers(name)}}, Previous: "/hub/admin?q=" + name, Next: "/hub/admin?q=" + name},
 		"admin empty": Admin{},
-		"admin user": AdminUser{Viewer: v, XSRF: name, Back: name, Person: Person{Name: name, Servers: servers(name)}, Account: true, Groups: []string{name}, DeleteURL: "/d/" + name,
+		"admin user": AdminUser{Viewer: v, XSRF: name, Back: name, Person: Person{Name: name, Servers: servers(name)}, Account: true, Groups: []string{name}, DeleteURL: "/d/" + name, SessionsURL: "/s/" + name, Trail: []TrailLine{{time.Unix(1, 0), "trail.started", name, name}, {}},
 			Usage: []Usage{{Resource: name, Data: map[string]string{"Rule": name, "Used": name}, Most: 1, Shared: true}}},
 		"admin user, none": AdminUser{},
-		"delete user":      DeleteUser{Viewer: v, XSRF: name, Action: "/hub/delete-user/" + name, User: name, Servers: servers(name)},
+		"account": Account{Viewer: v, XSRF: name, Name: name, DisplayName: name, Groups: []string{name}, Admin: true, PersonURL: "/p/" + name, EndAction: "/e/" + name, EndAllAction: "/a/" + name, RevokeAction: "/r/" + name,
+			Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name}, {ID: name}},
+			Tokens:   []TokenLine{{name, name, []string{name}, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)}, {ID: name}}, Trail: []TrailLine{{time.Unix(1, 0), "trail.logged_in", name, name}}},
+		"account, none": Account{},
+		"delete user":   DeleteUser{Viewer: v, XSRF: name, Action: "/hub/delete-user/" + name, User: name, Servers: servers(name)},
 	}
 }
 
@@ -65,7 +71,7 @@ func servers(name string) []Server {
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {
-		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}} {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}} {
 			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
 				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
 			}
@@ -136,6 +142,11 @@ func TestTextsAreComplete(t *testing.T) {
 			if en[m[1]] == "" {
 				t.Errorf("%s names the unknown message %s", name, m[1])
 			}
+		}
+	}
+	for _, w := range trail.All() {
+		if en["trail."+string(w)] == "" {
+			t.Errorf("no text for the event %s", w)
 		}
 	}
 	for _, s := range servers("") {

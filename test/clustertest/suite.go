@@ -35,6 +35,7 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"lists are one user's, by name":      lists,
 		"use is reported":                    reports,
 		"users are those with something":     users,
+		"it is known who did what":           trails,
 		"other programs' pods are left":      foreignPods,
 		"pods of earlier versions are known": olderPods,
 		"published pods are listed":          published,

@@ -27,8 +27,17 @@ func adminPages() map[string]web.Page {
 				{Resource: "resource.servers", Data: map[string]string{"Used": "1", "Most": "2"}, Used: 1000, Most: 2000},
 				{Resource: "nvidia.com/gpu", Data: map[string]string{"Used": "4", "Most": "4", "Rule": "lab"}, Used: 4, Most: 4, Shared: true},
 			},
-			DeleteURL: "/hub/delete-user/alice",
+			DeleteURL: "/hub/delete-user/alice", SessionsURL: "/hub/sessions/alice", Trail: []web.TrailLine{
+				{At: morning, What: "trail.culled", Of: "demo"}, {At: morning, What: "trail.started", Of: "demo", By: "carol"}, {At: morning, What: "trail.started", By: "alice"},
+			},
 		},
+		"account": web.Account{
+			Viewer: carol, XSRF: "x", Name: "alice", DisplayName: "Alice Adams", Groups: []string{"physics"}, Admin: true, PersonURL: "/hub/admin/users/alice", EndAction: "/e", EndAllAction: "/a", RevokeAction: "/r",
+			Sessions: []web.SessionLine{{ID: "1", Current: true, Since: morning, LastSeen: morning, Agent: "Firefox on Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning}},
+			Tokens:   []web.TokenLine{{ID: "1", Note: "laptop", Scopes: []string{"access:servers!user=alice"}, Created: morning, Expires: morning.AddDate(0, 0, 7), LastUsed: morning}},
+			Trail:    []web.TrailLine{{At: morning, What: "trail.session_ended", By: "carol"}, {At: morning, What: "trail.logged_in", Of: "ldap", By: "alice"}},
+		},
+		"account: nothing":       web.Account{Viewer: carol, XSRF: "x", Name: "alice"},
 		"admin_user: no account": web.AdminUser{Viewer: carol, XSRF: "x", Person: web.Person{Name: "nobody", Servers: servers()[:1]}},
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/perijove/perijove/pkg/auth/identity"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Limits of what one account holds. They keep it far below the 1 MiB of a Secret.
@@ -83,6 +84,13 @@ type Account struct {
 	Refresh  string    `json:"refresh,omitempty"`
 	Sessions []Session `json:"sessions,omitempty"`
 	Tokens   []Token   `json:"tokens,omitempty"`
+	// Trail is what happened to the account, for administrators; only Load returns it.
+	Trail trail.Trail `json:"trail,omitempty"`
+}
+
+// Note adds an event of the one who did it. It is for what is written together with a change.
+func (a *Account) Note(at time.Time, what trail.What, by, of string) {
+	a.Trail = a.Trail.With(trail.Event{At: at, What: what, By: by, Of: of})
 }
 
 // ErrTooManyTokens: the person must revoke a token before making another.

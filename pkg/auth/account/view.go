@@ -169,7 +169,7 @@ type entry struct {
 
 // compact leaves out what must not or need not be in memory.
 func compact(a Account) Account {
-	a.Refresh = ""
+	a.Refresh, a.Trail = "", nil
 	sessions := make([]Session, len(a.Sessions))
 	for i, s := range a.Sessions {
 		s.IDTokenHint, s.Refresh = "", ""

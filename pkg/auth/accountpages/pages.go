@@ -15,6 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/trail"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
@@ -30,6 +31,8 @@ type Keeper interface {
 	Current(user access.User) access.User
 	// Groups returns the members of each group that is known, in no order.
 	Groups() map[string][]string
+	// Trail is what happened to an account, latest last; it asks Kubernetes.
+	Trail(ctx context.Context, user string) (trail.Trail, error)
 	// Sessions lists open sessions, EndSession and EndAll end them everywhere.
 	Sessions(user string) []account.Session
 	EndSession(ctx context.Context, user string, s account.Session) error
@@ -58,7 +61,13 @@ func New(keeper Keeper, pages *web.Renderer, s Settings) *Pages { return &Pages{
 
 // Register adds the pages to mux.
 func (p *Pages) Register(mux *http.ServeMux) {
-	caller.Door{MaxBody: maxBody, Fail: p.fail}.Register(mux, p.pages(), contract.UpstreamLogin, p.operations())
+	pages, operations := p.pages(), p.operations()
+	for _, handlers := range []map[string]caller.Handler{pages, operations} {
+		for name, next := range handlers {
+			handlers[name] = acting(next)
+		}
+	}
+	caller.Door{MaxBody: maxBody, Fail: p.fail}.Register(mux, pages, contract.UpstreamLogin, operations)
 }
 
 func (p *Pages) pages() map[string]caller.Handler {
@@ -69,6 +78,11 @@ func (p *Pages) pages() map[string]caller.Handler {
 		"GET " + contract.PathSessions:               onlySessions(p.sessionsPage),
 		"POST " + contract.PathSessions + "/end":     onlySessions(p.sessionEnd),
 		"POST " + contract.PathSessions + "/end-all": onlySessions(p.sessionsEndAll),
+
+		"GET " + pathAccount:               p.ofAnother(p.accountPage),
+		"POST " + pathAccount + "/end":     p.ofAnother(p.accountEnd),
+		"POST " + pathAccount + "/end-all": p.ofAnother(p.accountEndAll),
+		"POST " + pathAccount + "/revoke":  p.ofAnother(p.accountRevoke),
 	}
 }
 

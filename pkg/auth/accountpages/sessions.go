@@ -15,40 +15,58 @@ func (p *Pages) sessionsPage(w http.ResponseWriter, r *http.Request, v caller.Ca
 		Viewer: viewer(v), XSRF: v.XSRF(),
 		EndAction: contract.PathSessions + "/end", EndAllAction: contract.PathSessions + "/end-all",
 	}
-	for _, s := range p.keeper.Sessions(v.Name) {
-		page.Sessions = append(page.Sessions, web.SessionLine{
-			ID: s.ID, Current: s.ID == v.Session, Since: s.Since, LastSeen: s.LastSeen, Expires: s.Expires, Agent: s.Agent, Address: s.Address,
-		})
-	}
+	page.Sessions = p.sessionLines(v, v.Name)
 	p.web.Page(w, r, http.StatusOK, page)
 	return nil
 }
 
-// sessionEnd ends one of the caller's own sessions: the ID is looked for among theirs,
-// so that a foreign one ends nothing.
-func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
-	if err := r.ParseForm(); err != nil {
-		return badRequest("the form cannot be read")
+// sessionLines are the open sessions of user.
+func (p *Pages) sessionLines(v caller.Caller, user string) (lines []web.SessionLine) {
+	for _, s := range p.keeper.Sessions(user) {
+		lines = append(lines, web.SessionLine{
+			ID: s.ID, Current: s.ID == v.Session, Since: s.Since, LastSeen: s.LastSeen, Expires: s.Expires, Agent: s.Agent, Address: s.Address,
+		})
 	}
-	id := r.PostForm.Get("id")
-	for _, s := range p.keeper.Sessions(v.Name) {
-		if s.ID != id {
-			continue
-		}
-		err := p.keeper.EndSession(r.Context(), v.Name, s)
-		p.audit(r.Context(), v, telemetry.SessionRevoked, "session ended", "own", id == v.Session)
-		if err != nil {
-			return err
-		}
+	return lines
+}
+
+func (p *Pages) sessionEnd(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
+	if err := p.endOne(r, v, v.Name); err != nil {
+		return err
 	}
 	back(w, contract.PathSessions)
 	return nil
 }
 
+// endOne ends one session of user: the ID is looked for among theirs, so that a foreign one ends
+// nothing.
+func (p *Pages) endOne(r *http.Request, v caller.Caller, user string) error {
+	if err := r.ParseForm(); err != nil {
+		return badRequest("the form cannot be read")
+	}
+	id := r.PostForm.Get("id")
+	for _, s := range p.keeper.Sessions(user) {
+		if s.ID != id {
+			continue
+		}
+		err := p.keeper.EndSession(r.Context(), user, s)
+		p.audit(r.Context(), v, telemetry.SessionRevoked, "session ended", "owner", telemetry.UserText(user), "own", id == v.Session)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endAll ends all sessions of user.
+func (p *Pages) endAll(r *http.Request, v caller.Caller, user string) error {
+	err := p.keeper.EndAll(r.Context(), user)
+	p.audit(r.Context(), v, telemetry.AllSessionsRevoked, "all sessions ended", "owner", telemetry.UserText(user))
+	return err
+}
+
 func (p *Pages) sessionsEndAll(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
-	err := p.keeper.EndAll(r.Context(), v.Name)
-	p.audit(r.Context(), v, telemetry.AllSessionsRevoked, "all sessions ended", "owner", v.Name)
-	if err != nil {
+	if err := p.endAll(r, v, v.Name); err != nil {
 		return err
 	}
 	// As after a logout (S7).
@@ -66,9 +84,7 @@ func (p *Pages) apiEndSessions(w http.ResponseWriter, r *http.Request, v caller.
 	if !p.keeper.Known(user) {
 		return errNotFound
 	}
-	err := p.keeper.EndAll(r.Context(), user)
-	p.audit(r.Context(), v, telemetry.AllSessionsRevoked, "all sessions ended", "owner", telemetry.UserText(user))
-	if err != nil {
+	if err := p.endAll(r, v, user); err != nil {
 		return err
 	}
 	w.WriteHeader(http.StatusNoContent)

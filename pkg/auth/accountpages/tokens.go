@@ -45,10 +45,16 @@ func (p *Pages) showTokens(w http.ResponseWriter, r *http.Request, v caller.Call
 	page.Viewer, page.XSRF = viewer(v), v.XSRF()
 	page.Action, page.RevokeAction = contract.PathToken, contract.PathToken+"/revoke"
 	page.Scopes, page.Days = choices(p.owner(v).Admin), days()
-	for _, t := range p.keeper.Tokens(v.Name) {
-		page.Tokens = append(page.Tokens, web.TokenLine{ID: t.ID, Note: t.Note, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires, LastUsed: t.LastUsed})
-	}
+	page.Tokens = p.tokenLines(v.Name)
 	p.web.Page(w, r, status, page)
+}
+
+// tokenLines are the living API tokens of user.
+func (p *Pages) tokenLines(user string) (lines []web.TokenLine) {
+	for _, t := range p.keeper.Tokens(user) {
+		lines = append(lines, web.TokenLine{ID: t.ID, Note: t.Note, Scopes: t.Scopes, Created: t.Created, Expires: t.Expires, LastUsed: t.LastUsed})
+	}
+	return lines
 }
 
 func (p *Pages) tokenMake(w http.ResponseWriter, r *http.Request, v caller.Caller) error {

@@ -10,6 +10,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/identity"
 	"github.com/perijove/perijove/pkg/auth/revocation"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Login is a login that just succeeded.
@@ -31,6 +32,7 @@ func (k *Keeper) LogIn(ctx context.Context, l Login) (name string, err error) {
 		a.Disabled, a.Checked, a.Method = false, now, l.Session.Method
 		a.DisplayName, a.Groups, a.Admin = l.User.DisplayName, l.User.Groups, l.User.Admin
 		a.Refresh = l.Refresh
+		a.Note(now, trail.LoggedIn, a.Name, l.Session.Method)
 		evicted = a.AddSession(l.Session, now, k.Idle)
 	})
 	if err != nil {
@@ -77,7 +79,9 @@ func (k *Keeper) EndSession(ctx context.Context, user string, s account.Session)
 		return err
 	}
 	return k.accounts.Update(ctx, user, func(a *account.Account) error {
-		a.EndSession(s.ID)
+		if _, was := a.EndSession(s.ID); was {
+			a.Note(k.Now(), trail.SessionEnded, trail.Who(ctx), "")
+		}
 		return nil
 	})
 }
@@ -90,12 +94,20 @@ func (k *Keeper) EndAll(ctx context.Context, user string) error {
 	}
 	return k.accounts.Update(ctx, user, func(a *account.Account) error {
 		a.Sessions = slices.DeleteFunc(slices.Clone(a.Sessions), func(s account.Session) bool { return !s.Since.After(now) })
+		a.Note(now, trail.SessionsEnded, trail.Who(ctx), "")
 		return nil
 	})
 }
 
 // Groups returns the members of each group, in no order (account.Store).
 func (k *Keeper) Groups() map[string][]string { return k.accounts.Groups() }
+
+// Trail returns what happened to the account of user, latest last. It is read from Kubernetes:
+// administrators seldom ask, and in memory all accounts would carry theirs.
+func (k *Keeper) Trail(ctx context.Context, user string) (trail.Trail, error) {
+	a, _, err := k.accounts.Load(ctx, user)
+	return a.Trail, err
+}
 
 // Known reports whether the platform remembers user.
 func (k *Keeper) Known(user string) bool {
@@ -128,7 +140,10 @@ func (k *Keeper) Tokens(user string) []account.Token {
 // AddToken records a new API token of user.
 func (k *Keeper) AddToken(ctx context.Context, user string, t account.Token) error {
 	now := k.Now()
-	return k.accounts.Update(ctx, user, func(a *account.Account) error { return a.AddToken(t, now) })
+	return k.accounts.Update(ctx, user, func(a *account.Account) error {
+		a.Note(now, trail.TokenMade, trail.Who(ctx), t.ID)
+		return a.AddToken(t, now)
+	})
 }
 
 // EndToken revokes an API token of user on all replicas. false: there is none.
@@ -141,7 +156,9 @@ func (k *Keeper) EndToken(ctx context.Context, user, id string) (bool, error) {
 		return false, nil
 	}
 	err := k.accounts.Update(ctx, user, func(a *account.Account) error {
-		a.RemoveToken(id)
+		if _, was := a.RemoveToken(id); was {
+			a.Note(k.Now(), trail.TokenRevoked, trail.Who(ctx), id)
+		}
 		return nil
 	})
 	if err == nil {

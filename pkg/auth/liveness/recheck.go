@@ -11,6 +11,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // askWait bounds one question about a user, and writing down the answer.
@@ -191,7 +192,11 @@ func (k *Keeper) settle(ctx context.Context, a account.Account, answer Answer, e
 		switch {
 		case result == "refused":
 			stored.Disabled, stored.Sessions = true, nil
+			stored.Note(k.Now(), trail.Refused, "", "")
 		case err == nil:
+			if result == "password_changed" {
+				stored.Note(k.Now(), trail.PasswordChanged, "", "")
+			}
 			stored.Recognise(answer.Links)
 			stored.Groups, stored.Admin, stored.DisplayName = answer.User.Groups, answer.User.Admin, answer.User.DisplayName
 		}

@@ -20,6 +20,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/trail"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/cookies"
 	"github.com/perijove/perijove/pkg/web/origin"
@@ -169,7 +170,7 @@ func cookieHeader(r *http.Request) string { return strings.Join(r.Header.Values(
 // revoke ends a session here at once and tells the other replicas. A user who logs out must
 // not wait for a Kubernetes API that is away.
 func (p *Pages) revoke(ctx context.Context, s session.Session) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tellReplicas)
+	ctx, cancel := context.WithTimeout(trail.As(context.WithoutCancel(ctx), s.User.Name), tellReplicas)
 	defer cancel()
 	if err := p.keeper.EndSession(ctx, s.User.Name, account.Session{ID: s.ID, Since: s.Since, Expires: s.Expires}); err != nil {
 		p.Log.ErrorContext(ctx, "a logout is known to this replica only, for now", "user", s.User.Name, "error", err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"maps"
 	"time"
+
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Record is all that is counted of one subject: a user, or the users of a rule together. It is a
@@ -23,6 +25,8 @@ type Record struct {
 	Named map[string]Named `json:"named,omitempty"`
 	// Waiting are the starts of a user that wait for a place, by the server's name.
 	Waiting map[string]Wait `json:"waiting,omitempty"`
+	// Trail is what happened to a user's servers.
+	Trail trail.Trail `json:"trail,omitempty"`
 }
 
 // Hold is what one server takes while it has a pod.
@@ -71,9 +75,16 @@ func Parse(data []byte, subject string) (Record, error) {
 // Encode returns the record as JSON.
 func (r Record) Encode() ([]byte, error) { return json.Marshal(r) }
 
-// IsEmpty reports whether the subject has nothing that is counted, kept or waited for.
+// IsEmpty reports whether the subject has nothing that is counted, kept or waited for. What only
+// happened once is nothing.
 func (r Record) IsEmpty() bool {
 	return len(r.Holds)+len(r.Volumes)+len(r.Days)+len(r.Named)+len(r.Waiting) == 0
+}
+
+// Note returns the record with one more event. It is for what is written together with a change.
+func (r Record) Note(e trail.Event) Record {
+	r.Trail = r.Trail.With(e)
+	return r
 }
 
 // copied returns a record that may be changed without changing r.

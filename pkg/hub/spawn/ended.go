@@ -4,6 +4,9 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // evicted returns the kubelet's event that it evicted a pod that has ended, nil for none. Jupyter
@@ -19,6 +22,22 @@ func evicted(pod *corev1.Pod, events []*corev1.Event) *corev1.Event {
 
 // reasonEvicted is what the kubelet calls it.
 const reasonEvicted = "Evicted"
+
+// HowEnded says of a pod that takes nothing any more how it came to that. One that was deleted
+// while it ran was stopped.
+func HowEnded(pod *corev1.Pod) trail.What {
+	switch {
+	case pod == nil || !final(pod):
+		return trail.Stopped
+	case aged(pod) && pod.Annotations[contract.AnnotationCulled] != "":
+		return trail.Culled
+	case aged(pod):
+		return trail.Aged
+	case pod.Status.Phase == corev1.PodSucceeded:
+		return trail.Ended
+	}
+	return trail.Failed
+}
 
 // endedBy says why the cluster ended a pod for good. Reasons are the kubelet's
 // (k8s.io/kubernetes: its packages eviction, nodeshutdown and lifecycle).

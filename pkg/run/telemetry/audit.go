@@ -24,6 +24,9 @@ const (
 	TokenRevoked          Event = "token.revoked"
 	AccessRefused         Event = "access.refused"
 	UserDeleted           Event = "user.deleted"
+	ServerStarted         Event = "server.started"
+	ServerStopped         Event = "server.stopped"
+	ServerDeleted         Event = "server.deleted"
 )
 
 // Events lists all events.
@@ -31,6 +34,7 @@ func Events() []Event {
 	return []Event{
 		LoginSucceeded, LoginFailed, LoginRefused, LogoutRefused, ProviderLogoutRefused, SessionRevoked, AllSessionsRevoked,
 		UserRefused, PasswordChanged, TokenCreated, TokenRevoked, AccessRefused, UserDeleted,
+		ServerStarted, ServerStopped, ServerDeleted,
 	}
 }
 

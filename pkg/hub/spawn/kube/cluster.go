@@ -23,6 +23,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/broadcast"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Settings is what a Cluster needs to know. Fields must all be set.
@@ -77,6 +78,7 @@ type Cluster struct {
 	inflight map[server.ID]bool      // servers whose pods are being created here right now
 	recent   map[server.ID]time.Time // when pods were created here that the cache did not show yet
 	ended    map[string]time.Time    // when pods were seen to end here, by nonce
+	ends     map[string]trail.Event  // how these came to their end, and who stopped them, by nonce
 	complete map[types.UID]bool      // pods whose secrets were made or found here
 }
 
@@ -99,7 +101,7 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 		Settings: s, reads: reads, writes: writes, now: now, log: log,
 		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(), activities: newActivities(),
 		replica: newReplica(), queue: newQueue(), maxWaiting: spawn.MaxWaiting, retryPause: retryPause,
-		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{},
+		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{}, ends: map[string]trail.Event{},
 	}
 	c.answers = newProber(s.Trust, c.answered, now, log)
 	ours := c.factory(resync, func(o *metav1.ListOptions) {

@@ -17,6 +17,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 const (
@@ -192,7 +193,7 @@ func (c *Cluster) enqueue(ctx context.Context, r spawn.Request, spec spawn.Spec)
 		}
 		record, _ = c.prune(needs[0].Subject, record)
 		record, err := spawn.Queue(record, r.Owner, spec, needs[0], ticket, c.replica, c.now())
-		return record, true, err
+		return c.note(ctx, record, trail.Started, name), true, err
 	})
 	if errors.Is(err, errWaits) {
 		return nil
@@ -219,7 +220,9 @@ func (c *Cluster) leave(ctx context.Context, id server.ID) error {
 	defer done()
 	left := false
 	err = c.changeLive(ctx, spawn.Subject{Name: id.User}, func(r quota.Record) (quota.Record, bool, error) {
-		r, left = r.Leave(id.Name, "")
+		if r, left = r.Leave(id.Name, ""); left {
+			r = c.note(ctx, r, trail.Stopped, id.Name)
+		}
 		return r, left, nil
 	})
 	if err == nil && left {

@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 const (
@@ -103,6 +104,9 @@ func (c *Cluster) Forget(ctx context.Context, id server.ID) error {
 	defer done()
 	return c.changeLive(ctx, spawn.Subject{Name: id.User}, func(r quota.Record) (quota.Record, bool, error) {
 		r, changed := r.Forget(id.Name)
+		if changed {
+			r = c.note(ctx, r, trail.Deleted, id.Name)
+		}
 		return r, changed, nil
 	})
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 const (
@@ -182,6 +183,7 @@ func (c *Cluster) take(ctx context.Context, id server.ID, needs []spawn.Need, ti
 			r, _ = c.prune(need.Subject, r)
 			if i == 0 && ticket == "" {
 				r, _ = r.Leave(id.Name, "")
+				r = c.note(ctx, r, trail.Started, id.Name)
 			} else if i == 0 {
 				claimed := false
 				if r, claimed = r.Claim(id.Name, ticket, need.Ask.Nonce, spawn.Lease, c.now()); !claimed {
@@ -216,9 +218,16 @@ func (c *Cluster) inTurn(ctx context.Context, s spawn.Subject, how func(context.
 // giveBack takes a start that made no pod out of its records again. What it cannot take out,
 // tend does later.
 func (c *Cluster) giveBack(ctx context.Context, id server.ID, needs []spawn.Need) {
+	c.giveBackAs(ctx, id, needs, func(_ spawn.Subject, r quota.Record, key, nonce string) (quota.Record, bool) {
+		return r.Release(key, nonce, c.now())
+	})
+}
+
+// giveBackAs takes a server out of its records by what release makes of each.
+func (c *Cluster) giveBackAs(ctx context.Context, id server.ID, needs []spawn.Need, release func(s spawn.Subject, r quota.Record, key, nonce string) (quota.Record, bool)) {
 	for _, need := range needs {
 		err := c.inTurn(ctx, need.Subject, c.changeLive, func(r quota.Record) (quota.Record, bool, error) {
-			r, changed := r.Release(need.Ask.Key, need.Ask.Nonce, c.now())
+			r, changed := release(need.Subject, r, need.Ask.Key, need.Ask.Nonce)
 			return r, changed, nil
 		})
 		if err != nil {
@@ -229,7 +238,7 @@ func (c *Cluster) giveBack(ctx context.Context, id server.ID, needs []spawn.Need
 
 // settle takes a pod that is gone out of its records.
 func (c *Cluster) settle(ctx context.Context, id server.ID, pod *corev1.Pod) {
-	c.giveBack(ctx, id, spawn.Counted(pod, id))
+	c.giveBackAs(ctx, id, spawn.Counted(pod, id), c.end)
 }
 
 // prune ends the holds of pods that are gone: seen going here, or missing. A pod that was created
@@ -245,7 +254,7 @@ func (c *Cluster) prune(s spawn.Subject, r quota.Record) (quota.Record, bool) {
 			continue
 		}
 		released := false
-		r, released = r.Release(key, hold.Nonce, c.now())
+		r, released = c.end(s, r, key, hold.Nonce)
 		changed = changed || released
 	}
 	return r, changed
@@ -258,6 +267,7 @@ func (c *Cluster) noteEnd(pod *corev1.Pod) {
 	defer c.mu.Unlock()
 	if nonce := pod.Annotations[contract.AnnotationNonce]; nonce != "" {
 		c.ended[nonce] = c.now()
+		c.noteHow(pod)
 	}
 }
 
@@ -275,6 +285,7 @@ func (c *Cluster) forgetEnds() {
 	for nonce, at := range c.ended {
 		if c.now().Sub(at) > 2*tendEvery {
 			delete(c.ended, nonce)
+			delete(c.ends, nonce)
 		}
 	}
 }

@@ -34,6 +34,7 @@ func (c *Cluster) Stop(ctx context.Context, id server.ID, wait time.Duration) (g
 		}
 	}
 	if pod.DeletionTimestamp == nil {
+		c.noteStop(ctx, pod)
 		if err := c.remove(ctx, id, pod, false); err != nil {
 			return false, err
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/server/podmeta"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Settings is what a Cluster needs to know; see kube.Settings.
@@ -131,12 +132,28 @@ func (c *Cluster) DeleteUser(_ context.Context, user string, homes bool) error {
 }
 
 // Forget drops the name of a server; its home stays.
-func (c *Cluster) Forget(_ context.Context, id server.ID) error {
+func (c *Cluster) Forget(ctx context.Context, id server.ID) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	own := spawn.Subject{Name: id.User}
-	c.records[own], _ = c.record(own).Forget(id.Name)
+	changed := false
+	if c.records[own], changed = c.record(own).Forget(id.Name); changed {
+		c.note(id, trail.Deleted, trail.Who(ctx))
+	}
 	return nil
+}
+
+// Trail returns what happened to a user's servers, latest last.
+func (c *Cluster) Trail(user string) trail.Trail {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.record(spawn.Subject{Name: user}).Trail
+}
+
+// note must be called with mu held.
+func (c *Cluster) note(id server.ID, what trail.What, by string) {
+	own := spawn.Subject{Name: id.User}
+	c.records[own] = c.record(own).Note(trail.Event{At: c.now(), What: what, By: by, Of: id.Name})
 }
 
 // Published returns a user's servers that the spawner did not make.
@@ -205,7 +222,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 	changed, stop := c.Watch(r.ID)
 	defer stop()
 	for spec := (spawn.Spec{}); ; {
-		again, err := c.start(r, &spec)
+		again, err := c.start(ctx, r, &spec)
 		if err != nil || !again {
 			return err
 		}
@@ -219,7 +236,7 @@ func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
 
 // start does what can be done at once. again means that the old pod has to go first; spec
 // carries what was chosen for it over to the next call.
-func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err error) {
+func (c *Cluster) start(ctx context.Context, r spawn.Request, spec *spawn.Spec) (again bool, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pod, err := c.find(r.ID)
@@ -242,10 +259,14 @@ func (c *Cluster) start(r spawn.Request, spec *spawn.Spec) (again bool, err erro
 			return true, nil
 		}
 	}
+	began := c.create
 	if c.serve(); c.free() <= 0 || len(c.queue()) > 0 {
-		return false, c.enqueue(r.Owner, *spec)
+		began = c.enqueue
 	}
-	return false, c.create(r.Owner, *spec)
+	if err = began(r.Owner, *spec); err == nil {
+		c.note(r.ID, trail.Started, trail.Who(ctx))
+	}
+	return false, err
 }
 
 func (c *Cluster) create(owner access.User, spec spawn.Spec) error {
@@ -292,7 +313,7 @@ func (c *Cluster) Stop(ctx context.Context, id server.ID, wait time.Duration) (b
 	ctx, cancel := context.WithTimeout(ctx, wait)
 	defer cancel()
 	for uid := types.UID(""); ; {
-		pod, err := c.ask(id, uid)
+		pod, err := c.ask(ctx, id, uid)
 		if err != nil || pod == nil {
 			return err == nil, err
 		}
@@ -307,14 +328,16 @@ func (c *Cluster) Stop(ctx context.Context, id server.ID, wait time.Duration) (b
 
 // ask removes the pod of a server and returns it if it is still there. A pod with another
 // UID than uid has been started since.
-func (c *Cluster) ask(id server.ID, uid types.UID) (*corev1.Pod, error) {
+func (c *Cluster) ask(ctx context.Context, id server.ID, uid types.UID) (*corev1.Pod, error) {
 	defer c.changes.Notify(id)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	pod, err := c.find(id)
 	if err == nil && uid == "" {
-		own := spawn.Subject{Name: id.User}
-		c.records[own], _ = c.record(own).Leave(id.Name, "")
+		own, left := spawn.Subject{Name: id.User}, false
+		if c.records[own], left = c.record(own).Leave(id.Name, ""); left || pod != nil {
+			c.note(id, trail.Stopped, trail.Who(ctx))
+		}
 	}
 	if err != nil || pod == nil || uid != "" && pod.UID != uid {
 		return nil, err
