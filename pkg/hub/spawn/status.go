@@ -174,6 +174,9 @@ func incarnation(pod *corev1.Pod) string {
 	return fmt.Sprintf("restart %d", containerStatus(pod).RestartCount)
 }
 
+// IsFirstRun reports whether the pod's container has not been started again yet.
+func IsFirstRun(pod *corev1.Pod) bool { return containerStatus(pod).RestartCount == 0 }
+
 // Run names the run of the pod's container, and whether it has begun: a server that waited for
 // its image is asked as one that has just begun.
 func Run(pod *corev1.Pod) string {

@@ -54,6 +54,7 @@ type Cluster struct {
 	pods      cache.SharedIndexInformer
 	events    cache.SharedIndexInformer // about pods
 	claims    cache.SharedIndexInformer // events about volume claims
+	homes     cache.SharedIndexInformer // volume claims of ours
 	records   cache.SharedIndexInformer // what users have
 	published []cache.SharedIndexInformer
 	synced    chan struct{} // closed once the informers have delivered their first lists
@@ -108,6 +109,7 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 		o.LabelSelector = labels.SelectorFromSet(labels.Set{contract.LabelManagedBy: contract.ManagedBySpawner}).String()
 	})
 	c.pods = ours.Core().V1().Pods().Informer()
+	c.homes = ours.Core().V1().PersistentVolumeClaims().Informer()
 	c.events, c.claims = c.eventsAbout("Pod"), c.eventsAbout("PersistentVolumeClaim")
 	c.records = c.factory(0, func(o *metav1.ListOptions) {
 		o.LabelSelector = labels.SelectorFromSet(labels.Set{
@@ -140,7 +142,7 @@ func (c *Cluster) eventsAbout(kind string) cache.SharedIndexInformer {
 }
 
 func (c *Cluster) prepareInformers() error {
-	for _, i := range []cache.SharedIndexInformer{c.pods, c.events, c.claims, c.records} {
+	for _, i := range []cache.SharedIndexInformer{c.pods, c.homes, c.events, c.claims, c.records} {
 		if err := i.SetTransform(dropManagedFields); err != nil {
 			return fmt.Errorf("prepare informer: %w", err)
 		}
@@ -213,7 +215,7 @@ func (c *Cluster) Run(ctx context.Context) error {
 	for _, f := range c.factories {
 		f.Start(ctx.Done())
 	}
-	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.events.HasSynced, c.claims.HasSynced, c.records.HasSynced) {
+	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.homes.HasSynced, c.events.HasSynced, c.claims.HasSynced, c.records.HasSynced) {
 		close(c.synced)
 		served := make(chan struct{})
 		go func() {

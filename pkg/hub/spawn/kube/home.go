@@ -27,11 +27,7 @@ func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (name string,
 	}
 	want, home := spawn.Claim(c.Site, spec.Profile, spec.ID), spec.Profile.Override.HomeOf(spec.ID)
 	claims := c.writes.CoreV1().PersistentVolumeClaims(want.Namespace)
-	have, err := findHome(ctx, claims, home)
-	if err != nil {
-		return "", nil, err
-	}
-	if have != nil {
+	if have := c.knownHome(want.Namespace, home); have != nil {
 		if spec.Small != nil { // a quota does not let it grow
 			return have.Name, spec.Small, nil
 		}
@@ -40,14 +36,14 @@ func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (name string,
 		}
 		return have.Name, small, nil
 	}
-	have, err = claims.Create(ctx, want, metav1.CreateOptions{})
-	if apierrors.IsAlreadyExists(err) { // another start created it just now
+	have, err := claims.Create(ctx, want, metav1.CreateOptions{})
+	if err != nil && !apierrors.IsAlreadyExists(err) {
+		return "", nil, problem("create home volume", err)
+	}
+	if err != nil { // another start created it just now
 		if have, err = findHome(ctx, claims, home); err != nil {
 			return "", nil, err
 		}
-	}
-	if err != nil {
-		return "", nil, problem("create home volume", err)
 	}
 	if have == nil {
 		return "", nil, &spawn.Problem{Message: spawn.MsgUnavailable, Err: fmt.Errorf("volume claim %s was deleted while it was being created", want.Name)}
@@ -55,9 +51,25 @@ func (c *Cluster) ensureHome(ctx context.Context, spec spawn.Spec) (name string,
 	return have.Name, nil, nil
 }
 
-// findHome returns the claim of a home, nil when there is none. It is asked before one is
-// created: with the storage quota used up, creating is refused even if the volume is there, and
-// a volume may have the name that earlier versions gave it.
+// knownHome returns the claim of a home as the cache knows it, nil when there is none that stays.
+// Looking before one is created is necessary: with the storage quota used up, creating is refused
+// even if the volume is there, and a volume may have the name that earlier versions gave it. Asking
+// the API instead would be two of a start's calls.
+func (c *Cluster) knownHome(namespace string, home server.ID) *corev1.PersistentVolumeClaim {
+	for _, name := range spawn.ClaimNames(home) {
+		o, ok, err := c.homes.GetIndexer().GetByKey(namespace + "/" + name)
+		if err != nil || !ok {
+			continue
+		}
+		if have := o.(*corev1.PersistentVolumeClaim); spawn.OwnsClaim(have, home) && have.DeletionTimestamp == nil {
+			return have
+		}
+	}
+	return nil
+}
+
+// findHome is knownHome for what the cache may not show yet: it asks the API. A claim of the right
+// name that is another program's is a *spawn.Problem.
 func findHome(ctx context.Context, claims typedcorev1.PersistentVolumeClaimInterface, home server.ID) (*corev1.PersistentVolumeClaim, error) {
 	for i, name := range spawn.ClaimNames(home) {
 		have, err := claims.Get(ctx, name, metav1.GetOptions{})

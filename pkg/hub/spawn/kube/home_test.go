@@ -272,7 +272,7 @@ func TestNoStopDeletesAHome(t *testing.T) {
 			t.Errorf("%s: after the stops there are %v, %d pods", what, got, len(pods(t, client)))
 		}
 		for _, a := range client.Actions() {
-			if a.GetVerb() != "get" && a.GetVerb() != "create" && a.GetResource().Resource == "persistentvolumeclaims" && a.GetVerb() != "list" {
+			if a.GetResource().Resource == "persistentvolumeclaims" && !slices.Contains([]string{"get", "list", "watch", "create"}, a.GetVerb()) {
 				t.Errorf("%s: %s of a claim", what, a.GetVerb())
 			}
 			if a.GetVerb() == "create" && a.GetResource().Resource == "persistentvolumeclaims" && c.storage.StorageType != "" {
@@ -330,5 +330,25 @@ func TestDeletedUser(t *testing.T) {
 	}
 	if err := c.DeleteUser(t.Context(), "../bob", true); err == nil {
 		t.Error("a name that is none is deleted")
+	}
+}
+
+// TestHomesCostNoQuestion: whether a home is there, of an earlier version too, is known without a
+// call of the API.
+func TestHomesCostNoQuestion(t *testing.T) {
+	t.Parallel()
+	older := bound(t, "1Gi")
+	older.Name = "claim-alice"
+	for what, client := range map[string]*fake.Clientset{
+		"a new home": newClient(), "a home": newClient(bound(t, "1Gi")), "a home of an earlier version": newClient(older),
+	} {
+		c, _ := boot(t, client, settings(t))
+		start(t, c, client, alice)
+		if n := calls(client, "get", "persistentvolumeclaims"); n != 0 {
+			t.Errorf("%s: asked for %d times", what, n)
+		}
+		if got := claimsIn(t, client); len(got) != 1 {
+			t.Errorf("%s: homes %v", what, got)
+		}
 	}
 }

@@ -369,6 +369,8 @@ func TestK6_RightsAreThoseOfTheTurn(t *testing.T) {
 		if refused := s.Now().Message == spawn.MsgProfile; refused != gone {
 			t.Errorf("the right is gone: %v; the server: %+v", gone, s)
 		}
+		// Until then the start has its place, and alice could begin again at once.
+		wait.Until(t, "the start is over", func() bool { return len(c.starts()) == 0 })
 		if _, err := c.Stop(t.Context(), alice, time.Second); err != nil {
 			t.Fatal(err)
 		}

@@ -15,8 +15,13 @@ import (
 	"github.com/perijove/perijove/pkg/server"
 )
 
-// patchTimeout bounds one write of a condition.
-const patchTimeout = 10 * time.Second
+const (
+	// patchTimeout bounds one write of a condition.
+	patchTimeout = 10 * time.Second
+	// answerPatience is how long a replica leaves it to the one that made a pod to write down that
+	// it answers. It is a user's wait only when that one was killed.
+	answerPatience = time.Second
+)
 
 // podHandler follows the pods: those that wait for a secret get it, those that start are
 // probed. Every replica does this; doing it twice changes nothing.
@@ -122,9 +127,25 @@ func (c *Cluster) repairSecret(ctx context.Context, pod *corev1.Pod) {
 }
 
 // answered is called by the prober when the pod's server has answered. It returns
-// whether the cluster knows it now; if not it will be called again.
+// whether the cluster knows it now; if not it will be called again. All replicas hear the answer
+// at one moment. The one that made the pod writes it down, and the others only when that one has
+// not: each start would cost a call more.
 func (c *Cluster) answered(ctx context.Context, pod *corev1.Pod) bool {
+	if !c.madeHere(pod) && spawn.IsFirstRun(pod) {
+		select {
+		case <-time.After(answerPatience):
+		case <-ctx.Done(): // the pod has changed: it answers, or is another's to ask
+			return true
+		}
+	}
 	return c.mark(ctx, pod, true)
+}
+
+// madeHere reports whether this replica made a pod, or finished it.
+func (c *Cluster) madeHere(pod *corev1.Pod) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.complete[pod.UID]
 }
 
 // mark writes the answering condition. The UID makes it a conflict if the pod has been
