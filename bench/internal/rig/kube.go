@@ -19,6 +19,8 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
+
+	"github.com/perijove/perijove/test/apiserver"
 )
 
 // Kube is a real kube-apiserver with its etcd, and no kubelet, scheduler or controller.
@@ -40,7 +42,7 @@ const (
 func (r *Rig) StartKube(pods []*corev1.Pod) (*Kube, error) { return r.startKube(pods) }
 
 func (r *Rig) startKube(pods []*corev1.Pod, more ...string) (*Kube, error) {
-	bin, err := clusterPrograms()
+	bin, err := apiserver.Programs()
 	if err != nil {
 		return nil, err
 	}
@@ -104,24 +106,9 @@ func (k *Kube) Pause() { k.api.Pause(); k.etcd.Pause() }
 // Resume undoes Pause.
 func (k *Kube) Resume() { k.etcd.Resume(); k.api.Resume() }
 
-// clusterPrograms finds what `onenode build` has built.
-func clusterPrograms() (string, error) {
-	found, err := filepath.Glob(Cache("onenode", "*", "bin", "complete"))
-	if err != nil || len(found) == 0 {
-		return "", errors.New("kube-apiserver and etcd are not built yet; make up builds them, once")
-	}
-	newest, at := "", time.Time{}
-	for _, path := range found {
-		if info, err := os.Stat(path); err == nil && info.ModTime().After(at) {
-			newest, at = filepath.Dir(path), info.ModTime()
-		}
-	}
-	return newest, nil
-}
-
 // KubernetesVersion is what kube-apiserver says of itself.
 func KubernetesVersion() string {
-	bin, err := clusterPrograms()
+	bin, err := apiserver.Programs()
 	if err != nil {
 		return "no Kubernetes"
 	}
