@@ -21,9 +21,12 @@ import (
 type crowd struct {
 	name, namespace string
 	site            visitor.Site
-	// agents are how what starts servers calls itself to the API server.
-	agents []string
-	procs  []*rig.Proc
+	// agent is how what starts servers calls itself to the API server.
+	agent string
+	// procs are those whose processor time is counted.
+	procs []*rig.Proc
+	// first is the number of the first person.
+	first int
 	// knows says that the servers know their visitor.
 	knows bool
 }
@@ -46,7 +49,7 @@ type outcome struct {
 }
 
 // come lets a class log in, evenly spread over its time, and start servers.
-func (b *platform) come(ctx context.Context, c crowd, o options) (outcome, error) {
+func (b *machinery) come(ctx context.Context, c crowd, o options) (outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, o.limit)
 	defer cancel()
 	out := outcome{crowd: c, people: make([]person, o.people)}
@@ -57,7 +60,7 @@ func (b *platform) come(ctx context.Context, c crowd, o options) (outcome, error
 		all.Go(func() {
 			came := o.within * time.Duration(i) / time.Duration(o.people)
 			time.Sleep(time.Until(began.Add(came)))
-			out.people[i] = visit(ctx, c, rig.User(i), began)
+			out.people[i] = visit(ctx, c, rig.User(c.first+i), began)
 			out.people[i].came = came
 		})
 	}
@@ -65,13 +68,11 @@ func (b *platform) come(ctx context.Context, c crowd, o options) (outcome, error
 	ended := time.Now()
 	out.cpu = cpu(c.procs) - before
 	var err error
-	if out.pods, err = b.running(c.namespace); err != nil {
+	if out.pods, err = b.running(c, o.people); err != nil {
 		return out, err
 	}
-	for _, agent := range c.agents {
-		if out.requests, err = b.rig.Requests(agent, began, ended); err != nil {
-			return out, err
-		}
+	if out.requests, err = b.rig.Requests(c.agent, began, ended); err != nil {
+		return out, err
 	}
 	fmt.Fprintf(os.Stderr, "%s: %d of %d in after %.1f s, %d pods run\n", c.name, len(out.in()), o.people, ended.Sub(began).Seconds(), out.pods)
 	return out, nil
@@ -118,9 +119,9 @@ func (p *person) goIn(ctx context.Context, c crowd, v *visitor.Visitor, began ti
 	return nil
 }
 
-// running counts the users who have exactly one pod that runs.
-func (b *platform) running(namespace string) (int, error) {
-	pods, err := b.kube.Client.CoreV1().Pods(namespace).List(context.Background(), metav1.ListOptions{})
+// running counts the people of a class who have exactly one pod, and it runs.
+func (b *machinery) running(c crowd, people int) (int, error) {
+	pods, err := b.kube.Client.CoreV1().Pods(c.namespace).List(context.Background(), metav1.ListOptions{})
 	if err != nil {
 		return 0, fmt.Errorf("list the pods: %w", err)
 	}
@@ -136,8 +137,8 @@ func (b *platform) running(namespace string) (int, error) {
 		}
 	}
 	n := 0
-	for _, of := range count {
-		if of == 1 {
+	for i := range people {
+		if count[rig.User(c.first+i)] == 1 {
 			n++
 		}
 	}

@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -13,7 +14,6 @@ import (
 	"github.com/perijove/perijove/bench/internal/nodes"
 	"github.com/perijove/perijove/bench/internal/report"
 	"github.com/perijove/perijove/bench/internal/rig"
-	"github.com/perijove/perijove/bench/internal/visitor"
 )
 
 type options struct {
@@ -37,7 +37,7 @@ func main() {
 	flag.DurationVar(&o.pace.Boot, "boot", time.Second, "from then until its server answers")
 	flag.BoolVar(&o.peer, "jupyterhub", true, "measure JupyterHub too")
 	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md and its plot")
-	flag.BoolVar(&o.check, "check", false, "exit 1 when anybody is refused or lost, or not in within a minute")
+	flag.BoolVar(&o.check, "check", false, "exit 1 when anybody is refused, anybody is lost although a spawner is killed, or the last is not in within a minute")
 	flag.StringVar(&o.profile, "profile", "", "`file` for a profile of a spawner's processor time")
 	flag.Parse()
 	var install []func() error
@@ -48,21 +48,14 @@ func main() {
 }
 
 func run(r *rig.Rig, o options) error {
+	ctx := context.Background()
 	b, err := build(r, o)
 	if err != nil {
 		return err
 	}
-	ours, err := b.ours(o)
+	all, err := b.classes(ctx, o)
 	if err != nil {
 		return err
-	}
-	all := []outcome{ours}
-	if o.peer {
-		hub, err := b.jupyterHub(o)
-		if err != nil {
-			return err
-		}
-		all = append(all, hub)
 	}
 	text := table(all)
 	fmt.Print(text)
@@ -76,96 +69,35 @@ func run(r *rig.Rig, o options) error {
 		}
 	}
 	if o.check {
-		return verdict(ours)
+		return errors.Join(verdict(all[0], true), verdict(all[1], false))
 	}
 	return nil
 }
 
-// platform is what both sites share.
-type platform struct {
-	rig       *rig.Rig
-	kube      *rig.Kube
-	directory *rig.Directory
-}
-
-func build(r *rig.Rig, o options) (*platform, error) {
-	b := &platform{rig: r}
-	var err error
-	if b.kube, err = r.StartAuditedKube(); err != nil {
+// classes are one after the other, ours first.
+func (b *machinery) classes(ctx context.Context, o options) (all []outcome, err error) {
+	p, err := b.startPerijove(o)
+	if err != nil {
 		return nil, err
-	}
-	if b.directory, err = r.StartDirectory(); err != nil {
-		return nil, err
-	}
-	if err := b.directory.AddPeople(0, o.people); err != nil {
-		return nil, err
-	}
-	_, err = r.StartNodes(b.kube, o.pace)
-	return b, err
-}
-
-const image = "example.org/notebook:1"
-
-// ours is a class at Perijove, with two spawners.
-func (b *platform) ours(o options) (outcome, error) {
-	const namespace, replicas = "perijove", 2
-	if err := b.kube.Namespace(namespace); err != nil {
-		return outcome{}, err
-	}
-	if err := b.kube.Profiles(namespace, image); err != nil {
-		return outcome{}, err
-	}
-	authz, err := b.rig.AuthzWithLogins(b.kube, namespace, b.directory)
-	if err != nil {
-		return outcome{}, err
-	}
-	hub, err := b.rig.NewHub(replicas)
-	if err != nil {
-		return outcome{}, err
-	}
-	gateway, err := b.rig.GatewayWithHub(b.kube, namespace, hub)
-	if err != nil {
-		return outcome{}, err
-	}
-	spawners, err := b.rig.StartSpawners(b.kube, gateway, hub)
-	if err != nil {
-		return outcome{}, err
 	}
 	if o.profile != "" {
-		go func() { _ = spawners[0].SaveProfile("profile?seconds=20", o.profile) }()
+		go func() { _ = p.spawners[0].SaveProfile("profile?seconds=20", o.profile) }()
 	}
-	procs := []*rig.Proc{authz.Proc, gateway.XDS.Proc, gateway.Envoy.Proc, spawners[0].Proc, spawners[1].Proc}
-	c := crowd{
-		name: "Perijove", namespace: namespace, agents: []string{"perijove-spawner"}, procs: procs, knows: true,
-		site: visitor.Site{Base: "http://" + rig.Host, Addr: gateway.Envoy.Addr, Form: true, Click: o.click},
+	sites := []func() (outcome, error){
+		func() (outcome, error) { return p.class(ctx, o) },
+		func() (outcome, error) { defer p.stop(); return p.classKilled(ctx, o) },
 	}
-	result, err := b.come(context.Background(), c, o)
-	gateway.Stop()
-	for _, p := range []*rig.Proc{authz.Proc, spawners[0].Proc, spawners[1].Proc} {
-		p.Kill()
+	if o.peer {
+		sites = append(sites,
+			func() (outcome, error) { return b.jupyterHub(ctx, o, true) },
+			func() (outcome, error) { return b.jupyterHub(ctx, o, false) })
 	}
-	return result, err
-}
-
-// jupyterHub is the same class there.
-func (b *platform) jupyterHub(o options) (outcome, error) {
-	const namespace = "jupyterhub"
-	if err := b.kube.Namespace(namespace); err != nil {
-		return outcome{}, err
+	for _, site := range sites {
+		one, err := site()
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
 	}
-	spawner := rig.Traits{"KubeSpawner": {
-		"namespace": namespace, "image": image, "port": nodes.Port, "storage_pvc_ensure": true, "storage_capacity": "1Gi", "storage_access_modes": []string{"ReadWriteOnce"},
-		"cpu_guarantee": 0.1, "cpu_limit": 2, "mem_guarantee": "256M", "mem_limit": "2G", "start_timeout": 300,
-		"volumes":       []any{map[string]any{"name": "home", "persistentVolumeClaim": map[string]any{"claimName": "{pvc_name}"}}},
-		"volume_mounts": []any{map[string]any{"name": "home", "mountPath": "/home/jovyan"}},
-	}}
-	hub, err := b.rig.StartJupyterHub(b.kube.Kubeconfig, b.rig.WithDirectory(b.directory, spawner))
-	if err != nil {
-		return outcome{}, err
-	}
-	defer hub.Stop()
-	return b.come(context.Background(), crowd{
-		name: "JupyterHub", namespace: namespace, agents: []string{"OpenAPI-Generator"}, procs: []*rig.Proc{hub.Hub, hub.Proxy},
-		site: visitor.Site{Base: "http://" + hub.Addr, Addr: hub.Addr, Click: o.click},
-	}, o)
+	return all, nil
 }

@@ -17,7 +17,7 @@ func class(in ...time.Duration) outcome {
 // TestVerdict: each thing that may not happen to a class ends the check.
 func TestVerdict(t *testing.T) {
 	good := class(2*time.Second, 30*time.Second)
-	if err := verdict(good); err != nil {
+	if err := verdict(good, true); err != nil {
 		t.Errorf("a good class: %v", err)
 	}
 	for what, spoil := range map[string]func(*outcome){
@@ -31,8 +31,12 @@ func TestVerdict(t *testing.T) {
 	} {
 		o := class(2*time.Second, 30*time.Second)
 		spoil(&o)
-		if verdict(o) == nil {
+		if verdict(o, true) == nil {
 			t.Errorf("%s: nothing is said", what)
+		}
+		lost := o.people[1].in == 0 || o.people[1].in > aim || o.pods < 2
+		if err := verdict(o, false); (err != nil) != lost {
+			t.Errorf("%s, when a spawner was killed: %v", what, err)
 		}
 	}
 }
@@ -42,7 +46,7 @@ func TestTable(t *testing.T) {
 	o.people[0].came = time.Second
 	o.people[0].refused[429] = 3
 	got := strings.Fields(strings.ReplaceAll(strings.Split(table([]outcome{o}), "\n")[2], "|", " "))
-	want := "x 3 2 0.00 2.00 4.00 4.00 4.00 4.00 4.00 3 0 0 0 0 0.00 0 0.00"
+	want := "x 3 2 0.00 2.00 4.00 4.00 4.00 4.00 4.00 3 0 0 0 0 0.00 0"
 	if strings.Join(got, " ") != want {
 		t.Errorf("got  %s\nwant %s", strings.Join(got, " "), want)
 	}

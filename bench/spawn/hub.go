@@ -22,7 +22,7 @@ func (c *cluster) jupyterHub(r *rig.Rig) (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	hub, err := r.StartJupyterHub(c.kubeconfig, traits)
+	hub, err := r.StartJupyterHub("jupyterhub", c.kubeconfig, traits)
 	if err != nil {
 		return nil, err
 	}

@@ -30,8 +30,10 @@ const Port = 8888
 const (
 	// perNode is how many pods are bound to one node, the most that a kubelet runs by default.
 	perNode = 110
-	// retry is how often a Secret that is not there is asked for again.
-	retry = 200 * time.Millisecond
+	// mount is when a kubelet asks for a pod's Secrets first, and retry when it asks again for one
+	// that is not there.
+	mount = 100 * time.Millisecond
+	retry = 500 * time.Millisecond
 )
 
 // Pace says how long what is not done would take.
@@ -144,9 +146,10 @@ func (n *nodes) begin(ctx context.Context, pod *corev1.Pod, number int) {
 		return
 	}
 	scheduled := time.Now()
-	n.report(ctx, pod, corev1.PodStatus{Phase: corev1.PodPending, Conditions: []corev1.PodCondition{
-		condition(corev1.PodScheduled), condition(corev1.PodInitialized),
-	}})
+	n.report(ctx, pod, corev1.PodStatus{
+		Phase: corev1.PodPending, Conditions: []corev1.PodCondition{condition(corev1.PodScheduled), condition(corev1.PodInitialized)},
+		ContainerStatuses: containers(pod, false, corev1.ContainerState{Waiting: &corev1.ContainerStateWaiting{Reason: "ContainerCreating"}}),
+	})
 	secrets := n.secrets(ctx, pod)
 	time.Sleep(time.Until(scheduled.Add(n.Run)))
 	ip := address(number)
@@ -156,12 +159,8 @@ func (n *nodes) begin(ctx context.Context, pod *corev1.Pod, number int) {
 	}
 	status := corev1.PodStatus{
 		Phase: corev1.PodRunning, PodIP: ip, PodIPs: []corev1.PodIP{{IP: ip}}, StartTime: &metav1.Time{Time: scheduled},
-		Conditions: []corev1.PodCondition{condition(corev1.ContainersReady)},
-	}
-	for _, c := range pod.Spec.Containers {
-		status.ContainerStatuses = append(status.ContainerStatuses, corev1.ContainerStatus{
-			Name: c.Name, Image: c.Image, Ready: true, State: corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}},
-		})
+		Conditions:        []corev1.PodCondition{condition(corev1.ContainersReady)},
+		ContainerStatuses: containers(pod, true, corev1.ContainerState{Running: &corev1.ContainerStateRunning{StartedAt: metav1.Now()}}),
 	}
 	if len(pod.Spec.ReadinessGates) == 0 {
 		status.Conditions = append(status.Conditions, condition(corev1.PodReady))
@@ -169,9 +168,10 @@ func (n *nodes) begin(ctx context.Context, pod *corev1.Pod, number int) {
 	n.report(ctx, pod, status)
 }
 
-// secrets waits for what the pod's container cannot start without.
+// secrets waits for what the pod's container cannot start without, and says what is missing.
 func (n *nodes) secrets(ctx context.Context, pod *corev1.Pod) map[string]*corev1.Secret {
 	all := map[string]*corev1.Secret{}
+	time.Sleep(mount)
 	for _, name := range named(pod) {
 		for ctx.Err() == nil {
 			secret, err := n.client.CoreV1().Secrets(pod.Namespace).Get(ctx, name, metav1.GetOptions{})
@@ -179,8 +179,31 @@ func (n *nodes) secrets(ctx context.Context, pod *corev1.Pod) map[string]*corev1
 				all[name] = secret
 				break
 			}
+			n.complain(ctx, pod, name)
 			time.Sleep(retry)
 		}
+	}
+	return all
+}
+
+// complain is the Event by which a kubelet says that it cannot mount a Secret, in its words.
+func (n *nodes) complain(ctx context.Context, pod *corev1.Pod, secret string) {
+	now := metav1.Now()
+	_, err := n.client.CoreV1().Events(pod.Namespace).Create(ctx, &corev1.Event{
+		ObjectMeta:     metav1.ObjectMeta{Namespace: pod.Namespace, GenerateName: pod.Name + "-"},
+		InvolvedObject: corev1.ObjectReference{APIVersion: "v1", Kind: "Pod", Namespace: pod.Namespace, Name: pod.Name, UID: pod.UID},
+		Reason:         "FailedMount", Message: fmt.Sprintf("MountVolume.SetUp failed for volume : secret %q not found", secret), Type: corev1.EventTypeWarning,
+		Source: corev1.EventSource{Component: "kubelet"}, FirstTimestamp: now, LastTimestamp: now, Count: 1,
+	}, metav1.CreateOptions{})
+	if err != nil {
+		n.failed(pod, "complain", err)
+	}
+}
+
+// containers is the status of a pod's containers, all in one state.
+func containers(pod *corev1.Pod, ready bool, state corev1.ContainerState) (all []corev1.ContainerStatus) {
+	for _, c := range pod.Spec.Containers {
+		all = append(all, corev1.ContainerStatus{Name: c.Name, Image: c.Image, Ready: ready, State: state})
 	}
 	return all
 }

@@ -1,8 +1,8 @@
 package nodes
 
 import (
+	"strings"
 	"testing"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,8 +36,11 @@ func TestLife(t *testing.T) {
 	}
 	n.follow(t.Context(), get())
 	wait.Until(t, "it is scheduled", func() bool { return is(get(), corev1.PodScheduled) })
-	time.Sleep(2 * retry) // that nothing happens has no condition
-	if get().Status.PodIP != "" {
+	wait.Until(t, "it says what is missing", func() bool {
+		events, err := client.CoreV1().Events("ns").List(t.Context(), metav1.ListOptions{})
+		return err == nil && len(events.Items) > 0 && strings.HasSuffix(events.Items[0].Message, `"s" not found`)
+	})
+	if p := get(); p.Status.PodIP != "" || p.Status.ContainerStatuses[0].State.Waiting == nil {
 		t.Fatal("it runs without its secret")
 	}
 	secret := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: "ns", Name: "s"}, Data: map[string][]byte{"secret": []byte("x")}}

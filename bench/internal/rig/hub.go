@@ -42,16 +42,23 @@ func (r *Rig) NewHub(replicas int) (*Hub, error) {
 			if err != nil {
 				return
 			}
-			go join(conn, h.replicas[turn%len(h.replicas)])
+			go h.join(conn, turn)
 		}
 	}()
 	return h, nil
 }
 
-func join(envoy net.Conn, replica string) {
+// join leads a connection to the replica whose turn it is, or to the next one that is there.
+func (h *Hub) join(envoy net.Conn, turn int) {
 	defer func() { _ = envoy.Close() }()
-	spawner, err := net.Dial("tcp", replica)
-	if err != nil {
+	var spawner net.Conn
+	for i := range h.replicas {
+		var err error
+		if spawner, err = net.Dial("tcp", h.replicas[(turn+i)%len(h.replicas)]); err == nil {
+			break
+		}
+	}
+	if spawner == nil {
 		return // Envoy tries again
 	}
 	defer func() { _ = spawner.Close() }()
@@ -64,20 +71,25 @@ func join(envoy net.Conn, replica string) {
 
 // StartSpawners runs the replicas with the chart's defaults, for the servers of g's namespace.
 func (r *Rig) StartSpawners(k *Kube, g *Gateway, h *Hub) (all []*Service, err error) {
-	for i, listen := range h.replicas {
-		private := r.addr()
-		s, err := r.service("spawner", fmt.Sprint("spawner-", i), options{
-			"listen": listen, "privateListen": private, "tls": r.tlsOptions(dirSpawner), "kubeconfig": k.Kubeconfig,
-			"namespace": g.namespace, "publishedNamespaces": []string{g.namespace}, "serverKeyFile": r.Path(fileServerKey),
-			"serversCA": options{"cert": r.Path(dirServers + "/tls.crt"), "key": r.Path(dirServers + "/tls.key")}, "proof": true,
-			"jupyterConfigMap": jupyterMap, "profilesConfigMap": profilesMap, "routeStatus": []string{g.status},
-		}, private)
+	for i := range h.replicas {
+		s, err := r.StartSpawner(k, g, h, i)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, s)
 	}
 	return all, nil
+}
+
+// StartSpawner runs the i-th replica, again if it was killed, and waits until it is ready.
+func (r *Rig) StartSpawner(k *Kube, g *Gateway, h *Hub, i int) (*Service, error) {
+	private := r.addr()
+	return r.service("spawner", fmt.Sprint("spawner-", i), options{
+		"publicURL": "http://" + Host, "listen": h.replicas[i], "privateListen": private, "tls": r.tlsOptions(dirSpawner), "kubeconfig": k.Kubeconfig,
+		"namespace": g.namespace, "publishedNamespaces": []string{g.namespace}, "serverKeyFile": r.Path(fileServerKey),
+		"serversCA": options{"cert": r.Path(dirServers + "/tls.crt"), "key": r.Path(dirServers + "/tls.key")}, "proof": true,
+		"jupyterConfigMap": jupyterMap, "profilesConfigMap": profilesMap, "routeStatus": []string{g.status},
+	}, private)
 }
 
 // Profiles writes what users of a namespace may start: one profile, with the chart's defaults.

@@ -81,16 +81,16 @@ func JupyterHubVersion() string {
 	return text
 }
 
-// StartJupyterHub runs it for the cluster of a kubeconfig; more says what is not the same in
+// StartJupyterHub runs it for the cluster of a kubeconfig. Its files begin with name; more says what is not the same in
 // every benchmark. What stands here is what Zero to JupyterHub sets (its jupyterhub_config.py and
 // values.yaml): the proxy apart, no wait before the page that shows progress, 64 starts at once.
-func (r *Rig) StartJupyterHub(kubeconfig string, more Traits) (*JupyterHub, error) {
+func (r *Rig) StartJupyterHub(name, kubeconfig string, more Traits) (*JupyterHub, error) {
 	hub, api := r.addr(), r.addr()
 	j := &JupyterHub{Addr: r.addr()}
 	traits := Traits{
 		"JupyterHub": {
-			"spawner_class": "kubespawner.KubeSpawner", "hub_bind_url": "http://" + hub, "db_url": "sqlite:///" + r.Path("jupyterhub.sqlite"),
-			"cookie_secret_file": r.Path("jupyterhub-cookie-secret"), "concurrent_spawn_limit": 64, "cleanup_servers": false, //nolint:mnd // their value
+			"spawner_class": "kubespawner.KubeSpawner", "hub_bind_url": "http://" + hub, "db_url": "sqlite:///" + r.Path(name+".sqlite"),
+			"cookie_secret_file": r.Path(name + "-cookie-secret"), "concurrent_spawn_limit": 64, "cleanup_servers": false, //nolint:mnd // their value
 			"tornado_settings": map[string]any{"slow_spawn_timeout": 0},
 		},
 		"ConfigurableHTTPProxy": {"should_start": false, "api_url": "http://" + api, "auth_token": token},
@@ -107,20 +107,20 @@ func (r *Rig) StartJupyterHub(kubeconfig string, more Traits) (*JupyterHub, erro
 	if err != nil {
 		return nil, fmt.Errorf("settings of JupyterHub: %w", err)
 	}
-	config, file := r.Path("jupyterhub_config.py"), r.Path("jupyterhub.json")
+	config, file := r.Path(name+"_config.py"), r.Path(name+".json")
 	for path, data := range map[string][]byte{config: hubFile("jupyterhub_config.py"), file: settings} {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			return nil, fmt.Errorf("settings of JupyterHub: %w", err)
 		}
 	}
-	j.Proxy, err = r.start("jupyterhub-proxy", []string{"CONFIGPROXY_AUTH_TOKEN=" + token}, "node", chpProgram(),
+	j.Proxy, err = r.start(name+"-proxy", []string{"CONFIGPROXY_AUTH_TOKEN=" + token}, "node", chpProgram(),
 		"--ip=127.0.0.1", "--port="+port(j.Addr), "--api-ip=127.0.0.1", "--api-port="+port(api), "--log-level=error",
 		"--default-target=http://"+hub, "--error-target=http://"+hub+"/hub/error")
 	if err != nil {
 		return nil, err
 	}
 	bin := filepath.Join(jupyterHubFolder(), "venv", "bin")
-	j.Hub, err = r.start("jupyterhub", []string{"KUBECONFIG=" + kubeconfig, "PERIJOVE_BENCH_JUPYTERHUB=" + file},
+	j.Hub, err = r.start(name, []string{"KUBECONFIG=" + kubeconfig, "PERIJOVE_BENCH_JUPYTERHUB=" + file},
 		filepath.Join(bin, "python"), filepath.Join(bin, "jupyterhub"), "-f", config)
 	if err != nil {
 		return nil, err

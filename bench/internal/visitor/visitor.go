@@ -102,6 +102,9 @@ func (v *Visitor) again(ctx context.Context, try func() error) error {
 func (v *Visitor) Login(ctx context.Context, password string) error {
 	return v.again(ctx, func() error {
 		token, err := v.token(ctx, contract.PathLogin)
+		if errors.Is(err, errElsewhere) {
+			return nil // a login whose page was lost
+		}
 		if err != nil {
 			return err
 		}
@@ -138,10 +141,13 @@ func (v *Visitor) Serve(ctx context.Context) (accepted time.Time, failed int, er
 func (v *Visitor) start(ctx context.Context) error {
 	return v.again(ctx, func() error {
 		if !v.site.Form {
-			status, body, err := v.get(ctx, contract.PathSpawn)
+			status, body, _, err := v.get(ctx, contract.PathSpawn)
 			return expect("start", status, body, err)
 		}
 		token, err := v.token(ctx, contract.PathSpawn)
+		if errors.Is(err, errElsewhere) {
+			return nil // a start whose answer was lost: the form leads to what has become of it
+		}
 		if err != nil {
 			return err
 		}
@@ -232,7 +238,7 @@ func (v *Visitor) Stop(ctx context.Context) error {
 func (v *Visitor) Open(ctx context.Context, path string) (page string, err error) {
 	err = v.again(ctx, func() error {
 		var status int
-		status, page, err = v.get(ctx, contract.PathUser+v.Name+"/"+path)
+		status, page, _, err = v.get(ctx, contract.PathUser+v.Name+"/"+path)
 		return expect("open", status, page, err)
 	})
 	return page, err
@@ -240,11 +246,17 @@ func (v *Visitor) Open(ctx context.Context, path string) (page string, err error
 
 var input = regexp.MustCompile(`<input[^>]*name="` + contract.XSRFName + `"[^>]*value="([^"]*)"`)
 
+// errElsewhere is a form that leads to another page.
+var errElsewhere = errors.New("another page was shown")
+
 // token opens a page with a form and returns its token.
 func (v *Visitor) token(ctx context.Context, path string) (string, error) {
-	status, body, err := v.get(ctx, path)
+	status, body, at, err := v.get(ctx, path)
 	if err := expect("form "+path, status, body, err); err != nil {
 		return "", err
+	}
+	if at != path {
+		return "", fmt.Errorf("form %s: %w: %s", path, errElsewhere, at)
 	}
 	m := input.FindStringSubmatch(body)
 	if m == nil {
@@ -253,13 +265,12 @@ func (v *Visitor) token(ctx context.Context, path string) (string, error) {
 	return m[1], nil
 }
 
-func (v *Visitor) get(ctx context.Context, path string) (int, string, error) {
+func (v *Visitor) get(ctx context.Context, path string) (status int, body, at string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.site.Base+path, nil)
 	if err != nil {
-		return 0, "", fmt.Errorf("make a request: %w", err)
+		return 0, "", "", fmt.Errorf("make a request: %w", err)
 	}
-	status, body, _, err := v.do(req)
-	return status, body, err
+	return v.do(req)
 }
 
 // post sends a form; one that comes back instead of a redirect elsewhere was refused.
