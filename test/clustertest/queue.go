@@ -147,3 +147,22 @@ func fullQueue(t *testing.T, e *Env) {
 	e.start(t, bob, "", spawn.Options{})
 	e.waitsBehind(t, bobID, 1)
 }
+
+// slowStarts: servers that do not answer, whatever keeps them from it, give their places up.
+func slowStarts(t *testing.T, e *Env) {
+	e.fill(t)
+	e.start(t, alice, "", spawn.Options{})
+	e.Clock.Advance(spawn.PlaceFor - 2*time.Second) // Kubernetes' times have whole seconds
+	e.waitsBehind(t, aliceID, 0)
+	e.Clock.Advance(3 * time.Second)
+	e.begins(t, aliceID)
+	for i := range SpawnLimit { // they go on
+		if s := e.get(t, server.ID{User: fmt.Sprint("first", i)}); s.Phase != spawn.Pending {
+			t.Errorf("%s: %+v", s.ID, s.Status)
+		}
+	}
+	for i := range SpawnLimit { // alice has one place, and all others are free
+		e.start(t, access.User{Name: fmt.Sprint("more", i)}, "", spawn.Options{})
+	}
+	e.waitsBehind(t, server.ID{User: fmt.Sprint("more", SpawnLimit-1)}, 0)
+}

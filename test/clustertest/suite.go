@@ -49,6 +49,7 @@ func Run(t *testing.T, boot func(t *testing.T) *Env) {
 		"a start is refused at its turn":     refusedAtTurn,
 		"quotas are judged at the turn":      quotaAtTurn,
 		"so many starts of one user wait":    fullQueue,
+		"slow starts hold nobody up":         slowStarts,
 		"so many servers of one user":        crowd,
 		"named servers are kept":             kept,
 		"a quota of one user":                ownQuota,

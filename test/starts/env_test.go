@@ -263,6 +263,18 @@ func (w *world) pods() []*corev1.Pod {
 	return append([]*corev1.Pod(nil), w.made...)
 }
 
+// waited counts the users whose starts had to wait.
+func (w *world) waited(users []string) (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, user := range users {
+		if !w.asked[user].IsZero() {
+			n++
+		}
+	}
+	return n
+}
+
 // answering counts the users whose servers answer, as c knows it.
 func (w *world) answering(c *kube.Cluster, users []string) (n int) {
 	for _, user := range users {

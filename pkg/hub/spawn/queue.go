@@ -18,6 +18,10 @@ const (
 	MaxWaiting = 1000
 	// Lease is how long a replica may take to make a server that waited, before another one does it.
 	Lease = time.Minute
+	// PlaceFor is how long a start keeps its place. Servers that cannot start, because of their image, a
+	// full cluster or a program that does not answer, would else keep others waiting until they fail.
+	// It is longer than most starts take: the places bound how many begin at one time.
+	PlaceFor = 10 * time.Second
 	// maxTries is how often a start that waited is tried when the cluster does not say why it fails.
 	maxTries = 3
 )

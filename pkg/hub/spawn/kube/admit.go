@@ -1,26 +1,37 @@
 package kube
 
 import (
+	"time"
+
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
 
-// admit takes one of the places for starting servers. The places taken are those of pods that
-// are pending, whichever replica created them, and of those that are being created here.
+// admit takes one of the places for starting servers.
 func (c *Cluster) admit(id server.ID) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	taken := len(c.starting)
-	for other := range c.inflight {
-		if !c.starting[other] {
-			taken++
-		}
-	}
-	if !c.starting[id] && !c.inflight[id] && taken >= c.SpawnLimit {
+	taken := c.taken()
+	if !taken[id] && len(taken) >= c.SpawnLimit {
 		return false
 	}
-	c.inflight[id] = true
+	c.inflight[id] = c.now()
 	return true
+}
+
+// taken returns the servers that have a place: those whose pods are pending, whichever replica
+// created them, and those that are being created here, for so long each. It must be called with mu
+// held.
+func (c *Cluster) taken() map[server.ID]bool {
+	all := map[server.ID]bool{}
+	for _, some := range []map[server.ID]time.Time{c.starting, c.inflight} {
+		for id, since := range some {
+			if c.now().Sub(since) < spawn.PlaceFor {
+				all[id] = true
+			}
+		}
+	}
+	return all
 }
 
 // release gives the place back; a pod that was created keeps it while it is pending.
@@ -42,19 +53,16 @@ func (c *Cluster) recount(id server.ID) {
 // count must be called with mu held. It looks at the cache and not at what the caller saw: of
 // two callers the later one must not write down what was true before.
 func (c *Cluster) count(id server.ID) {
-	had := c.starting[id]
-	defer func() {
-		if had && !c.starting[id] {
-			c.queue.wake()
-		}
-	}()
 	pod := c.cached(id)
 	if pod != nil {
 		delete(c.recent, id)
 	}
 	if pod != nil && c.phase(pod) == spawn.Pending {
-		c.starting[id] = true
+		c.starting[id] = pod.CreationTimestamp.Time
 		return
 	}
-	delete(c.starting, id)
+	if _, had := c.starting[id]; had {
+		delete(c.starting, id)
+		c.queue.wake()
+	}
 }

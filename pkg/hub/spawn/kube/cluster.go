@@ -36,7 +36,8 @@ type Settings struct {
 	Trust *tls.Config
 	// StartTimeout is how long a server may take until it answers.
 	StartTimeout time.Duration
-	// SpawnLimit is how many servers may be starting at the same time, over all replicas.
+	// SpawnLimit is how many servers may be starting at the same time, over all replicas. A server
+	// that takes longer than spawn.PlaceFor is not counted any more.
 	SpawnLimit int
 	// Namespaces are those whose labelled pods the gateway publishes.
 	Namespaces []string
@@ -75,8 +76,8 @@ type Cluster struct {
 	readRecords sync.Map // by name: readRecord
 
 	mu       sync.Mutex
-	starting map[server.ID]bool      // servers whose pods are pending, on all replicas
-	inflight map[server.ID]bool      // servers whose pods are being created here right now
+	starting map[server.ID]time.Time // when pods were made that are pending, on all replicas
+	inflight map[server.ID]time.Time // since when servers are being created here
 	recent   map[server.ID]time.Time // when pods were created here that the cache did not show yet
 	ended    map[string]time.Time    // when pods were seen to end here, by nonce
 	ends     map[string]trail.Event  // how these came to their end, and who stopped them, by nonce
@@ -102,7 +103,7 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 		Settings: s, reads: reads, writes: writes, now: now, log: log,
 		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(), activities: newActivities(),
 		replica: newReplica(), queue: newQueue(), maxWaiting: spawn.MaxWaiting, retryPause: retryPause,
-		starting: map[server.ID]bool{}, inflight: map[server.ID]bool{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{}, ends: map[string]trail.Event{},
+		starting: map[server.ID]time.Time{}, inflight: map[server.ID]time.Time{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{}, ends: map[string]trail.Event{},
 	}
 	c.answers = newProber(s.Trust, c.answered, now, log)
 	ours := c.factory(resync, func(o *metav1.ListOptions) {

@@ -268,7 +268,7 @@ func (c *Cluster) serveOnce(ctx context.Context, began *sync.WaitGroup) (more bo
 	ready := c.queue.ready(first, c.replica, time.Now())
 	for _, w := range ready {
 		c.mu.Lock()
-		c.inflight[w.ID] = true
+		c.inflight[w.ID] = c.now()
 		c.mu.Unlock()
 		began.Go(func() {
 			defer c.queue.wake()
@@ -284,20 +284,14 @@ func (c *Cluster) serveOnce(ctx context.Context, began *sync.WaitGroup) (more bo
 func (c *Cluster) places(order, claimed []spawn.Queued) (waiting []spawn.Queued, free int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	taken := map[server.ID]bool{}
-	for id := range c.starting {
-		taken[id] = true
-	}
-	for id := range c.inflight {
-		taken[id] = true
-	}
+	taken := c.taken()
 	for _, w := range claimed {
 		if c.cached(w.ID) == nil && c.now().Sub(w.Claimed) < begun {
 			taken[w.ID] = true
 		}
 	}
 	for _, w := range order {
-		if !c.inflight[w.ID] {
+		if _, here := c.inflight[w.ID]; !here {
 			waiting = append(waiting, w)
 		}
 	}

@@ -188,7 +188,8 @@ func occupied(t *testing.T, client *fake.Clientset, replicas ...*Cluster) (free 
 		wait.Until(t, "the place is taken", func() bool {
 			c.mu.Lock()
 			defer c.mu.Unlock()
-			return c.starting[id]
+			_, ok := c.starting[id]
+			return ok
 		})
 	}
 	return func() {

@@ -15,7 +15,7 @@ import (
 func (c *Cluster) free() int {
 	n := c.SpawnLimit
 	for _, pod := range c.pods {
-		if id, ok := spawn.Identify(pod); ok && c.describe(id, pod).Phase == spawn.Pending {
+		if id, ok := spawn.Identify(pod); ok && c.describe(id, pod).Phase == spawn.Pending && c.now().Sub(pod.CreationTimestamp.Time) < spawn.PlaceFor {
 			n--
 		}
 	}
