@@ -11,6 +11,7 @@ import (
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/gateway/envoyapi"
@@ -51,9 +52,27 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(page.Upstream)},
 			Timeout:          durationpb.New(timeout),
+			RetryPolicy:      again(page.Upstream),
 		}},
 		RequestHeadersToAdd:  clientAddress(page.Upstream),
 		TypedPerFilterConfig: ours(check),
+	}
+}
+
+// again lets Envoy ask for a page once more when the spawner that was to answer it is gone: another
+// replica does. It repeats no request that changes something, since nobody knows how far that came.
+func again(to contract.Upstream) *routev3.RetryPolicy {
+	if to != contract.UpstreamHub {
+		return nil // a service beside Envoy, which has no other
+	}
+	const tries = 2
+	return &routev3.RetryPolicy{
+		RetryOn:    "reset,connect-failure,refused-stream",
+		NumRetries: wrapperspb.UInt32(tries),
+		RetriableRequestHeaders: []*routev3.HeaderMatcher{{
+			Name:                 ":method",
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: envoyapi.ExactString("GET")},
+		}},
 	}
 }
 
