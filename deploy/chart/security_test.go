@@ -77,7 +77,7 @@ func testRights(t *testing.T, helm string) {
 		// In a namespace with nothing else in it.
 		"perijove-accounts/perijove-accounts": "secrets:get,list,watch,create,update",
 		// Where the platform has no Secret.
-		"perijove-servers/perijove-spawner": "configmaps:get,list,watch,create,update,delete events:list,watch,create,patch persistentvolumeclaims:get,list,watch,create,patch,delete pods/status:patch " +
+		"perijove-servers/perijove-spawner": "configmaps:get,list,watch,create,update,delete events:list,watch,create,patch persistentvolumeclaims:get,list,watch,create,patch,delete pods/log:get pods/status:patch " +
 			"pods:get,list,watch,create,delete,patch secrets:create servers:publish",
 		"perijove-servers/perijove-publisher": "servers:publish",
 		// Of an account that may ask nodes how full volumes are, and nothing else.

@@ -154,6 +154,8 @@ func HubPages() []HubPage {
 		{Segment: "spawn", Upstream: UpstreamHub},
 		{Segment: "spawn-pending", Upstream: UpstreamHub},
 		{Segment: "stop", Upstream: UpstreamHub},
+		{Segment: "restart", Upstream: UpstreamHub},
+		{Segment: "log", Upstream: UpstreamHub},
 		{Segment: "new-server", Upstream: UpstreamHub},
 		{Segment: "delete", Upstream: UpstreamHub},
 		{Segment: "delete-user", Upstream: UpstreamHub},

@@ -130,7 +130,7 @@ func (h *Hub) person(p roster.Person, url string) web.Person {
 	}
 	out := web.Person{Name: p.Name, URL: url}
 	for _, s := range servers {
-		line := h.serverLine(s)
+		line := h.serverLine(s, nil)
 		line.Profile, line.Used = cmp.Or(s.Profile, s.Options.Profile), s.LastActivity
 		out.Servers = append(out.Servers, line)
 	}

@@ -30,15 +30,25 @@ type Cluster interface {
 	// start. A server that failed or ended is replaced; its home and, where the request has none,
 	// its options are kept.
 	Start(ctx context.Context, r spawn.Request) error
+	// Restart ends the server's pod, known by its UID, and starts the server again as it was. It
+	// returns as soon as that is written down: whatever becomes of the request, or of the replica
+	// that it came to, the server starts. With another pod's UID, or none, it is Start. What keeps
+	// the server from being started is a *spawn.Problem, and the pod goes on.
+	Restart(ctx context.Context, r spawn.Request, uid string) error
 	// Stop ends a server, or the wait of its start, and waits up to wait for it to be gone. A server without a pod is
 	// gone.
 	Stop(ctx context.Context, id server.ID, wait time.Duration) (gone bool, err error)
 	// Watch returns a channel that receives something after each change of a server, and a
 	// function that ends it.
 	Watch(id server.ID) (changed <-chan struct{}, stop func())
+	// WatchUser is Watch for all servers of a user, those that are yet to be made too.
+	WatchUser(user string) (changed <-chan struct{}, stop func())
 	// Report notes that a server was in use at a moment, at most now. It returns false for one without
 	// a pod. Other replicas know it some minutes later.
 	Report(id server.ID, at time.Time) bool
+	// Log returns the last lines of what a server wrote, without secrets; none for one without a pod.
+	// It is asked for often: a page that is reloaded costs no call of the API each time.
+	Log(ctx context.Context, id server.ID) (spawn.Log, error)
 	// Profiles returns what a user may choose from, the default first.
 	Profiles(user access.User) spawn.Catalog
 	// Usage returns what a user has of all that quotas limit.

@@ -39,7 +39,7 @@ func (h *Hub) deleteUserForm(w http.ResponseWriter, r *http.Request, who caller.
 	}
 	page := web.DeleteUser{Viewer: viewer(who), XSRF: who.XSRF(), User: user, Action: deleteUserURL(user)}
 	for _, s := range h.cluster.List(user) {
-		page.Servers = append(page.Servers, h.serverLine(s))
+		page.Servers = append(page.Servers, h.serverLine(s, nil))
 	}
 	h.web.Page(w, r, http.StatusOK, page)
 	return nil

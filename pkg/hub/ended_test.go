@@ -38,7 +38,7 @@ func TestMaximumAgeIsSaid(t *testing.T) {
 	if m.EndsAt == nil || m.EndsAt.Sub(*m.Started).Hours() != 12 {
 		t.Fatalf("it ends at %v", m.EndsAt)
 	}
-	if _, _, page := e.get("/hub/home"); !strings.Contains(page, "ends <time datetime=\""+m.EndsAt.UTC().Format("2006-01-02T15:04")) {
+	if _, _, page := e.get("/hub/home"); !strings.Contains(page, "Ends: <time datetime=\""+m.EndsAt.UTC().Format("2006-01-02T15:04")) {
 		t.Errorf("the home page does not say when it ends:\n%s", page)
 	}
 	e.change("", memory.Age)

@@ -31,7 +31,7 @@ const (
 	routePatience = 10 * time.Second
 	// maxLogged bounds the refusals that are remembered as logged.
 	maxLogged = 1000
-	// maxStreams bounds the progress streams that one user may have open on one replica.
+	// maxStreams bounds the event streams that one user may have open on one replica.
 	maxStreams = 20
 	// routeWait is how long a page waits to learn that a running server is reachable.
 	routeWait = 2 * time.Second
@@ -48,6 +48,8 @@ type Settings struct {
 	Site origin.Site
 	// Space says how full homes are; nil where that is not known.
 	Space Space
+	// Consumption says what servers take; nil where that is not known.
+	Consumption Consumption
 	// Done ends event streams when the service stops; browsers connect to another replica.
 	Done <-chan struct{}
 }
@@ -61,17 +63,17 @@ type Hub struct {
 	log     *slog.Logger
 
 	mu      sync.Mutex
-	streams map[string]int    // open progress streams by user
+	streams map[string]int    // open event streams by user
 	logged  map[string]string // by pod UID: the refusal of its route that the log has
-	// patience is routePatience; tests shorten it.
-	patience time.Duration
+	// patience is routePatience, and the others are what they are called; tests shorten them.
+	patience, writeWait, liveFor, livePause time.Duration
 }
 
 // New returns a Hub.
 func New(cluster Cluster, served Served, pages *web.Renderer, log *slog.Logger, s Settings) *Hub {
 	return &Hub{
 		Settings: s, cluster: cluster, served: served, web: pages, log: log,
-		streams: map[string]int{}, logged: map[string]string{}, patience: routePatience,
+		streams: map[string]int{}, logged: map[string]string{}, patience: routePatience, writeWait: writeWait, liveFor: liveFor, livePause: livePause,
 	}
 }
 
@@ -93,6 +95,7 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub":                               h.root,
 		"GET /hub/{$}":                           h.root,
 		"GET /hub/home":                          h.home,
+		"GET " + pathLive:                        h.live,
 		"GET /hub/admin":                         administrator(h.admin),
 		"GET /hub/admin/users/{user}":            administrator(h.adminUser),
 		"GET /hub/new-server":                    h.newServer,
@@ -106,6 +109,10 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub/spawn-pending/{user}/{server}": h.pending,
 		"POST /hub/stop/{user}":                  h.stopPost,
 		"POST /hub/stop/{user}/{server}":         h.stopPost,
+		"GET /hub/log/{user}":                    h.logPage,
+		"GET /hub/log/{user}/{server}":           h.logPage,
+		"POST /hub/restart/{user}":               h.restartPost,
+		"POST /hub/restart/{user}/{server}":      h.restartPost,
 		"POST /hub/delete/{user}/{server}":       h.deleteServer,
 		"GET /hub/delete-user/{user}":            h.deleteUserForm,
 		"POST /hub/delete-user/{user}":           h.deleteUserPost,

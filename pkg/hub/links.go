@@ -25,6 +25,8 @@ func withNext(path, next string) string {
 func spawnURL(id server.ID) string   { return pathOf(contract.PathSpawn, id) }
 func pendingURL(id server.ID) string { return pathOf(contract.PathSpawnPending, id) }
 func stopURL(id server.ID) string    { return pathOf("/hub/stop", id) }
+func restartURL(id server.ID) string { return pathOf("/hub/restart", id) }
+func logURL(id server.ID) string     { return pathOf("/hub/log", id) }
 
 func deleteURL(id server.ID) string { return pathOf("/hub/delete", id) }
 

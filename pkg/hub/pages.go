@@ -31,59 +31,6 @@ func (h *Hub) root(w http.ResponseWriter, r *http.Request, who caller.Caller) er
 	return nil
 }
 
-func (h *Hub) home(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	page, err := h.homePage(r, who)
-	if err == nil {
-		h.web.Page(w, r, http.StatusOK, page)
-	}
-	return err
-}
-
-func (h *Hub) homePage(r *http.Request, who caller.Caller) (web.Home, error) {
-	own := server.ID{User: who.Name}
-	first, err := h.cluster.Get(r.Context(), own)
-	if err != nil {
-		return web.Home{}, err
-	}
-	servers := []spawn.Server{first}
-	for _, s := range h.cluster.List(who.Name) {
-		if s.ID != own {
-			servers = append(servers, s)
-		}
-	}
-	catalog := h.cluster.Profiles(who.User)
-	page := web.Home{
-		Viewer: viewer(who), XSRF: who.XSRF(), Servers: h.lines(r.Context(), servers), Usage: usage(h.cluster.Usage(who.User)),
-		Temporary: h.temporary(who.User), Choose: choosable(catalog), NewURL: pathNewServer,
-	}
-	if len(catalog) > 1 {
-		page.Profiles = forms(catalog, spawn.Options{})
-	}
-	page.Servers = h.withPublished(page.Servers, h.cluster.Published(who.Name))
-	return page, nil
-}
-
-func (h *Hub) serverLine(s spawn.Server) web.Server {
-	states := map[spawn.Phase]web.ServerState{
-		spawn.Stopped: web.StateStopped, spawn.Pending: web.StatePending, spawn.Answering: web.StateReady,
-		spawn.Stopping: web.StateStopping, spawn.Failed: web.StateFailed,
-	}
-	line := web.Server{
-		Name: s.ID.Name, Title: cmp.Or(s.DisplayName, s.ID.Name), State: states[s.Phase], OpenURL: h.serverURL(s.ID),
-		PendingURL: pendingURL(s.ID), SpawnURL: spawnURL(s.ID), StopURL: stopURL(s.ID),
-	}
-	if s.Kept {
-		line.DeleteURL = deleteURL(s.ID)
-	}
-	if s.Phase == spawn.Answering {
-		line.Started, line.Ends = s.Created, s.Ends
-	}
-	for _, n := range s.Notices {
-		line.Notices = append(line.Notices, web.Notice{Line: web.Line{ID: string(n.Message), Data: n.Data}, At: n.At, Expected: n.Expected})
-	}
-	return line
-}
-
 // spawnForm shows what would be started. It never starts anything by itself, whatever
 // the query says: a link must not (S9).
 func (h *Hub) spawnForm(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
@@ -209,10 +156,12 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	} else if s.Phase == spawn.Answering && time.Since(s.Answered) > h.patience {
 		page.Percent, page.Now = percentRoute, web.Line{ID: string(spawn.MsgRoute)}
 	}
-	for _, step := range s.Steps {
-		if !step.Failed { // the reason stands above, with its details
-			page.Log = append(page.Log, line(step))
-		}
+	page.Log = steps(s)
+	if page.Failed && !page.Runs {
+		page.Wrote, page.WroteBefore, _ = h.tail(r, s)
+	}
+	if page.Wrote != "" && slices.Contains([]spawn.Message{spawn.MsgCrash, spawn.MsgOOM}, s.Now().Message) {
+		page.Now.Detail = "" // it is the end of the log
 	}
 	if page.Failed {
 		page.RequestID = telemetry.RequestID(r.Context())

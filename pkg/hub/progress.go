@@ -2,20 +2,13 @@ package hub
 
 import (
 	"context"
-	"encoding/json"
 	"net/http"
 	"time"
-
-	"github.com/tmaxmax/go-sse"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
-
-// keepAlive is how often a silent event stream says that it lives, as JupyterHub does;
-// proxies on the way close silent connections.
-const keepAlive = 8 * time.Second
 
 // percentRoute is how far a server is that answers and whose route does not come.
 const percentRoute = 95
@@ -39,42 +32,19 @@ func (h *Hub) apiProgress(w http.ResponseWriter, r *http.Request, who caller.Cal
 	if s.Phase == spawn.Stopped || s.Phase == spawn.Stopping {
 		return badRequest{http.StatusBadRequest, id.String() + " is not starting"}
 	}
-	leave, ok := h.openStream(who.Name)
-	if !ok {
-		return badRequest{http.StatusTooManyRequests, "too many progress streams are open"}
+	out, leave, err := h.openEvents(w, r, who)
+	if err != nil {
+		return err
 	}
 	defer leave()
-	session, err := sse.Upgrade(w, r)
-	if err != nil {
-		return badRequest{http.StatusNotImplemented, "this connection cannot carry an event stream"}
-	}
-	w.Header().Set("Cache-Control", "no-cache")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	(&stream{hub: h, session: session, id: id, language: language(r), sent: map[string]bool{}}).run(r.Context())
+	(&stream{hub: h, out: out, id: id, language: language(r), sent: map[string]bool{}}).run(r.Context())
 	return nil
-}
-
-// openStream counts a user's streams; false when there are too many.
-func (h *Hub) openStream(user string) (leave func(), ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.streams[user] >= maxStreams {
-		return nil, false
-	}
-	h.streams[user]++
-	return func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		if h.streams[user]--; h.streams[user] == 0 {
-			delete(h.streams, user)
-		}
-	}, true
 }
 
 // stream is one open progress stream.
 type stream struct {
 	hub      *Hub
-	session  *sse.Session
+	out      *events
 	id       server.ID
 	language string
 	uid      string
@@ -113,9 +83,7 @@ func (st *stream) run(ctx context.Context) {
 			return
 		case <-changed:
 		case <-alive.C:
-			ping := &sse.Message{}
-			ping.AppendComment("")
-			if st.send(ping) != nil {
+			if st.out.alive() != nil {
 				return
 			}
 		case <-late:
@@ -178,19 +146,4 @@ func (st *stream) end(ctx context.Context, route error) bool {
 	return true
 }
 
-func (st *stream) event(e progressEvent) error {
-	data, err := json.Marshal(e)
-	if err != nil {
-		return err
-	}
-	m := &sse.Message{}
-	m.AppendData(string(data))
-	return st.send(m)
-}
-
-func (st *stream) send(m *sse.Message) error {
-	if err := st.session.Send(m); err != nil {
-		return err
-	}
-	return st.session.Flush()
-}
+func (st *stream) event(e progressEvent) error { return st.out.event(e) }

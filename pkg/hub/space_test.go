@@ -50,7 +50,7 @@ func TestHomeSaysHowFullHomesAre(t *testing.T) {
 	if asked.Node.String() != "10.1.2.3" || asked.Namespace != "servers" || asked.Claim != spawn.HomeName("alice") {
 		t.Errorf("asked for %+v", asked)
 	}
-	for lang, want := range map[string]string{"en": "Home folder: 4 GiB of 10 GiB free", "zh-CN": "主目录：剩余 4 GiB，共 10 GiB"} {
+	for lang, want := range map[string]string{"en": ">4 GiB of 10 GiB free", "zh-CN": ">剩余 4 GiB，共 10 GiB"} {
 		answer <- spawn.Space{Free: 4 * gib, Total: 10 * gib}
 		if _, _, page := e.get("/hub/home", "Accept-Language", lang); !strings.Contains(page, want) || !strings.Contains(page, `value="60"`) || strings.Contains(page, "almost full") {
 			t.Errorf("%s: no %q:\n%s", lang, want, page)

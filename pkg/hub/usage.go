@@ -49,7 +49,7 @@ const fieldDisplay = "display_name"
 // newServer leads to the form of one more server. It starts nothing (S9).
 func (h *Hub) newServer(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
 	display := strings.TrimSpace(r.URL.Query().Get("name"))
-	page, err := h.homePage(r, who)
+	page, err := h.homePage(r.Context(), who)
 	if err != nil {
 		return err
 	}

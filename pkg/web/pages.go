@@ -1,7 +1,5 @@
 package web
 
-import "time"
-
 // Page is one of the page structs of this package.
 type Page interface {
 	// template is the file under templates/ without its extension.
@@ -69,72 +67,6 @@ type Message struct {
 	Action    string            // message id of the link to ActionURL
 	RequestID string            // finds the request's log lines
 	User      string            // name of the logged-in user, "" without a login
-}
-
-// ServerState is the state of a server, as the home page shows it.
-type ServerState string
-
-// States of a server; each has a message id "state.<value>".
-const (
-	StateStopped  ServerState = "stopped"
-	StatePending  ServerState = "pending"
-	StateReady    ServerState = "ready"
-	StateStopping ServerState = "stopping"
-	StateFailed   ServerState = "failed"
-)
-
-// MessageID names the text for the state.
-func (s ServerState) MessageID() string { return "state." + string(s) }
-
-// Server is one line of the home page.
-type Server struct {
-	Name       string // "" for the default server
-	Title      string // what the user calls it; "" for the default server
-	State      ServerState
-	Profile    string    // slug of what it was made from; "" where that is not shown
-	Used       time.Time // when it was last in use; zero where that is not known
-	Started    time.Time // zero when not running
-	Ends       time.Time // when a running server reaches its maximum age; zero for never
-	Published  bool      // the platform did not start it: it can be opened only
-	OpenURL    string    // the server itself; "" where users do not reach it
-	PendingURL string    // its progress page
-	SpawnURL   string    // form action that starts it
-	StopURL    string    // form action that stops it
-	DeleteURL  string    // form action that drops its name; "" where there is nothing to drop
-	Notices    []Notice  // what happened to it while it was in use
-	Home       *Space    // how full its home is; nil where that is not known
-}
-
-// Space is how full a volume is.
-type Space struct {
-	Used  int               // percent
-	Words map[string]string // values for home.space_free
-	Low   bool              // it is about to be full
-}
-
-// Notice is something that happened to a server that goes on, or why it ended by itself.
-type Notice struct {
-	Line
-	At       time.Time
-	Expected bool // it is no trouble
-}
-
-// Home lists a user's servers.
-type Home struct {
-	Viewer  Viewer
-	XSRF    string
-	Servers []Server
-	// Temporary is true where homes may be gone after a stop.
-	Temporary bool
-	// Choose is true where a start needs a choice: the button leads to the form.
-	Choose bool
-	// Usage is what the user has of all that quotas limit.
-	Usage []Usage
-	// NewURL is the form action for one more server.
-	NewURL   string
-	Profiles []Profile // what it may be made from
-	NewName  string    // typed before, and refused
-	Refused  string    // message id of why, "" for no fault
 }
 
 // Usage is how much a user has of what a quota limits.
@@ -216,6 +148,8 @@ type Pending struct {
 	Percent     int // 0-100
 	Now         Line
 	Log         []Line
+	Wrote       string // Failed: the end of the server's log; untrusted
+	WroteBefore string // that of the run before, "" for none; untrusted
 	Failed      bool
 	Used        bool   // Failed, after it had run
 	Runs        bool   // Failed, but the server runs: only the way to it is missing
@@ -246,13 +180,11 @@ func (d DeleteUser) viewer() Viewer { return d.Viewer }
 func (Login) template() string   { return "login" }
 func (Logout) template() string  { return "logout" }
 func (Message) template() string { return "message" }
-func (Home) template() string    { return "home" }
 func (Spawn) template() string   { return "spawn" }
 func (Pending) template() string { return "pending" }
 
 func (Login) viewer() Viewer     { return Viewer{} }
 func (Logout) viewer() Viewer    { return Viewer{} }
 func (m Message) viewer() Viewer { return Viewer{Name: m.User} }
-func (h Home) viewer() Viewer    { return h.Viewer }
 func (s Spawn) viewer() Viewer   { return s.Viewer }
 func (p Pending) viewer() Viewer { return p.Viewer }

@@ -57,6 +57,7 @@ func pages() map[string]web.Page {
 		},
 		"pending: failed": web.Pending{
 			Viewer: alice, XSRF: "x", Owner: "alice", Failed: true, Safe: true, Now: web.Line{ID: "failure.crash", Data: map[string]string{"Code": "1"}, Detail: "Traceback (most recent call last)"},
+			Wrote: "Traceback (most recent call last):\nModuleNotFoundError: No module named 'nosuch'", WroteBefore: "before",
 			Log: []web.Line{{ID: "progress.scheduled"}}, RetryAction: "/hub/spawn", ChooseURL: "/hub/spawn?choose=1", StopAction: "/hub/stop", RequestID: "3f0c",
 		},
 		"pending: over a quota": web.Pending{
@@ -77,6 +78,12 @@ func pages() map[string]web.Page {
 		"sessions": web.Sessions{Viewer: alice, XSRF: "x", EndAction: contract.PathSessions, EndAllAction: contract.PathSessions, Sessions: []web.SessionLine{
 			{ID: "1", Current: true, Since: morning, LastSeen: morning, Agent: "Firefox on Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning},
 		}},
+		"log": web.Log{
+			Viewer: alice, Owner: "alice", Server: "demo", State: web.StateFailed, Again: "/hub/log/alice", Now: "Traceback (most recent call last):\n" + strings.Repeat("x", 200), Before: "before",
+			Steps: []web.Line{{ID: "progress.scheduled"}, {ID: "progress.note", Detail: "BackOff: again"}},
+		},
+		"log: none":      web.Log{Viewer: alice, Owner: "alice", State: web.StatePending, Again: "/hub/log/alice"},
+		"log: unknown":   web.Log{Viewer: alice, Owner: "alice", State: web.StateReady, Again: "/hub/log/alice", Unknown: true},
 		"delete_user":    web.DeleteUser{Viewer: alice, XSRF: "x", Action: "/hub/delete-user/bob", User: "bob", Servers: servers()},
 		"sessions: none": web.Sessions{Viewer: alice, XSRF: "x"},
 	}
@@ -95,8 +102,13 @@ func messages() []string {
 
 func servers() []web.Server {
 	var all []web.Server
-	for _, s := range []web.ServerState{web.StateStopped, web.StatePending, web.StateReady, web.StateStopping, web.StateFailed} {
-		all = append(all, web.Server{Name: string(s), Title: "Übung: " + string(s), State: s, Started: morning, OpenURL: "/user/alice/", PendingURL: "/hub/spawn-pending", SpawnURL: "/hub/spawn", StopURL: "/hub/stop"})
+	for _, s := range []web.ServerState{web.StateStopped, web.StatePending, web.StateReady, web.StateStopping, web.StateRestarting, web.StateFailed} {
+		all = append(all, web.Server{Name: string(s), Title: "Übung: " + string(s), State: s, Started: morning, OpenURL: "/user/alice/", PendingURL: "/hub/spawn-pending", SpawnURL: "/hub/spawn", StopURL: "/hub/stop", Profile: "JupyterLab", LogURL: "/hub/log"})
+	}
+	all[2].RestartURL, all[2].Used = "/hub/restart", morning
+	all[2].Meters = []web.Meter{
+		{Label: "home.cpu", Text: "home.cpu_of", Words: map[string]string{"Used": "0.42", "Most": "2"}, Bounded: true, Percent: 21},
+		{Label: "home.memory", Text: "home.use_of", Words: map[string]string{"Used": "3.8 GiB", "Most": "4 GiB"}, Bounded: true, Percent: 95},
 	}
 	all[0].DeleteURL = "/hub/delete"
 	all = append(all,
@@ -105,8 +117,9 @@ func servers() []web.Server {
 	all[2].Home = &web.Space{Used: 32, Words: map[string]string{"Free": "6.8 GiB", "Total": "10 GiB"}}
 	return append(all, web.Server{
 		Home:  &web.Space{Used: 99, Low: true, Words: map[string]string{"Free": "64 MiB", "Total": "10 GiB"}},
-		State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop",
-		Ends: morning.AddDate(0, 0, 1), Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},
+		State: web.StateReady, OpenURL: "/user/alice/", StopURL: "/hub/stop", RestartURL: "/hub/restart", Busy: true,
+		Meters: []web.Meter{{Label: "home.cpu", Text: "home.cpu_use", Words: map[string]string{"Used": "1.5"}}},
+		Ends:   morning.AddDate(0, 0, 1), Notices: []web.Notice{{Line: web.Line{ID: "notice.oom", Data: map[string]string{"Limit": "2 GiB"}}, At: morning}},
 	})
 }
 

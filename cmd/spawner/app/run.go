@@ -89,7 +89,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	if err != nil {
 		return err
 	}
-	space, err := freeSpace(cfg, reads, log)
+	settings, err := measured(cfg, reads, log)
 	if err != nil {
 		return err
 	}
@@ -105,7 +105,8 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	culler := kube.NewCuller(cluster, events, reg, log, cfg.CullDryRun)
 	group, ctx := errgroup.WithContext(ctx)
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
-	handler := hub.New(cluster, served, pages, log, hub.Settings{Site: site, Space: space, Done: ctx.Done()}).Handler()
+	settings.Site, settings.Done = site, ctx.Done()
+	handler := hub.New(cluster, served, pages, log, settings).Handler()
 	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return cluster.Run(ctx) })
 	group.Go(func() error { return culler.Run(ctx) })
@@ -127,19 +128,20 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	return group.Wait()
 }
 
-// freeSpace returns how full homes are, nil when no node is to be asked.
-func freeSpace(cfg Config, client kubernetes.Interface, log *slog.Logger) (hub.Space, error) {
+// measured returns where the hub asks what nodes say of servers, nowhere when no node is to be asked.
+func measured(cfg Config, client kubernetes.Interface, log *slog.Logger) (hub.Settings, error) {
 	if cfg.FreeSpaceAccount == "" {
-		return nil, nil
+		return hub.Settings{}, nil
 	}
 	authority, err := run.ClusterAuthority(cfg.Kubeconfig)
 	if err != nil {
-		return nil, err
+		return hub.Settings{}, err
 	}
-	return diskspace.New(diskspace.Settings{
+	nodes := diskspace.New(diskspace.Settings{
 		Authority: authority, Port: diskspace.KubeletPort, Now: time.Now, Log: log,
 		Token: run.AccountToken(client, cfg.Namespace, cfg.FreeSpaceAccount, time.Now),
-	}).Space, nil
+	})
+	return hub.Settings{Space: nodes.Space, Consumption: nodes.Consumption}, nil
 }
 
 // told makes Envoy's refusal of a route a problem that users are told of.

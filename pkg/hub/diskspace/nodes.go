@@ -20,8 +20,9 @@ import (
 const KubeletPort = 10250
 
 const (
-	// often is how long an answer, or a failure, stands: a kubelet measures once a minute.
-	often = 30 * time.Second
+	// often is how long an answer, or a failure, stands: a kubelet measures containers every ten
+	// seconds or so, and volumes once a minute.
+	often = 15 * time.Second
 	// askWait bounds one question.
 	askWait = 5 * time.Second
 	// forget is when a node that no page asks about is forgotten.
@@ -52,10 +53,10 @@ type Nodes struct {
 
 // node is what is known of one.
 type node struct {
-	asked    time.Time             // when the latest question began
-	answered chan struct{}         // closed when it is answered
-	spaces   map[claim]spawn.Space // the latest answer, nil after a failure
-	failed   bool                  // the log has it
+	asked    time.Time     // when the latest question began
+	answered chan struct{} // closed when it is answered
+	latest   figures       // the latest answer, empty after a failure
+	failed   bool          // the log has it
 }
 
 // New returns Nodes.
@@ -73,18 +74,28 @@ func New(s Settings) *Nodes {
 // Space returns how full a volume is. If the answer does not come before ctx ends, it is the one
 // before, or false for none.
 func (n *Nodes) Space(ctx context.Context, v spawn.Mounted) (spawn.Space, bool) {
+	s, ok := n.known(ctx, v.Node).spaces[claim{v.Namespace, v.Claim}]
+	return s, ok
+}
+
+// Consumption returns what a pod's server takes, in the same way.
+func (n *Nodes) Consumption(ctx context.Context, m spawn.Measured) (spawn.Consumption, bool) {
+	c, ok := n.known(ctx, m.Node).pods[m.UID]
+	return c, ok
+}
+
+// known returns what a node says, or said before where its answer does not come before ctx ends.
+func (n *Nodes) known(ctx context.Context, at netip.Addr) figures {
 	select {
-	case <-n.question(v.Node):
+	case <-n.question(at):
 	case <-ctx.Done():
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	one := n.nodes[v.Node]
-	if one == nil { // forgotten meanwhile
-		return spawn.Space{}, false
+	if one := n.nodes[at]; one != nil { // else forgotten meanwhile
+		return one.latest
 	}
-	s, ok := one.spaces[claim{v.Namespace, v.Claim}]
-	return s, ok
+	return figures{}
 }
 
 // question returns a channel that is closed once the node's answer is there. It asks if the one
@@ -124,10 +135,10 @@ func done(c <-chan struct{}) bool {
 func (n *Nodes) answer(at netip.Addr, one *node) {
 	ctx, cancel := context.WithTimeout(context.Background(), askWait)
 	defer cancel()
-	spaces, err := n.ask(ctx, at)
+	latest, err := n.ask(ctx, at)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	one.spaces = spaces
+	one.latest = latest
 	close(one.answered)
 	if err == nil {
 		one.failed = false
@@ -135,35 +146,35 @@ func (n *Nodes) answer(at netip.Addr, one *node) {
 	}
 	if uncertified := errors.As(err, new(*tls.CertificateVerificationError)); uncertified {
 		if !n.uncertified {
-			n.Log.Warn("kubelets show no certificates of the cluster's authority: no free space is shown (docs/operating.md, Free space)", "node", at, "error", err)
+			n.Log.Warn("kubelets show no certificates of the cluster's authority: no figures of servers are shown (docs/operating.md, Free space)", "node", at, "error", err)
 		}
 		n.uncertified = true
 	} else if !one.failed {
-		n.Log.Warn("a node does not say how full its volumes are", "node", at, "error", err)
+		n.Log.Warn("a node does not say what its servers use", "node", at, "error", err)
 	}
 	one.failed = true
 }
 
 // ask sends one question.
-func (n *Nodes) ask(ctx context.Context, at netip.Addr) (map[claim]spawn.Space, error) {
+func (n *Nodes) ask(ctx context.Context, at netip.Addr) (figures, error) {
 	token, err := n.Token(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("get a token: %w", err)
+		return figures{}, fmt.Errorf("get a token: %w", err)
 	}
 	url := "https://" + netip.AddrPortFrom(at, n.Port).String() + "/stats/summary"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
-		return nil, err
+		return figures{}, err
 	}
 	req.Header.Set("Authorization", "Bearer "+token)
 	resp, err := n.client.Do(req)
 	if err != nil {
-		return nil, err
+		return figures{}, err
 	}
 	defer func() { _ = resp.Body.Close() }()
 	if resp.StatusCode != http.StatusOK {
 		_, _ = io.CopyN(io.Discard, resp.Body, 1<<10) // so that the connection can be used again
-		return nil, fmt.Errorf("the kubelet answers %s", resp.Status)
+		return figures{}, fmt.Errorf("the kubelet answers %s", resp.Status)
 	}
 	return read(resp.Body)
 }

@@ -24,7 +24,8 @@ import (
 
 const (
 	token   = "token-of-the-reader"
-	summary = `{"node": {"nodeName": "n"}, "pods": [{"podRef": {"name": "p"}, "volume": [{"name": "tmp", "usedBytes": 1},
+	summary = `{"node": {"nodeName": "n"}, "pods": [{"podRef": {"name": "p", "uid": "u"},
+		"containers": [{"name": "helper", "cpu": {"usageNanoCores": 7}}, {"name": "notebook", "cpu": {"usageNanoCores": 1234567890}, "memory": {"workingSetBytes": 8192, "usageBytes": 9}}], "volume": [{"name": "tmp", "usedBytes": 1},
 		{"name": "home", "pvcRef": {"name": "home-alice", "namespace": "servers"}, "availableBytes": 40, "capacityBytes": 100, "usedBytes": 60, "inodes": 5}]}]}`
 )
 
@@ -90,9 +91,9 @@ func within(t *testing.T, n *Nodes, v spawn.Mounted, limit time.Duration) (spawn
 	return n.Space(ctx, v)
 }
 
-// TestOneQuestionHalfAMinute: however many pages ask, a node is asked once in half a minute, and each
-// gets the figures of its own claim.
-func TestOneQuestionHalfAMinute(t *testing.T) {
+// TestOneQuestionInAWhile: however many pages ask, a node is asked once in a quarter of a minute, and
+// each gets the figures of its own claim and its own pod.
+func TestOneQuestionInAWhile(t *testing.T) {
 	ca := pki.New(t)
 	k := newKubelet(t, ca)
 	n, at, _ := nodes(k, ca.Pool())
@@ -107,16 +108,23 @@ func TestOneQuestionHalfAMinute(t *testing.T) {
 				if got, ok := within(t, n, k.home("bob"), 10*time.Second); ok {
 					t.Errorf("bob's home: %+v", got)
 				}
+				got, ok := n.Consumption(t.Context(), spawn.Measured{Node: k.addr.Addr(), UID: "u"})
+				if !ok || got.CPU == nil || *got.CPU != 1234 || got.Memory == nil || *got.Memory != 8192 {
+					t.Errorf("the pod: %+v, %v", got, ok)
+				}
+				if got, ok := n.Consumption(t.Context(), spawn.Measured{Node: k.addr.Addr(), UID: "another"}); ok {
+					t.Errorf("another pod: %+v", got)
+				}
 			})
 		}
 		pages.Wait()
 	}
 	ask(spawn.Space{Free: 40, Total: 100})
 	k.says(strings.Replace(summary, "40", "30", 1))
-	at.Add(29)
+	at.Add(14)
 	ask(spawn.Space{Free: 40, Total: 100})
 	if got := k.asked.Load(); got != 1 {
-		t.Errorf("asked %d times in half a minute", got)
+		t.Errorf("asked %d times in a quarter of a minute", got)
 	}
 	at.Add(1)
 	ask(spawn.Space{Free: 30, Total: 100})
@@ -245,11 +253,17 @@ func FuzzRead(f *testing.F) {
 	f.Add(`{"pods": [{"volume": [{"pvcRef": {}, "availableBytes": 18446744073709551615, "capacityBytes": 18446744073709551615}]}]}`)
 	f.Add(`{"pods": null}`)
 	f.Add(`{"pods": [{"volume": [{"pvcRef": {"name": "a"}, "capacityBytes": 0}, {"pvcRef": {"name": "b"}, "availableBytes": 2, "capacityBytes": 1}]}]}`)
+	f.Add(`{"pods": [{"podRef": {"uid": "u"}, "containers": [{"name": "notebook", "cpu": {"usageNanoCores": 18446744073709551615}, "memory": {}}]}]}`)
 	f.Fuzz(func(t *testing.T, body string) {
 		all, err := read(strings.NewReader(body))
-		for c, s := range all {
+		for c, s := range all.spaces {
 			if err != nil || s.Total <= 0 || s.Free < 0 || s.Free > s.Total || s.Used() < 0 || s.Used() > 100 {
 				t.Errorf("%v: %+v, %v", c, s, err)
+			}
+		}
+		for uid, c := range all.pods {
+			if err != nil || uid == "" || c.CPU != nil && *c.CPU < 0 || c.Memory != nil && *c.Memory < 0 {
+				t.Errorf("%s: %+v, %v", uid, c, err)
 			}
 		}
 	})

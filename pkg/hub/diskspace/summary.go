@@ -14,32 +14,66 @@ type claim struct{ Namespace, Name string }
 // maxReply bounds a kubelet's answer: about 3 KB for each pod, and a node has a few hundred.
 const maxReply = 16 << 20
 
-// read returns how full each claim is, from a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1).
-// Claims whose figures make no sense are left out.
-func read(body io.Reader) (map[claim]spawn.Space, error) {
-	var summary struct {
-		Pods []struct {
-			Volume []struct {
-				PVCRef                        *claim
-				AvailableBytes, CapacityBytes uint64
-			}
-		}
+// figures are what is kept of a kubelet's answer.
+type figures struct {
+	spaces map[claim]spawn.Space
+	pods   map[string]spawn.Consumption // by the pod's UID
+}
+
+// podStats is what is read of one pod in a kubelet's summary (k8s.io/kubelet/pkg/apis/stats/v1alpha1).
+type podStats struct {
+	PodRef     struct{ UID string }
+	Containers []struct {
+		Name   string
+		CPU    struct{ UsageNanoCores *uint64 }
+		Memory struct{ WorkingSetBytes *uint64 }
 	}
+	Volume []struct {
+		PVCRef                        *claim
+		AvailableBytes, CapacityBytes uint64
+	}
+}
+
+// most is more than any node has of anything.
+const most = 1 << 62
+
+// read reads a kubelet's summary. Figures that make no sense are left out.
+func read(body io.Reader) (figures, error) {
+	var reply struct{ Pods []podStats }
 	limited := &io.LimitedReader{R: body, N: maxReply + 1}
-	if err := json.NewDecoder(limited).Decode(&summary); err != nil {
+	if err := json.NewDecoder(limited).Decode(&reply); err != nil {
 		if limited.N <= 0 {
 			err = fmt.Errorf("it is longer than %d bytes", maxReply)
 		}
-		return nil, fmt.Errorf("read the summary: %w", err)
+		return figures{}, fmt.Errorf("read the summary: %w", err)
 	}
-	all := map[claim]spawn.Space{}
-	for _, pod := range summary.Pods {
+	all := figures{map[claim]spawn.Space{}, map[string]spawn.Consumption{}}
+	for _, pod := range reply.Pods {
+		if pod.PodRef.UID != "" {
+			all.pods[pod.PodRef.UID] = pod.consumption()
+		}
 		for _, v := range pod.Volume {
-			const most = 1 << 62
 			if v.PVCRef != nil && v.CapacityBytes > 0 && v.CapacityBytes <= most && v.AvailableBytes <= v.CapacityBytes {
-				all[*v.PVCRef] = spawn.Space{Free: int64(v.AvailableBytes), Total: int64(v.CapacityBytes)}
+				all.spaces[*v.PVCRef] = spawn.Space{Free: int64(v.AvailableBytes), Total: int64(v.CapacityBytes)}
 			}
 		}
 	}
 	return all, nil
+}
+
+// consumption is what a server's container takes, as far as the kubelet says it.
+func (p podStats) consumption() (c spawn.Consumption) {
+	const nanoPerMilli = 1_000_000
+	for _, one := range p.Containers {
+		if one.Name != spawn.Container {
+			continue
+		}
+		if n := one.CPU.UsageNanoCores; n != nil && *n <= most {
+			c.CPU = new(int64(*n / nanoPerMilli))
+		}
+		if n := one.Memory.WorkingSetBytes; n != nil && *n <= most {
+			c.Memory = new(int64(*n))
+		}
+	}
+	return c
 }

@@ -27,6 +27,8 @@ type Wait struct {
 	Nonce string `json:"nonce,omitempty"`
 	// Tries counts the claims.
 	Tries int `json:"tries,omitempty"`
+	// After is the UID of the pod that goes first: the start is a restart. "" for none.
+	After string `json:"after,omitempty"`
 	// Refused is why the server was not made when its turn came; nil while it waits.
 	Refused *Told `json:"refused,omitempty"`
 }
@@ -68,6 +70,11 @@ func (r Record) Enqueue(name string, w Wait) Record {
 	out := r.copied()
 	out.Waiting[name] = w
 	return out
+}
+
+// Restarts reports whether the start of a server waits for the end of a pod.
+func (r Record) Restarts(name, uid string) bool {
+	return uid != "" && r.Waits(name) && r.Waiting[name].After == uid
 }
 
 // Claim takes note that a replica begins to make the server, with a pod of this nonce, and reports

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/hub/podlog"
 )
 
 // ordered sorts events by when they last happened.
@@ -49,10 +51,10 @@ func brief(s string) string {
 	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
-// tail keeps the end of a server's last words.
+// tail keeps the end of a server's last words, without secrets.
 func tail(s string) string {
 	const lines, most = 20, 2000
-	all := strings.Split(strings.TrimSpace(strings.ToValidUTF8(s, "�")), "\n")
+	all := strings.Split(strings.TrimSpace(podlog.Text([]byte(s))), "\n")
 	s = strings.Join(all[max(0, len(all)-lines):], "\n")
 	if len(s) <= most {
 		return s

@@ -28,6 +28,7 @@ const (
 	MsgRoute         Message = "progress.route"
 	MsgReady         Message = "progress.ready"
 	MsgStopping      Message = "progress.stopping"
+	MsgRestarting    Message = "progress.restarting"
 	MsgNote          Message = "progress.note"
 	MsgHomeSize      Message = "progress.home_size"
 
@@ -92,7 +93,7 @@ func Messages() []Message {
 		MsgNoNode, MsgNoCores, MsgNoMemory, MsgNoGPU, MsgNoDevice, MsgNoCoresAndMemory,
 		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate,
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
-		MsgRestarted, MsgRestartedOOM, MsgQueued, MsgQueueNext, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgNote, MsgHomeSize,
+		MsgRestarted, MsgRestartedOOM, MsgQueued, MsgQueueNext, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgRestarting, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgPublished, MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgTooManyHomes, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,

@@ -79,6 +79,8 @@ type Spec struct {
 	// Nonce is random, of lower-case letters and digits, and different for every pod (see
 	// contract.ServerSecret).
 	Nonce string
+	// After is the UID of the server's present pod, which goes first; "" where there is none.
+	After string
 }
 
 // Pod returns the pod of a server.
@@ -195,8 +197,8 @@ func serverContainer(site Site, s Spec) corev1.Container {
 			{Name: volumeHome, MountPath: homePath, SubPath: p.Override.homeFolder(s.ID)},
 			{Name: volumeJupyter, MountPath: configPath, ReadOnly: true},
 		}, p.Override.mounts(s.ID)...),
-		// The last lines of a crashed server reach its status this way, so that the spawner
-		// does not need the right to read pods' logs.
+		// The last lines of a crashed server reach its status this way: the node that has the log
+		// may be gone by the time that somebody looks.
 		TerminationMessagePolicy: corev1.TerminationMessageFallbackToLogsOnError,
 		SecurityContext: &corev1.SecurityContext{
 			AllowPrivilegeEscalation: new(false),

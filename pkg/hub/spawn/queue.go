@@ -94,7 +94,7 @@ func Queue(r quota.Record, owner access.User, s Spec, own Need, ticket, by strin
 		return r, err
 	}
 	return r.Enqueue(s.ID.Name, quota.Wait{
-		Ticket: ticket, Asked: now, Turn: now, Groups: owner.Groups, Options: options, DisplayName: s.DisplayName, By: by,
+		Ticket: ticket, Asked: now, Turn: now, Groups: owner.Groups, Options: options, DisplayName: s.DisplayName, By: by, After: s.After,
 	}), nil
 }
 

@@ -42,6 +42,9 @@ type Server struct {
 	Tells bool
 	// Home is where the home of a server that runs is mounted; nil for a home that is no volume.
 	Home *Mounted
+	// Measured is where the pod of a server that answers is measured; nil before a node has it.
+	Measured *Measured
+	Bounds   Bounds
 	// Notices is what happened to a server in use, latest last, or why one ended by itself.
 	Notices []Notice
 	Status
@@ -52,6 +55,10 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 	s := Server{ID: id, Options: OptionsOf(pod), Status: StatusOf(pod, events, now, timeout)}
 	if pod != nil {
 		s.DisplayName, s.Profile = pod.Annotations[contract.AnnotationDisplayName], pod.Annotations[contract.AnnotationProfile]
+		s.Bounds = boundsOf(pod)
+		if node, ok := nodeOf(pod); ok && s.Phase == Answering {
+			s.Measured = &Measured{Node: node, UID: string(pod.UID)}
+		}
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
 		if s.Phase == Pending || s.Phase == Answering { // the end of others is said already
 			s.Notices, s.Ends = notices(pod, now), ends(pod)

@@ -13,10 +13,10 @@ type Mounted struct {
 }
 
 // homeVolume returns where the home of a running pod is; false for a home that is no claim, and
-// before a node has it. An address that no node of a cluster has would lead the spawner to itself.
+// before a node has it.
 func homeVolume(pod *corev1.Pod) (Mounted, bool) {
-	node, err := netip.ParseAddr(pod.Status.HostIP)
-	if err != nil || node.IsLoopback() || node.IsUnspecified() || node.IsMulticast() || node.IsLinkLocalUnicast() || node.Zone() != "" {
+	node, ok := nodeOf(pod)
+	if !ok {
 		return Mounted{}, false
 	}
 	for _, v := range pod.Spec.Volumes {

@@ -30,7 +30,7 @@ func TestWatchersHearOfTheirServerOnly(t *testing.T) {
 		t.Error("a watcher that left is told")
 	}
 	stopSecond()
-	if len(h.watchers) != 1 {
-		t.Errorf("%d servers are remembered, want bob's", len(h.watchers))
+	if len(h.servers)+len(h.users) != 1 {
+		t.Errorf("%d servers are remembered, want bob's", len(h.servers)+len(h.users))
 	}
 }

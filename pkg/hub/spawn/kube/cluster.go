@@ -74,6 +74,7 @@ type Cluster struct {
 	asked singleflight.Group // one question to the API for all who ask the same
 
 	readRecords sync.Map // by name: readRecord
+	logs        readLogs
 
 	mu       sync.Mutex
 	starting map[server.ID]time.Time // when pods were made that are pending, on all replicas
@@ -101,7 +102,7 @@ const resync = 30 * time.Second
 func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheus.Registerer, log *slog.Logger, s Settings) (*Cluster, error) {
 	c := &Cluster{
 		Settings: s, reads: reads, writes: writes, now: now, log: log,
-		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(), activities: newActivities(),
+		synced: make(chan struct{}), changes: broadcast.New(), turns: newTurns(), logs: readLogs{known: map[types.UID]readLog{}}, activities: newActivities(),
 		replica: newReplica(), queue: newQueue(), maxWaiting: spawn.MaxWaiting, retryPause: retryPause,
 		starting: map[server.ID]time.Time{}, inflight: map[server.ID]time.Time{}, recent: map[server.ID]time.Time{}, complete: map[types.UID]bool{}, ended: map[string]time.Time{}, ends: map[string]trail.Event{},
 	}

@@ -325,6 +325,9 @@ func (c *Cluster) startQueued(ctx context.Context, w spawn.Queued) {
 
 // makeQueued makes a server with the rights that its user has by now.
 func (c *Cluster) makeQueued(ctx context.Context, w spawn.Queued) error {
+	if err := c.clearWay(ctx, w); err != nil {
+		return err
+	}
 	pod, nonce, err := c.writeQueued(ctx, w)
 	if err != nil {
 		return err

@@ -118,6 +118,9 @@ func (c *Cluster) Profiles(user access.User) spawn.Catalog { return c.Policy().F
 // function that ends it.
 func (c *Cluster) Watch(id server.ID) (<-chan struct{}, func()) { return c.changes.Watch(id) }
 
+// WatchUser is Watch for all servers of a user.
+func (c *Cluster) WatchUser(user string) (<-chan struct{}, func()) { return c.changes.WatchUser(user) }
+
 // cached returns the pod of a server from the cache, nil when there is none.
 func (c *Cluster) cached(id server.ID) *corev1.Pod {
 	pods := c.indexed(byServer, id.String())
@@ -173,7 +176,11 @@ func (c *Cluster) describe(id server.ID, pod *corev1.Pod) spawn.Server {
 	if pod == nil {
 		return s
 	}
-	return s.With(c.activityOf(pod))
+	s = s.With(c.activityOf(pod))
+	if c.record(spawn.Subject{Name: id.User}).Restarts(id.Name, s.UID) {
+		return s.Restarting()
+	}
+	return s
 }
 
 func (c *Cluster) plan(pod *corev1.Pod) spawn.Action {

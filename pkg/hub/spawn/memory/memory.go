@@ -43,6 +43,7 @@ type Cluster struct {
 	// uses is what is known of pods' use, by UID.
 	uses    map[types.UID]spawn.Activity
 	refusal error
+	logs    map[server.ID]spawn.Log
 	held    bool
 }
 
@@ -212,6 +213,9 @@ func (c *Cluster) Profiles(user access.User) spawn.Catalog { return c.Policy().F
 // Watch returns a channel that receives something after each change of a server, and a
 // function that ends it.
 func (c *Cluster) Watch(id server.ID) (<-chan struct{}, func()) { return c.changes.Watch(id) }
+
+// WatchUser is Watch for all servers of a user.
+func (c *Cluster) WatchUser(user string) (<-chan struct{}, func()) { return c.changes.WatchUser(user) }
 
 // Start makes the server exist.
 func (c *Cluster) Start(ctx context.Context, r spawn.Request) error {
@@ -392,5 +396,9 @@ func (c *Cluster) describe(id server.ID, pod *corev1.Pod) spawn.Server {
 	if pod == nil {
 		return s
 	}
-	return s.With(c.uses[pod.UID])
+	s = s.With(c.uses[pod.UID])
+	if c.record(spawn.Subject{Name: id.User}).Restarts(id.Name, s.UID) {
+		return s.Restarting()
+	}
+	return s
 }

@@ -3,6 +3,7 @@ package memory
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
@@ -67,10 +68,11 @@ func (c *Cluster) enqueue(owner access.User, spec spawn.Spec) error {
 func (c *Cluster) serve() {
 	for c.free() > 0 {
 		order := c.queue()
-		if len(order) == 0 {
+		at := slices.IndexFunc(order, c.clearWay)
+		if at < 0 {
 			return
 		}
-		next := order[0]
+		next := order[at]
 		own := spawn.Subject{Name: next.ID.User}
 		c.records[own], _ = c.record(own).Claim(next.ID.Name, next.Ticket, next.Ticket, spawn.Lease, c.now())
 		claimed := c.records[own]
