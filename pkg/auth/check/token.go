@@ -117,7 +117,7 @@ func (d *Decider) hubByToken(req Request, token string) Verdict {
 	v.identify(owner)
 	v.Set = append(v.Set, Header{contract.HeaderScopes, contract.EncodeHeaders(t.Scopes)})
 	// An administrator's token acts as one only where the path needs it.
-	admin := owner.Admin && (need.User != owner.Name || need.Action == access.ReadUsers)
+	admin := owner.Admin && (need.User != owner.Name || need.Action == access.ReadUsers || need.Action.General())
 	d.describe(&v, req, owner, admin)
 	v.setAdmin(admin)
 	return v

@@ -131,6 +131,12 @@ func TestTokenRequestsCarryNoSession(t *testing.T) {
 	if !slices.Contains(v.Set, want) {
 		t.Errorf("%v", v.Set)
 	}
+	// What is about the whole platform is for administrators only: the services must see one.
+	for path, scope := range map[string]string{"/hub/api/users": "list:users", "/hub/api/info": "read:hub", "/hub/api/groups": "list:groups", "/hub/api/proxy": "inherit"} {
+		if v := h.Decide(h.withToken(toAPI("GET", path), "carol", scope), now()); !v.Allow || !slices.Contains(v.Set, Header{contract.HeaderAdmin, "true"}) {
+			t.Errorf("%s with %s: %+v", path, scope, v)
+		}
+	}
 	if v := h.Decide(h.withToken(toAPI("POST", "/hub/api/users/bob/server"), "carol", "admin:servers"), now()); !slices.Contains(v.Set, Header{contract.HeaderAdmin, "true"}) {
 		t.Errorf("an administrator's token for bob's server: %v", v.Set)
 	}

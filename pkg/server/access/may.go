@@ -25,8 +25,8 @@ const (
 	Version        Action = "version"        // read the platform's version
 )
 
-// general reports whether an action is about the whole platform and no user's own.
-func (a Action) general() bool {
+// General reports whether an action is about the whole platform and no user's own.
+func (a Action) General() bool {
 	switch a {
 	case ListUsers, AdminUsers, ListGroups, ReadGroups, Routes, ReadHub:
 		return true
@@ -84,5 +84,5 @@ func (u User) has(action Action, target Target, grants Grants) bool {
 		// The holder of a token acts as its owner: an administrator makes none for others (S13).
 		return own
 	}
-	return action.general() && u.Admin
+	return action.General() && u.Admin
 }

@@ -88,7 +88,7 @@ func FuzzMay(f *testing.F) {
 		if !May(User{Name: name, Admin: admin}, Action(action), Target{User: owner}, BySession()) {
 			return
 		}
-		general := Action(action) == Pages || Action(action) == Version || admin && Action(action).general()
+		general := Action(action) == Pages || Action(action) == Version || admin && Action(action).General()
 		if name == "" || !general && (owner == "" || !admin && name != owner) || Action(action) == MakeTokens && name != owner {
 			t.Fatalf("%q (admin %v) may %q to %q", name, admin, action, owner)
 		}

@@ -165,7 +165,7 @@ func known(action Action) bool {
 	case EnterServers, Servers, StopServers, ReadServers, ReportActivity, ReadUsers, DeleteUsers, Tokens:
 		return true
 	}
-	return action.general()
+	return action.General()
 }
 
 func (s scope) cover(owner string, action Action, target Target) bool {
@@ -174,7 +174,7 @@ func (s scope) cover(owner string, action Action, target Target) bool {
 		return true
 	case scopeSelf:
 		// What is about all users, or none, is never the owner's own.
-		return target.User == owner && !action.general()
+		return target.User == owner && !action.General()
 	}
 	if !slices.Contains(s.covers, action) {
 		return false
