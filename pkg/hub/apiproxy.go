@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 
@@ -75,7 +76,7 @@ func (h *Hub) apiCheckProxy(w http.ResponseWriter, r *http.Request, who caller.C
 	var group errgroup.Group
 	group.SetLimit(checksAtOnce)
 	for _, s := range h.cluster.Routed() {
-		group.Go(func() error { return h.served(ctx, s.ID, s.UID) })
+		group.Go(func() error { return h.stillServed(ctx, s) })
 	}
 	if err := group.Wait(); err != nil {
 		h.log.WarnContext(ctx, "not every server is routed", "error", err)
@@ -86,4 +87,20 @@ func (h *Hub) apiCheckProxy(w http.ResponseWriter, r *http.Request, who caller.C
 	}
 	w.WriteHeader(http.StatusOK)
 	return nil
+}
+
+// stillServed returns nil once Envoy leads to a server, or when the server is gone meanwhile.
+func (h *Hub) stillServed(ctx context.Context, s server.Server) error {
+	for {
+		try, cancel := context.WithTimeout(ctx, routeWait)
+		err := h.served(try, s.ID, s.UID)
+		cancel()
+		there := slices.ContainsFunc(h.cluster.Routed(), func(o server.Server) bool { return o.UID == s.UID })
+		if err == nil || !there {
+			return nil
+		}
+		if _, refused := asProblem(err); refused || ctx.Err() != nil {
+			return err
+		}
+	}
 }

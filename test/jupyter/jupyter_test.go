@@ -3,8 +3,6 @@ package jupyter
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"net/http"
@@ -18,6 +16,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/internal/python"
 	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/ports"
 	"github.com/perijove/perijove/test/wait"
@@ -34,25 +33,8 @@ func venv(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cache, err := os.UserCacheDir()
+	dir, err := python.Listed("jupyter", string(list)).Install()
 	if err != nil {
-		t.Fatal(err)
-	}
-	sum := sha256.Sum256(list)
-	dir := filepath.Join(cache, "perijove", "jupyter-"+hex.EncodeToString(sum[:6]))
-	if _, err := os.Stat(filepath.Join(dir, "ok")); err == nil {
-		return dir
-	}
-	for _, cmd := range [][]string{
-		{"python3", "-m", "venv", "--clear", dir},
-		{filepath.Join(dir, "bin", "pip"), "install", "--quiet", "--no-deps", "--require-hashes", "-r", requirements},
-		{filepath.Join(dir, "bin", "pip"), "check"}, // the list is complete
-	} {
-		if out, err := exec.Command(cmd[0], cmd[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%v: %v\n%s", cmd, err, out)
-		}
-	}
-	if err := os.WriteFile(filepath.Join(dir, "ok"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	return dir

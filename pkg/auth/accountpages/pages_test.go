@@ -252,6 +252,7 @@ func TestS13_RESTRefusals(t *testing.T) {
 		{"an admin's scope", alice, "POST", "/hub/api/users/alice/tokens", `{"scopes":["admin:servers"]}`, 400},
 		{"roles", alice, "POST", "/hub/api/users/alice/tokens", `{"roles":["admin"]}`, 400},
 		{"for ever", alice, "POST", "/hub/api/users/alice/tokens", `{"expires_in":99999999}`, 400},
+		{"nothing at all", alice, "POST", "/hub/api/users/alice/tokens", ` null `, 400},
 		{"never alive", alice, "POST", "/hub/api/users/alice/tokens", `{"expires_in":0}`, 400},
 		{"overflow", alice, "POST", "/hub/api/users/alice/tokens", `{"expires_in":9223372036854775807}`, 400},
 		{"no JSON", alice, "POST", "/hub/api/users/alice/tokens", `scopes=self`, 400},

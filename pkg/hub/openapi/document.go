@@ -49,6 +49,15 @@ type response struct {
 	Description string            `json:"description"`
 	Headers     map[string]header `json:"headers,omitempty"`
 	Content     map[string]media  `json:"content,omitempty"`
+	leads       []string          // operations that Links are made of
+	// Links are what can be done with what was answered.
+	Links map[string]link `json:"links,omitempty"`
+}
+
+// link leads from an answer to another operation, with parameters that are runtime expressions.
+type link struct {
+	Operation  string            `json:"operationId"`
+	Parameters map[string]string `json:"parameters"`
 }
 
 type header struct {
@@ -126,10 +135,10 @@ func (a about) at(e contract.Endpoint) operation {
 	}
 	o.Parameters = append(o.Parameters, a.query...)
 	if a.takes != nil {
-		o.RequestBody = &body{Content: map[string]media{"application/json": {a.takes}}}
+		o.RequestBody = &body{Required: a.needs, Content: map[string]media{"application/json": {a.takes}}}
 	}
 	for status, r := range a.answers {
-		o.Responses[status] = r
+		o.Responses[status] = r.linked(e)
 	}
 	for status, text := range map[string]string{"401": "nobody is logged in", "403": "the caller, or the token, may not do this"} {
 		if _, ok := o.Responses[status]; !ok {
@@ -137,6 +146,26 @@ func (a about) at(e contract.Endpoint) operation {
 		}
 	}
 	return o
+}
+
+// linked returns the answer of an endpoint with the links that lead on from it: to the operations on the
+// same user and server, and to those on a token that was made.
+func (r response) linked(e contract.Endpoint) response {
+	if len(r.leads) == 0 {
+		return r
+	}
+	suffix, parameters := "", map[string]string{"user": "$request.path.user"}
+	if strings.Contains(e.Path, "{server}") {
+		suffix, parameters["server"] = "-named", "$request.path.server"
+	}
+	if e.Operation == contract.OpMakeToken {
+		parameters["id"] = "$response.body#/id"
+	}
+	r.Links = map[string]link{}
+	for _, operation := range r.leads {
+		r.Links[operation] = link{operation + suffix, parameters}
+	}
+	return r
 }
 
 // id is the operation's name; those of the other paths of an operation say which they are.

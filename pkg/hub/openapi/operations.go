@@ -6,6 +6,7 @@ import "github.com/perijove/perijove/pkg/contract"
 type about struct {
 	query   []parameter
 	takes   schema // the JSON body; nil for none
+	needs   bool   // the body must be there
 	answers map[string]response
 }
 
@@ -23,6 +24,17 @@ func later(text string) response {
 }
 
 func done(text string) response { return response{Description: text} }
+
+// events is a stream of server-sent events, of which each has a model as JSON.
+func events(name string) schema {
+	return object("data", schema{"type": "string", "contentMediaType": "application/json", "contentSchema": ref(name)})
+}
+
+// to names the operations that an answer leads to.
+func (r response) to(operations ...string) response {
+	r.leads = operations
+	return r
+}
 
 func query(name, text string, s schema) parameter {
 	return parameter{Name: name, In: "query", Description: text, Schema: s}
@@ -113,7 +125,14 @@ func users() map[string]about {
 			answers: list("User"),
 		},
 		contract.OpActivity: {
-			takes: object("last_activity", when(), "servers", schema{"type": "object", "additionalProperties": object("last_activity", when())}),
+			needs: true,
+			takes: schema{
+				"type": "object", "minProperties": 1,
+				"properties": map[string]schema{
+					"last_activity": orNull(when()),
+					"servers":       orNull(schema{"type": "object", "additionalProperties": orNull(object("last_activity", orNull(when())))}),
+				},
+			},
 			answers: map[string]response{
 				"200": done("noted"), "400": failure("the name or the body cannot be, a time is in the future, or there is no such server"),
 				"409": failure("another program's pod has the server's name"), "503": later("the cluster does not answer"),
@@ -121,7 +140,7 @@ func users() map[string]about {
 			},
 		},
 		contract.OpDeleteUser: {
-			takes: object("remove_homes", schema{"type": "boolean", "description": "delete the home volumes with all files", "default": false}),
+			takes: orNull(object("remove_homes", orNull(schema{"type": "boolean", "description": "delete the home volumes with all files", "default": false}))),
 			answers: map[string]response{
 				"204": done("deleted"), "400": failure("the name or the body cannot be, or it is the caller's own"),
 				"413": failure("the body is too large"), "415": failure("the body is not JSON"), "503": later("the cluster does not answer"),
@@ -137,9 +156,9 @@ func servers() map[string]about {
 			"409": failure("another program's pod has the server's name"), "503": later("the cluster does not answer"),
 		}},
 		contract.OpStart: {
-			takes: schema{"type": "object", "description": "JupyterHub's user_options: profile and its choices"},
+			takes: orNull(schema{"type": "object", "description": "JupyterHub's user_options: profile and its choices; or an object with the keys user_options and display_name"}),
 			answers: map[string]response{
-				"202": done("it starts"), "400": failure("it runs already, or the name, the profile or a choice cannot be"),
+				"202": done("it starts").to(contract.OpServer, contract.OpProgress, contract.OpStop), "400": failure("it runs already, or the name, the profile or a choice cannot be"),
 				"403": failure("the caller may not do this, or a quota is used up"),
 				"404": failure("nobody of that name has an account"), "409": failure("a pod that the platform did not start has its address"),
 				"413": failure("the body is too large"), "415": failure("the body is not JSON"),
@@ -147,7 +166,7 @@ func servers() map[string]about {
 			},
 		},
 		contract.OpStop: {
-			takes: object("remove", schema{"type": "boolean", "description": "forget the server's name, too", "default": false}),
+			takes: orNull(object("remove", orNull(schema{"type": "boolean", "description": "forget the server's name, too", "default": false}))),
 			answers: map[string]response{
 				"202": done("it stops"), "204": done("it is stopped"), "400": failure("the name or the body cannot be"),
 				"409": failure("the platform did not start it"), "413": failure("the body is too large"), "415": failure("the body is not JSON"),
@@ -155,7 +174,7 @@ func servers() map[string]about {
 			},
 		},
 		contract.OpProgress: {answers: map[string]response{
-			"200": {Description: "server-sent events, each a Progress as JSON", Content: map[string]media{"text/event-stream": {text()}}},
+			"200": {Description: "server-sent events, each a Progress as JSON", Content: map[string]media{"text/event-stream": {events("Progress")}}},
 			"400": failure("it is not starting"), "429": later("the caller has too many streams open"), "503": later("the cluster does not answer"),
 		}},
 	}
@@ -167,9 +186,9 @@ func tokens() map[string]about {
 	return map[string]about{
 		contract.OpListTokens: {answers: map[string]response{"200": answer("the tokens", model(nil, "api_tokens", listOf("Token")))}},
 		contract.OpMakeToken: {
-			takes: object("note", text(), "expires_in", schema{"type": "integer", "minimum": 1, "maximum": 7776000}, "scopes", schema{"type": "array", "items": text()}),
+			takes: object("note", orNull(text()), "expires_in", orNull(schema{"type": "integer", "minimum": 1, "maximum": 7776000}), "scopes", orNull(texts())),
 			answers: map[string]response{
-				"201": answer("the token, which is shown this once", ref("Token")), "400": failure("the body or a scope cannot be, or there are too many tokens"), "503": unwritten,
+				"201": answer("the token, which is shown this once", ref("Token")).to(contract.OpToken, contract.OpRevokeToken), "400": failure("the body or a scope cannot be, or there are too many tokens"), "503": unwritten,
 			},
 		},
 		contract.OpToken:       {answers: map[string]response{"200": answer("the token", ref("Token")), "404": unknown}},

@@ -51,7 +51,8 @@ func pageOf(name string) schema {
 func schemas() map[string]schema {
 	part := model(nil, "class", text(), "version", text())
 	return map[string]schema{
-		"Error": model(nil, "status", count(), "message", text()),
+		// Envoy's own refusals have the id of the request, too.
+		"Error": model([]string{"request_id"}, "status", count(), "message", text(), "request_id", orNull(text())),
 		"Info":  model(nil, "version", text(), "python", text(), "sys_executable", text(), "spawner", part, "authenticator", part),
 		"User": model([]string{"admin", "groups", "roles", "scopes"}, "kind", text(), "name", text(), "admin", flag(), "groups", texts(), "roles", texts(), "scopes", texts(),
 			"server", orNull(text()), "pending", orNull(text()), "created", orNull(when()),
