@@ -50,8 +50,14 @@ type SessionLine struct {
 	Since    time.Time
 	LastSeen time.Time
 	Expires  time.Time
-	Agent    string // the browser's own words, untrusted
+	Browser  string // its name; "" for one that is not known
+	System   string // the same of what it runs on
 	Address  string
+}
+
+// Agent is the browser and its system, for messages.
+func (s SessionLine) Agent() map[string]string {
+	return map[string]string{"Browser": s.Browser, "System": s.System}
 }
 
 func (Token) template() string    { return "token" }

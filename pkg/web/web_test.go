@@ -35,13 +35,13 @@ func samples(name string) map[string]Page {
 		"home":            Home{Viewer: v, XSRF: name, Servers: servers(name), Usage: []Usage{{Resource: name, Data: map[string]string{"Rule": name, "Used": name}, Most: 1, Shared: true}}, Profiles: []Profile{{Slug: name, DisplayName: name}}, NewURL: "/n"},
 		"spawn":           Spawn{Viewer: v, XSRF: name, Action: "/hub/spawn/" + name, Next: name, Owner: name, Server: name, Profiles: []Profile{Profile{Slug: name, DisplayName: name, Description: name, Image: name, CPU: name, Memory: name, Storage: name}}},
 		"pending":         Pending{Viewer: v, XSRF: name, Owner: name, Server: name, Percent: 40, Now: line, Log: []Line{line, line}, ProgressURL: "/hub/api/" + name, ReadyURL: "/user/" + name, StopAction: "/hub/stop/" + name, Next: name},
-		"pending failed":  Pending{Viewer: v, XSRF: name, Now: line, Log: []Line{line}, Failed: true, RetryAction: "/hub/spawn/" + name, StopAction: "/hub/stop/" + name, Next: name, RequestID: name},
+		"pending failed":  Pending{Viewer: v, XSRF: name, Now: line, Log: []Line{line}, Wrote: name, WroteBefore: name, Failed: true, RetryAction: "/hub/spawn/" + name, StopAction: "/hub/stop/" + name, Next: name, RequestID: name},
 		"pending no data": Pending{},
 		"token": Token{Viewer: v, XSRF: name, Action: "/hub/token", RevokeAction: "/hub/token/revoke", Made: name, MadeNote: name, Error: "token.bad_scopes", Note: name, More: name, Days: []int{1, 7},
 			Scopes: []ScopeChoice{{name, "token.scope_access", true}, {name, "token.scope_read", false}},
 			Tokens: []TokenLine{{name, name, []string{name}, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)}, {ID: name}}},
 		"token empty":    Token{},
-		"sessions":       Sessions{Viewer: v, XSRF: name, EndAction: "/hub/sessions/end", EndAllAction: "/hub/sessions/end-all", Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name}, {ID: name}}},
+		"sessions":       Sessions{Viewer: v, XSRF: name, EndAction: "/hub/sessions/end", EndAllAction: "/hub/sessions/end-all", Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name, name}, {ID: name, Browser: name}, {ID: name, System: name}, {ID: name}}},
 		"sessions empty": Sessions{},
 		"admin": Admin{Viewer: v, XSRF: name, Action: "/hub/admin", Back: name, Search: name, States: []Choice{{Value: name, Label: "admin.state_failed", Selected: true}},
 			Profiles: []Choice{{Value: name, Label: name, Selected: true}}, Sort: name, Columns: []Column{{"admin.person", "/hub/admin?q=" + name, "ascending"}, {"admin.started", "/", "descending"}},
@@ -51,9 +51,11 @@ func samples(name string) map[string]Page {
 			Usage: []Usage{{Resource: name, Data: map[string]string{"Rule": name, "Used": name}, Most: 1, Shared: true}}},
 		"admin user, none": AdminUser{},
 		"account": Account{Viewer: v, XSRF: name, Name: name, DisplayName: name, Groups: []string{name}, Admin: true, PersonURL: "/p/" + name, EndAction: "/e/" + name, EndAllAction: "/a/" + name, RevokeAction: "/r/" + name,
-			Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name}, {ID: name}},
+			Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name, name}, {ID: name}},
 			Tokens:   []TokenLine{{name, name, []string{name}, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)}, {ID: name}}, Trail: []TrailLine{{time.Unix(1, 0), "trail.logged_in", name, name}}},
 		"account, none": Account{},
+		"log":           Log{Viewer: v, Owner: name, Server: name, Display: name, State: StateFailed, Now: name, Before: name, Steps: []Line{line}, Again: "/l/" + name},
+		"log empty":     Log{Unknown: true},
 		"delete user":   DeleteUser{Viewer: v, XSRF: name, Action: "/hub/delete-user/" + name, User: name, Servers: servers(name)},
 	}
 }
@@ -61,7 +63,7 @@ func samples(name string) map[string]Page {
 func servers(name string) []Server {
 	var out []Server
 	for _, state := range []ServerState{StateStopped, StatePending, StateReady, StateStopping, StateFailed} {
-		out = append(out, Server{Name: name, Title: name, DeleteURL: "/d/" + name, State: state, Started: time.Unix(1, 0), OpenURL: "/user/" + name, PendingURL: "/p", SpawnURL: "/s", StopURL: "/t"})
+		out = append(out, Server{Name: name, Title: name, Profile: name, Pod: name, RestartURL: "/r/" + name, LogURL: "/l/" + name, Used: time.Unix(1, 0), Meters: []Meter{{Label: "home.cpu", Text: "home.cpu_of", Words: map[string]string{"Used": name, "Most": name}, Bounded: true}}, DeleteURL: "/d/" + name, State: state, Started: time.Unix(1, 0), OpenURL: "/user/" + name, PendingURL: "/p", SpawnURL: "/s", StopURL: "/t"})
 	}
 	return append(out, Server{State: StateStopped})
 }

@@ -132,7 +132,7 @@ func TestFreeSpaceIsSeen(t *testing.T) {
 	wait.Within(t, 90*time.Second, "the home page says \""+want+"\"", func() bool { return strings.Contains(alice.page(contract.PathHome), want) })
 	b := newBrowser(t)
 	b.login("alice", contract.PathHome)
-	b.shows(10*time.Second, ".space meter")
+	b.shows(10*time.Second, ".use meter")
 	b.shot("home-free-space")
 }
 

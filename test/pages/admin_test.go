@@ -33,7 +33,7 @@ func adminPages() map[string]web.Page {
 		},
 		"account": web.Account{
 			Viewer: carol, XSRF: "x", Name: "alice", DisplayName: "Alice Adams", Groups: []string{"physics"}, Admin: true, PersonURL: "/hub/admin/users/alice", EndAction: "/e", EndAllAction: "/a", RevokeAction: "/r",
-			Sessions: []web.SessionLine{{ID: "1", Current: true, Since: morning, LastSeen: morning, Agent: "Firefox on Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning}},
+			Sessions: []web.SessionLine{{ID: "1", Current: true, Since: morning, LastSeen: morning, Browser: "Firefox", System: "Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning}},
 			Tokens:   []web.TokenLine{{ID: "1", Note: "laptop", Scopes: []string{"access:servers!user=alice"}, Created: morning, Expires: morning.AddDate(0, 0, 7), LastUsed: morning}},
 			Trail:    []web.TrailLine{{At: morning, What: "trail.session_ended", By: "carol"}, {At: morning, What: "trail.logged_in", Of: "ldap", By: "alice"}},
 		},

@@ -76,7 +76,7 @@ func pages() map[string]web.Page {
 		"token: made":  web.Token{Viewer: alice, XSRF: "x", Action: contract.PathToken, Days: []int{7}, Made: "hub_0123", MadeNote: "laptop"},
 		"token: error": web.Token{Viewer: alice, XSRF: "x", Action: contract.PathToken, Days: []int{7}, Error: "token.bad_scopes", Note: "x", More: "y"},
 		"sessions": web.Sessions{Viewer: alice, XSRF: "x", EndAction: contract.PathSessions, EndAllAction: contract.PathSessions, Sessions: []web.SessionLine{
-			{ID: "1", Current: true, Since: morning, LastSeen: morning, Agent: "Firefox on Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning},
+			{ID: "1", Current: true, Since: morning, LastSeen: morning, Browser: "Firefox", System: "Linux", Address: "192.0.2.1"}, {ID: "2", Since: morning, LastSeen: morning},
 		}},
 		"log": web.Log{
 			Viewer: alice, Owner: "alice", Server: "demo", State: web.StateFailed, Again: "/hub/log/alice", Now: "Traceback (most recent call last):\n" + strings.Repeat("x", 200), Before: "before",

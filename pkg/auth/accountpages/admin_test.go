@@ -25,7 +25,7 @@ func TestAccountPage(t *testing.T) {
 		t.Fatalf("%d %s", made.Code, made.Body)
 	}
 	page := s.do(carol, "GET", "/hub/sessions/alice", nil).Body.String()
-	if strings.Count(page, "Browser &lt;b&gt;") != 3 || strings.Contains(page, "This browser") || !strings.Contains(page, "laptop") || !strings.Contains(page, `href="/hub/admin/users/alice"`) {
+	if strings.Count(page, "Firefox on Linux") != 3 || strings.Contains(page, "This browser") || !strings.Contains(page, "laptop") || !strings.Contains(page, `href="/hub/admin/users/alice"`) {
 		t.Errorf("%s", page)
 	}
 	if tokenPattern.MatchString(page) {
@@ -82,7 +82,7 @@ func TestS13_AccountsAreForAdministrators(t *testing.T) {
 					method = http.MethodGet
 				}
 				w := s.do(who, method, "/hub/sessions/"+user+path, url.Values{"id": {"a"}})
-				if w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "Browser &lt;b&gt;") {
+				if w.Code != http.StatusForbidden || strings.Contains(w.Body.String(), "Firefox on Linux") {
 					t.Errorf("%s: %s %s of %s: %d", name, method, path, user, w.Code)
 				}
 			}

@@ -69,7 +69,7 @@ func (e env) login(t *testing.T, user, id string, admin bool) {
 	_, err := e.keeper.LogIn(t.Context(), liveness.Login{
 		User: access.User{Name: user, Admin: admin}, Links: []identity.Link{identity.Named(user)},
 		Session: account.Session{
-			ID: id, Method: "ldap", Since: now(), Expires: now().Add(12 * time.Hour), LastSeen: now(), Agent: "Browser <b>" + id,
+			ID: id, Method: "ldap", Since: now(), Expires: now().Add(12 * time.Hour), LastSeen: now(), Agent: "Mozilla/5.0 (X11; Linux x86_64) <b>" + id + " Firefox/140.0",
 		},
 	})
 	if err != nil {
@@ -312,7 +312,7 @@ func TestSessionsPage(t *testing.T) {
 	s.login(t, "mallory", "m", false)
 	alice := as{user: "alice", session: "two"}
 	text := s.do(alice, "GET", "/hub/sessions", nil).Body.String()
-	if strings.Count(text, "Browser &lt;b&gt;") != 3 || strings.Count(text, "This browser") != 1 || strings.Contains(text, `value="m"`) {
+	if strings.Count(text, "Firefox on Linux") != 3 || strings.Contains(text, "Mozilla") || strings.Count(text, "This browser") != 1 || strings.Contains(text, `value="m"`) {
 		t.Errorf("%s", text)
 	}
 	// A foreign ID ends nothing.

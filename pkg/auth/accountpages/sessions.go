@@ -7,6 +7,7 @@ import (
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web"
+	"github.com/perijove/perijove/pkg/web/agent"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
 
@@ -23,8 +24,9 @@ func (p *Pages) sessionsPage(w http.ResponseWriter, r *http.Request, v caller.Ca
 // sessionLines are the open sessions of user.
 func (p *Pages) sessionLines(v caller.Caller, user string) (lines []web.SessionLine) {
 	for _, s := range p.keeper.Sessions(user) {
+		browser, system := agent.Name(s.Agent)
 		lines = append(lines, web.SessionLine{
-			ID: s.ID, Current: s.ID == v.Session, Since: s.Since, LastSeen: s.LastSeen, Expires: s.Expires, Agent: s.Agent, Address: s.Address,
+			ID: s.ID, Current: s.ID == v.Session, Since: s.Since, LastSeen: s.LastSeen, Expires: s.Expires, Browser: browser, System: system, Address: s.Address,
 		})
 	}
 	return lines
