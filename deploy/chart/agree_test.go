@@ -95,6 +95,8 @@ var settings = []setting{
 	{"singleuser.profileList", "profiles", "profiles", "", profileLists},
 	{"singleuser.profileList[0].max_age", "profiles", "profiles[0].max_age", `singleuser.profileList[0].display_name="A"`, spans},
 	{"singleuser.profileList[0].cull.idle", "profiles", "profiles[0].cull.idle", `singleuser.profileList[0].display_name="A"`, spans},
+	{"singleuser.groupOverrides.a.max_age", "profiles", "group_overrides.a.max_age", `singleuser.groupOverrides.a.groups=["x"]`, spans},
+	{"singleuser.groupOverrides.a.cull.idle", "profiles", "group_overrides.a.cull.idle", `singleuser.groupOverrides.a.groups=["x"]`, spans},
 	{"cull.timeout", "profiles", "cull.idle", "cull.enabled=true", spans},
 	{"cull.maxAge", "profiles", "max_age", "cull.enabled=true", spans},
 	{"imagePullSecrets", "profiles", "base.image_pull_secrets", "", []string{`["a"]`, `["A"]`, `[]`}},

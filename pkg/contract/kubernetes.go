@@ -34,6 +34,9 @@ const (
 	AnnotationProof = "perijove.dev/proof"
 	// AnnotationProfile is the slug of the profile that a pod was made from.
 	AnnotationProfile = "perijove.dev/profile"
+	// AnnotationProgram set to "true" says that the server is another program than Jupyter: it is not
+	// asked whether it is in use.
+	AnnotationProgram = "perijove.dev/program"
 	// AnnotationCullIdle is for how long a server may be idle before the spawner stops it, as Go
 	// writes it (1h0m0s); absent for ever. It is the profile's at the start: a list of profiles
 	// that is changed since shortens no server that runs.

@@ -29,8 +29,8 @@ type Config struct {
 	Listen Listen `yaml:"listen"`
 	// PrivateListen serves /healthz, /readyz and /metrics: host:port.
 	PrivateListen string `yaml:"privateListen"`
-	// TLS is needed when an address of Listen is TCP; only the gateway's certificate
-	// is let in.
+	// TLS is needed when an address of Listen is TCP; only the gateway's certificate is let in, and at
+	// Listen.Use only the spawner's.
 	TLS mtls.Files `yaml:"tls"`
 	// SessionKeyFiles each hold a secret of at least 32 random bytes; patterns such as
 	// /keys/session*.key stand for all files that match. One seals sessions, all open them
@@ -70,6 +70,8 @@ type Config struct {
 type Listen struct {
 	GRPC string `yaml:"grpc"` // ext_authz
 	HTTP string `yaml:"http"` // /hub/login, /hub/logout, /hub/static/
+	// Use is where the spawner asks when servers were last used: "host:port", or empty.
+	Use string `yaml:"use"`
 }
 
 // Kubernetes names the objects that authz reads and writes.
@@ -126,6 +128,9 @@ func (c Config) Validate() error {
 	f.Required(map[string]string{"kubernetes.namespace": c.Kubernetes.Namespace, "kubernetes.revocationSecret": c.Kubernetes.RevocationSecret, "kubernetes.release": c.Kubernetes.Release})
 	listen(&f, "listen.grpc", c.Listen.GRPC, true)
 	listen(&f, "listen.http", c.Listen.HTTP, true)
+	if c.Listen.Use != "" {
+		listen(&f, "listen.use", c.Listen.Use, false)
+	}
 	listen(&f, "privateListen", c.PrivateListen, false)
 	if c.needsTLS() {
 		c.TLS.Validate("tls", &f)
@@ -167,7 +172,9 @@ func (c Config) site() (origin.Site, error) {
 	return site.WithUserDomain(c.UserDomain)
 }
 
-func (c Config) needsTLS() bool { return !run.IsUnix(c.Listen.GRPC) || !run.IsUnix(c.Listen.HTTP) }
+func (c Config) needsTLS() bool {
+	return !run.IsUnix(c.Listen.GRPC) || !run.IsUnix(c.Listen.HTTP) || c.Listen.Use != ""
+}
 
 func listen(f *config.Faults, key, addr string, unixToo bool) {
 	if unixToo && run.IsUnix(addr) {

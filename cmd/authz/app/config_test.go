@@ -148,7 +148,7 @@ func TestX1_TCPNeedsTheGatewaysCertificate(t *testing.T) {
 		"gateway": {ca.Issue(contract.NameGateway, time.Hour), true}, "spawner": {ca.Issue(contract.NameSpawner, time.Hour), false},
 		"none": {mtls.Files{}, false}, "another CA": {foreign, false},
 	} {
-		l, conf, err := listenFor(Config{TLS: files, LDAP: ldaplogin.Config{}}, "127.0.0.1:0")
+		l, conf, err := listenFor(Config{TLS: files, LDAP: ldaplogin.Config{}}, "127.0.0.1:0", contract.NameGateway)
 		if err != nil {
 			t.Fatal(err)
 		}

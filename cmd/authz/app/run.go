@@ -19,6 +19,8 @@ import (
 	"github.com/perijove/perijove/pkg/auth/check"
 	"github.com/perijove/perijove/pkg/auth/input"
 	"github.com/perijove/perijove/pkg/auth/login"
+	"github.com/perijove/perijove/pkg/auth/traffic"
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web"
@@ -57,8 +59,11 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	reg := telemetry.NewRegistry()
 	ready := telemetry.NewHealth(checkRevocations, checkAccounts, "listening")
 	directory, providers := cfg.directory(), cfg.providers(sessions)
+	used := traffic.New(time.Now)
 	users := newStores(cfg, client, directory, providers, reg, log)
-	checks := check.New(users.keeper, sessions, passes, renderer, reg, check.Settings{Site: site, PassTTL: cfg.PassTTL, Now: time.Now, Log: log})
+	checks := check.New(users.keeper, sessions, passes, renderer, reg, check.Settings{
+		Site: site, PassTTL: cfg.PassTTL, Used: used.Used, Now: time.Now, Log: log,
+	})
 	pages := newMux(passes, renderer, log)
 	login.New(users.keeper, sessions, passes, renderer, reg, login.Settings{
 		Check: checker(directory, log), Method: methodLDAP, Providers: providers, Site: site,
@@ -82,25 +87,41 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 		if !users.waitSynced(ctx, ready) {
 			return nil
 		}
-		inputs := input.New(users.keeper, reg, input.Settings{Now: time.Now, Log: log, Stop: ctx.Done()})
+		inputs := input.New(users.keeper, reg, input.Settings{Now: time.Now, Log: log, Used: used.Used, Stop: ctx.Done()})
 		if err := serveEnvoy(ctx, g, cfg, checks, inputs, log); err != nil {
 			return err
 		}
-		l, conf, err := listenFor(cfg, cfg.Listen.HTTP)
+		l, conf, err := listenFor(cfg, cfg.Listen.HTTP, contract.NameGateway)
 		if err != nil {
 			return fmt.Errorf("login pages: %w", err)
 		}
 		handler := telemetry.HTTP(log, reg, "authz", pages)
 		g.Go(func() error { return run.ServeHTTP(ctx, "login", l, conf, handler, log) })
+		if err := serveUse(ctx, g, cfg, used, log); err != nil {
+			return err
+		}
 		ready.Set("listening", nil)
 		return nil
 	})
 	return g.Wait()
 }
 
+// serveUse tells the spawner when servers were last used.
+func serveUse(ctx context.Context, g *errgroup.Group, cfg Config, used *traffic.Book, log *slog.Logger) error {
+	if cfg.Listen.Use == "" {
+		return nil
+	}
+	l, conf, err := listenFor(cfg, cfg.Listen.Use, contract.NameSpawner)
+	if err != nil {
+		return fmt.Errorf("reports of use: %w", err)
+	}
+	g.Go(func() error { return run.ServeHTTP(ctx, "use", l, conf, used.Handler(), log) })
+	return nil
+}
+
 // serveEnvoy answers ext_authz and gRPC health checks, and takes reports about websockets.
 func serveEnvoy(ctx context.Context, g *errgroup.Group, cfg Config, checks *check.Server, inputs *input.Server, log *slog.Logger) error {
-	l, conf, err := listenFor(cfg, cfg.Listen.GRPC)
+	l, conf, err := listenFor(cfg, cfg.Listen.GRPC, contract.NameGateway)
 	if err != nil {
 		return fmt.Errorf("ext_authz: %w", err)
 	}

@@ -45,6 +45,9 @@ type Config struct {
 	// RouteStatus lists the xds-servers' status ports as "host:port"; a host name
 	// stands for all its addresses, so one headless Service is enough.
 	RouteStatus []string `yaml:"routeStatus"`
+	// Use are host:ports behind which every authz says when users last did something at servers. Without
+	// them programs other than Jupyter are not stopped for being idle.
+	Use []string `yaml:"use"`
 	// StartTimeout is how long a server may take until it answers; 5m by default.
 	StartTimeout time.Duration `yaml:"startTimeout"`
 	// ConcurrentSpawnLimit is how many servers may be starting at the same time, over
@@ -114,6 +117,9 @@ func (c Config) Validate() error {
 	f.Check(len(c.RouteStatus) > 0, "routeStatus", "needs at least one host:port of an xds-server")
 	for i, target := range c.RouteStatus {
 		address(&f, fmt.Sprintf("routeStatus[%d]", i), target)
+	}
+	for i, target := range c.Use {
+		address(&f, fmt.Sprintf("use[%d]", i), target)
 	}
 	f.Within("startTimeout", c.StartTimeout, Bounds()["startTimeout"])
 	f.Check(c.ConcurrentSpawnLimit >= 1, "concurrentSpawnLimit", "must be at least 1")

@@ -22,6 +22,7 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
 	"github.com/perijove/perijove/pkg/hub/spawn/profiles"
+	"github.com/perijove/perijove/pkg/hub/traffic"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/run/telemetry"
@@ -81,9 +82,10 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	defer done()
 	list := profiles.New(reads, events, func(err error) { health.Set(listed, err) }, time.Now, reg, log,
 		profiles.Settings{Namespace: cfg.Namespace, ConfigMap: cfg.ProfilesConfigMap})
+	used := traffic.New(resolver(cfg.Use), clientTLS, time.Now, reg, log)
 	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
 		Site:   spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, Public: site, Proof: cfg.Proof},
-		Policy: list.Policy, Keys: keys, Trust: trust,
+		Policy: list.Policy, Keys: keys, Trust: trust, Traffic: used.Last,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit, Namespaces: cfg.PublishedNamespaces,
 	})
 	if err != nil {
@@ -110,6 +112,9 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	group.Go(func() error { return list.Run(ctx) })
 	group.Go(func() error { return cluster.Run(ctx) })
 	group.Go(func() error { return culler.Run(ctx) })
+	if len(cfg.Use) > 0 {
+		group.Go(func() error { return used.Run(ctx) })
+	}
 	group.Go(func() error {
 		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg, log), log)
 	})

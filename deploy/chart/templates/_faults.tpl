@@ -93,6 +93,10 @@
 {{- $_ := set $spans (printf "singleuser.profileList[%d].max_age" $i) (get $profile "max_age") -}}
 {{- $_ := set $spans (printf "singleuser.profileList[%d].cull.idle" $i) (dig "cull" "idle" "" $profile) -}}
 {{- end -}}
+{{- range $name, $override := .Values.singleuser.groupOverrides -}}
+{{- $_ := set $spans (printf "singleuser.groupOverrides.%s.max_age" $name) (get $override "max_age") -}}
+{{- $_ := set $spans (printf "singleuser.groupOverrides.%s.cull.idle" $name) (dig "cull" "idle" "" $override) -}}
+{{- end -}}
 {{- range $key, $span := $spans -}}
 {{- $seconds := include "perijove.seconds" ($span | default 0) | float64 -}}
 {{- if and $seconds (or (lt $seconds 60.0) (gt $seconds 315360000.0)) -}}

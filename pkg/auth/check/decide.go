@@ -12,6 +12,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/cookies"
 	"github.com/perijove/perijove/pkg/web/origin"
@@ -96,6 +97,7 @@ type Decider struct {
 	subjects subjects
 	site     origin.Site
 	passTTL  time.Duration
+	onUse    func(server.ID)
 }
 
 // Decide judges one request at now.
@@ -178,6 +180,7 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(s.User)
 	}
 	d.live.Seen(s, active(req))
+	d.noteUse(req)
 	v := allow(s.User)
 	if renew {
 		token, err := d.passes.Sign(pass.New(s, req.Owner, now, d.passTTL))
@@ -192,10 +195,19 @@ func (d *Decider) server(req Request, now time.Time) Verdict {
 	}
 	v.Set = identityHeaders(s.User)
 	if req.Upgrade != "" {
-		v.Input = input.Tag(s)
+		v.Input = input.Tag(s, serverOf(req))
 	}
 	return v
 }
+
+// noteUse notes that a user does something at a server. What a page asks for by itself is no use.
+func (d *Decider) noteUse(req Request) {
+	if active(req) {
+		d.onUse(serverOf(req))
+	}
+}
+
+func serverOf(req Request) server.ID { return server.ID{User: req.Owner, Name: req.Server} }
 
 // target is the server that a route leads to.
 func target(req Request) access.Target {

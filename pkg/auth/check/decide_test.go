@@ -16,6 +16,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/pkg/web/origin"
 	"github.com/perijove/perijove/test/keys"
@@ -39,6 +40,7 @@ type people struct {
 	known         map[string]access.User // who has an account
 	uses          []use
 	used          []string // token IDs
+	servers       []server.ID
 	stale, strict bool
 }
 
@@ -54,6 +56,8 @@ type owned struct {
 }
 
 func (p *people) Seen(s session.Session, active bool) { p.uses = append(p.uses, use{s, active}) }
+func (p *people) usedServer(id server.ID)             { p.servers = append(p.servers, id) }
+
 func (p *people) UsedToken(_ string, t account.Token) { p.used = append(p.used, t.ID) }
 func (p *people) Stale() bool                         { return p.stale }
 func (p *people) Refuse() bool                        { return p.stale && p.strict }
@@ -88,7 +92,7 @@ func newEnv(t testing.TB) env {
 	h := env{people: &people{revoked: map[string]bool{}, now: map[string]access.User{}, tokens: map[string]owned{}}}
 	h.Decider = &Decider{
 		live: h.people, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, 100), rules: tokens.NewRules(), subjects: newSubjects(),
-		site: site, passTTL: time.Minute,
+		site: site, passTTL: time.Minute, onUse: h.people.usedServer,
 	}
 	return h
 }
@@ -96,7 +100,7 @@ func newEnv(t testing.TB) env {
 // server is a Server with the same keys.
 func (h env) server(t testing.TB, log *slog.Logger) *Server {
 	t.Helper()
-	return New(h.live, h.sessions, h.passes, pages(t), prometheus.NewRegistry(), Settings{Site: h.site, PassTTL: h.passTTL, Now: now, Log: log})
+	return New(h.live, h.sessions, h.passes, pages(t), prometheus.NewRegistry(), Settings{Site: h.site, PassTTL: h.passTTL, Used: h.usedServer, Now: now, Log: log})
 }
 
 func user(name string) access.User {

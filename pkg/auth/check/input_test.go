@@ -6,6 +6,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/input"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
 )
 
 // Envoy reports about websockets of sessions, and is told whose they are; S4: by no header, which
@@ -40,7 +41,7 @@ func TestWebsocketsNameTheirSession(t *testing.T) {
 			}
 		}
 	}
-	if told := input.Tag(alice); strings.Contains(told, strings.TrimPrefix(cookie, contract.CookieSession+"=")) {
+	if told := input.Tag(alice, server.ID{User: "alice"}); strings.Contains(told, strings.TrimPrefix(cookie, contract.CookieSession+"=")) {
 		t.Errorf("S14: Envoy is told the cookie: %s", told)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/telemetry"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/origin"
 )
@@ -29,8 +30,10 @@ type Settings struct {
 	Site origin.Site
 	// PassTTL is how long a user may go on after a revocation (pass.New); 0 for not at all.
 	PassTTL time.Duration
-	Now     func() time.Time
-	Log     *slog.Logger
+	// Used is told of each server where a user does something.
+	Used func(server.ID)
+	Now  func() time.Time
+	Log  *slog.Logger
 }
 
 // Server is the gRPC service envoy.service.auth.v3.Authorization.
@@ -51,7 +54,7 @@ func New(live Liveness, sessions *session.Ring, passes *pass.Ring, pages *web.Re
 	server := &Server{
 		decider: &Decider{
 			live: live, sessions: sessions, passes: passes, genuine: pass.NewCache(passes, passCache), rules: tokens.NewRules(), subjects: newSubjects(),
-			site: s.Site, passTTL: s.PassTTL,
+			site: s.Site, passTTL: s.PassTTL, onUse: s.Used,
 		},
 		pages: pages, now: s.Now, log: s.Log,
 		checks: prometheus.NewCounterVec(prometheus.CounterOpts{

@@ -77,6 +77,7 @@ func (d *Decider) serverByToken(req Request, token string) Verdict {
 		return refuse(req, ReasonCrossOrigin, http.StatusForbidden).by(owner)
 	}
 	d.live.UsedToken(owner.Name, t)
+	d.noteUse(req)
 	v := allow(owner)
 	v.Set = append(identityHeaders(owner), Header{contract.HeaderByToken, "true"})
 	v.Remove, v.RemoveQuery = []string{"authorization"}, []string{contract.QueryToken}

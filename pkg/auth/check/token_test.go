@@ -7,6 +7,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/tokens"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -183,17 +184,26 @@ func TestIdle_WhatIsActivity(t *testing.T) {
 		"a page asks for news":    {with(toServer("alice", pass), script), false},
 		"reconnects":              {with(toServer("alice", pass), websocket), false},
 	} {
-		h.uses = nil
+		h.uses, h.servers = nil, nil
 		v := h.Decide(c.req, now())
 		if !v.Allow || len(h.uses) != 1 || h.uses[0].active != c.active || h.uses[0].session.User.Name != "alice" || h.uses[0].session.ID != alice.ID || !h.uses[0].session.Expires.Equal(alice.Expires) {
 			t.Errorf("%s: %s %+v", name, v.Reason, h.uses)
 		}
+		if used := c.active && c.req.Kind == contract.KindServer; (len(h.servers) == 1) != used || used && h.servers[0] != (server.ID{User: "alice"}) {
+			t.Errorf("%s: noted as use of %v", name, h.servers)
+		}
 	}
-	h.uses = nil
+	h.uses, h.servers = nil, nil
 	h.Decide(toServer("bob", cookie), now()) // refused
 	h.Decide(toServer("alice", ""), now())
-	if len(h.uses) != 0 {
-		t.Errorf("what was refused counts: %+v", h.uses)
+	if len(h.uses)+len(h.servers) != 0 {
+		t.Errorf("what was refused counts: %+v, %v", h.uses, h.servers)
+	}
+	for use, req := range map[bool]Request{true: with(toServer("alice", ""), post), false: with(toServer("alice", ""), script)} {
+		h.servers = nil
+		if v := h.Decide(h.withToken(req, "alice", "self"), now()); !v.Allow || (len(h.servers) > 0) != use {
+			t.Errorf("a program's request: %s, noted as use of %v, want %v", v.Reason, h.servers, use)
+		}
 	}
 }
 

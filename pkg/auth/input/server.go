@@ -16,6 +16,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -33,6 +34,8 @@ type Liveness interface {
 type Settings struct {
 	Now func() time.Time
 	Log *slog.Logger
+	// Used is told of the server that gets the input.
+	Used func(server.ID)
 	// Stop ends all streams: Envoy's never end by themselves.
 	Stop <-chan struct{}
 }
@@ -114,7 +117,7 @@ func (s *Server) measure(session, id string, bytes uint64, now time.Time) (input
 func (s *Server) take(entry *accesslogdatav3.HTTPAccessLogEntry) string {
 	common := entry.GetCommonProperties()
 	told := common.GetMetadata().GetFilterMetadata()[contract.MetadataAuthz].GetFields()[contract.MetadataSession]
-	owner, ok := open(told.GetStringValue())
+	owner, to, ok := open(told.GetStringValue())
 	if !ok || common.GetStreamId() == "" {
 		return "malformed"
 	}
@@ -130,5 +133,6 @@ func (s *Server) take(entry *accesslogdatav3.HTTPAccessLogEntry) string {
 		return "quiet"
 	}
 	s.live.Seen(owner, true)
+	s.Used(to)
 	return "input"
 }

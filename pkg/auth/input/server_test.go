@@ -21,17 +21,19 @@ import (
 
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 	"github.com/perijove/perijove/test/wait"
 )
 
 // keeper is a Liveness that tests write by hand.
 type keeper struct {
-	mu     sync.Mutex
-	ended  map[string]bool // by session ID
-	refuse bool
-	active map[string]int // by session ID
-	panics bool
+	mu      sync.Mutex
+	ended   map[string]bool // by session ID
+	refuse  bool
+	active  map[string]int // by session ID
+	servers int            // how often demo was used
+	panics  bool
 }
 
 func (k *keeper) User(s session.Session) (access.User, bool) {
@@ -51,15 +53,27 @@ func (k *keeper) Seen(s session.Session, active bool) {
 	}
 }
 
+func (k *keeper) usedServer(id server.ID) {
+	if id != demo {
+		panic(id.String())
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.servers++
+}
+
 func (k *keeper) touched(id string) int {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.active[id]
 }
 
+// demo is where the websockets lead.
+var demo = server.ID{User: "bob", Name: "my demo"}
+
 func newServer(k *keeper, stop <-chan struct{}) *Server {
 	k.active = map[string]int{}
-	return New(k, prometheus.NewRegistry(), Settings{Now: noon, Log: slog.New(slog.DiscardHandler), Stop: stop})
+	return New(k, prometheus.NewRegistry(), Settings{Now: noon, Log: slog.New(slog.DiscardHandler), Used: k.usedServer, Stop: stop})
 }
 
 func sessionOf(id string) session.Session {
@@ -86,20 +100,23 @@ func TestReports(t *testing.T) {
 		id     string
 		want   string
 	}{
-		"a living session":                         {&keeper{}, Tag(sessionOf("s")), "1", "input"},
-		"V1: one that was ended":                   {&keeper{ended: map[string]bool{"s": true}}, Tag(sessionOf("s")), "1", "ended"},
-		"D9: one whose time is up":                 {&keeper{}, Tag(ended), "1", "ended"},
-		"V7: revocations may be unknown":           {&keeper{refuse: true}, Tag(sessionOf("s")), "1", "ended"},
-		"a session without ID":                     {&keeper{}, Tag(sessionOf("")), "1", "malformed"},
+		"a living session":                         {&keeper{}, Tag(sessionOf("s"), demo), "1", "input"},
+		"V1: one that was ended":                   {&keeper{ended: map[string]bool{"s": true}}, Tag(sessionOf("s"), demo), "1", "ended"},
+		"D9: one whose time is up":                 {&keeper{}, Tag(ended, demo), "1", "ended"},
+		"V7: revocations may be unknown":           {&keeper{refuse: true}, Tag(sessionOf("s"), demo), "1", "ended"},
+		"a session without ID":                     {&keeper{}, Tag(sessionOf(""), demo), "1", "malformed"},
 		"no session: a script's websocket":         {&keeper{}, "", "1", "malformed"},
 		"not what authz told":                      {&keeper{}, "s", "1", "malformed"},
-		"a websocket that cannot be told from any": {&keeper{}, Tag(sessionOf("s")), "", "malformed"},
+		"a websocket that cannot be told from any": {&keeper{}, Tag(sessionOf("s"), demo), "", "malformed"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := newServer(c.keeper, nil)
 			s.take(entry(c.told, c.id, 0))
 			if got := s.take(entry(c.told, c.id, 1000)); got != c.want {
 				t.Errorf("the report says %q, want %q", got, c.want)
+			}
+			if (c.keeper.servers > 0) != (c.want == "input") {
+				t.Errorf("the server was used %d times", c.keeper.servers)
 			}
 			if touched := c.keeper.touched("s") + c.keeper.touched("over"); (touched > 0) != (c.want == "input") {
 				t.Errorf("touched %d times", touched)
@@ -144,7 +161,7 @@ func TestStream(t *testing.T) {
 	k := &keeper{}
 	s := newServer(k, nil)
 	stream, _ := dial(t, s)
-	told := Tag(sessionOf("s"))
+	told := Tag(sessionOf("s"), demo)
 	for _, m := range []*accesslogv3.StreamAccessLogsMessage{{}, message(entry(told, "1", 0), entry(told, "2", 0)), message(entry(told, "1", 500), entry(told, "2", 6))} {
 		if err := stream.Send(m); err != nil {
 			t.Fatal(err)
@@ -166,7 +183,7 @@ func TestStopEndsStreams(t *testing.T) {
 	stop := make(chan struct{})
 	k := &keeper{}
 	stream, srv := dial(t, newServer(k, stop))
-	told := Tag(sessionOf("s"))
+	told := Tag(sessionOf("s"), demo)
 	if err := stream.Send(message(entry(told, "1", 0), entry(told, "1", 500))); err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +200,7 @@ func TestStopEndsStreams(t *testing.T) {
 // A report that makes the service panic ends its stream and nothing else.
 func TestPoisonousReport(t *testing.T) {
 	stream, _ := dial(t, newServer(&keeper{panics: true}, nil))
-	if err := stream.Send(message(entry(Tag(sessionOf("s")), "1", 0))); err != nil {
+	if err := stream.Send(message(entry(Tag(sessionOf("s"), demo), "1", 0))); err != nil {
 		t.Fatal(err)
 	}
 	if err := stream.RecvMsg(&accesslogv3.StreamAccessLogsResponse{}); status.Code(err) != codes.Internal {
@@ -193,20 +210,20 @@ func TestPoisonousReport(t *testing.T) {
 
 // FuzzTag: what opens names a session, and says the same when it is written again.
 func FuzzTag(f *testing.F) {
-	f.Add(Tag(sessionOf("s")))
+	f.Add(Tag(sessionOf("s"), demo))
 	f.Add(`{"sid":"s","sub":"alice","exp":1e99}`)
 	f.Add(`{"sid":"","sub":""}`)
 	f.Add("")
 	f.Fuzz(func(t *testing.T, value string) {
-		s, ok := open(value)
+		s, to, ok := open(value)
 		if !ok {
 			return
 		}
 		if s.ID == "" || s.User.Name == "" {
 			t.Fatalf("%q opens to %+v", value, s)
 		}
-		again, ok := open(Tag(s))
-		if !ok || again.ID != s.ID || again.User.Name != s.User.Name || again.Method != s.Method || !again.Since.Equal(s.Since) || !again.Expires.Equal(s.Expires) {
+		again, toAgain, ok := open(Tag(s, to))
+		if !ok || toAgain != to || again.ID != s.ID || again.User.Name != s.User.Name || again.Method != s.Method || !again.Since.Equal(s.Since) || !again.Expires.Equal(s.Expires) {
 			t.Fatalf("%+v becomes %+v", s, again)
 		}
 	})

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/perijove/perijove/pkg/auth/session"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -16,21 +17,24 @@ type tag struct {
 	Method      string `json:"amr,omitempty"`
 	SinceMillis int64  `json:"since_ms"`
 	Expires     int64  `json:"exp"`
+	Owner       string `json:"owner"` // of the server
+	Server      string `json:"server,omitempty"`
 }
 
-// Tag names the session behind a websocket, for Envoy to repeat in each report.
-func Tag(s session.Session) string {
-	b, _ := json.Marshal(tag{s.ID, s.User.Name, s.Method, s.Since.UnixMilli(), s.Expires.Unix()}) // texts and numbers: never fails
+// Tag names the session behind a websocket and the server that it leads to, for Envoy to repeat in
+// each report.
+func Tag(s session.Session, to server.ID) string {
+	b, _ := json.Marshal(tag{s.ID, s.User.Name, s.Method, s.Since.UnixMilli(), s.Expires.Unix(), to.User, to.Name}) // texts and numbers: never fails
 	return string(b)
 }
 
 // open reads what Tag wrote.
-func open(value string) (session.Session, bool) {
+func open(value string) (s session.Session, to server.ID, ok bool) {
 	var t tag
 	if err := json.Unmarshal([]byte(value), &t); err != nil || t.ID == "" || t.User == "" {
-		return session.Session{}, false
+		return session.Session{}, server.ID{}, false
 	}
 	return session.Session{
 		User: access.User{Name: t.User}, ID: t.ID, Method: t.Method, Since: time.UnixMilli(t.SinceMillis), Expires: time.Unix(t.Expires, 0),
-	}, true
+	}, server.ID{User: t.Owner, Name: t.Server}, true
 }

@@ -138,12 +138,13 @@ func Pod(site Site, s Spec) *corev1.Pod {
 	}
 	s.Options.Keep(pod)
 	p.keep(pod)
+	p.Program.keep(pod)
 	s.Small.keep(pod)
 	counted{Weight: p.weight(), Rules: s.SharedRules}.keep(pod)
 	if s.DisplayName != "" {
 		pod.Annotations[contract.AnnotationDisplayName] = s.DisplayName
 	}
-	if site.Proof {
+	if site.Proof && p.Program == nil {
 		promiseProof(pod, secretName(pod.Name, s.Nonce))
 	}
 	mergeClaims(&pod.Spec)

@@ -34,6 +34,8 @@ type GroupOverride struct {
 	// every profile, as JupyterHub's does.
 	Profiles []string `yaml:"profiles"`
 	Override Override `yaml:"spawner_override"`
+	// Lifetime is laid as Override is. JupyterHub has none.
+	Lifetime `yaml:",inline"`
 }
 
 // Policy is what each user of an installation is due.
@@ -42,6 +44,7 @@ type Policy struct {
 	Profiles Catalog
 
 	base      Override
+	lifetime  Lifetime
 	overrides []GroupOverride // groups' before users', each in the order of their names
 	shared    []SharedVolume
 	quotas    []quota.Rule
@@ -52,10 +55,10 @@ func (d Document) Policy() (Policy, []Fault) {
 	var all faults
 	all.check(len(d.Profiles) > 0, "profiles", "needs at least one")
 	all = append(all, d.Lifetime.faults()...)
-	p := Policy{base: d.Base, shared: d.SharedVolumes}
+	p := Policy{base: d.Base, lifetime: d.Lifetime, shared: d.SharedVolumes}
 	defaults, slugs := 0, map[string]bool{}
 	for i, profile := range d.Profiles {
-		profile.own = profile.Override
+		profile.own, profile.ownLifetime = profile.Override, profile.Lifetime
 		profile.Override = d.Base.with(profile.own)
 		if profile.Slug == "" {
 			profile.Slug = slugOf(profile.DisplayName)
@@ -98,6 +101,9 @@ func (p Policy) validateOverride(f *faults, key string, o GroupOverride) {
 		known := slices.ContainsFunc(p.Profiles, func(p Profile) bool { return p.Slug == slug })
 		f.check(known, fmt.Sprintf("%s.profiles[%d]", key, i), "there is no profile %q", slug)
 	}
+	for _, fault := range o.Lifetime.faults() {
+		*f = append(*f, Fault{key + "." + fault.Key, fault.Text})
+	}
 	var found faults
 	for _, profile := range p.Profiles {
 		before := profile.Override.faults()
@@ -131,19 +137,19 @@ func (p Policy) layered(profile Profile, overrides []GroupOverride) Profile {
 	if len(overrides) == 0 {
 		return profile
 	}
-	o := p.base
+	o, l := p.base, p.lifetime
 	for _, under := range overrides {
 		if len(under.Profiles) == 0 {
-			o = o.with(under.Override)
+			o, l = o.with(under.Override), under.over(l)
 		}
 	}
-	o = o.with(profile.own)
+	o, l = o.with(profile.own), profile.ownLifetime.over(l)
 	for _, over := range overrides {
 		if slices.Contains(over.Profiles, profile.Slug) {
-			o = o.with(over.Override)
+			o, l = o.with(over.Override), over.over(l)
 		}
 	}
-	profile.Override = o
+	profile.Override, profile.Lifetime = o, l
 	return profile
 }
 

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -68,6 +69,49 @@ func TestPrecedence(t *testing.T) {
 	}
 	if policy.Profiles[0].Override.Environment["FROM"] != "base" {
 		t.Error("a group's settings are in everybody's profile")
+	}
+}
+
+// TestLifetimePrecedence: age and idle time of a server have the same order, and what a layer leaves
+// open is the one's below. 0 is a time: never.
+func TestLifetimePrecedence(t *testing.T) {
+	t.Parallel()
+	policy := readPolicy(t, `
+base: {image: a}
+max_age: 24h
+cull: {idle: 1h}
+profiles: [{display_name: Open}, {display_name: GPU, cull: {idle: 30m}}]
+group_overrides:
+  a-staff: {groups: [staff], cull: {idle: 4h}}
+  b-ops: {groups: [ops], max_age: 0, cull: {idle: 0}}
+  c-gpu: {groups: [staff], profiles: [gpu], cull: {idle: 10m}, max_age: 2h}
+  d-dave: {users: [dave], cull: {idle: 8h}}
+`)
+	for _, c := range []struct {
+		name      string
+		user      access.User
+		profile   string
+		idle, age Span
+	}{
+		{"the installation's", access.User{Name: "alice"}, "open", "1h", "24h"},
+		{"the profile's", access.User{Name: "alice"}, "gpu", "30m", "24h"},
+		{"a group's", access.User{Name: "alice", Groups: []string{"staff"}}, "open", "4h", "24h"},
+		{"never", access.User{Name: "alice", Groups: []string{"ops", "staff"}}, "open", "0", "0"},
+		{"the user's over the groups'", access.User{Name: "dave", Groups: []string{"ops"}}, "open", "8h", "0"},
+		{"the profile's over the user's", access.User{Name: "dave"}, "gpu", "30m", "24h"},
+		{"a group's for the profile", access.User{Name: "dave", Groups: []string{"staff"}}, "gpu", "10m", "2h"},
+	} {
+		p, err := policy.Resolve(c.user, Options{Profile: c.profile})
+		if err != nil || p.Cull.Idle != c.idle || p.MaxAge != c.age {
+			t.Errorf("%s: idle %s, age %s, %v; want %s, %s", c.name, p.Cull.Idle, p.MaxAge, err, c.idle, c.age)
+		}
+	}
+	if keys := faultKeys(t, `
+base: {image: a}
+profiles: [{display_name: A}]
+group_overrides: {a: {groups: [a], max_age: 5s, cull: {idle: soon}}}
+`); !slices.Equal(keys, []string{"group_overrides.a.max_age", "group_overrides.a.cull.idle"}) {
+		t.Errorf("faults: %v", keys)
 	}
 }
 

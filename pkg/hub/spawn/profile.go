@@ -27,11 +27,15 @@ type Profile struct {
 	Options  map[string]ProfileOption `yaml:"profile_options"`
 	Lifetime `yaml:",inline"`
 
+	// Program says that the command is another program than Jupyter; nil for Jupyter.
+	Program *Program `yaml:"program"`
+
 	// QuotaWeight is how much a server of the profile counts as a server, and its hours as hours,
 	// where quotas limit them; "" is 1, and 0 lets it count nothing.
 	QuotaWeight Amount `yaml:"quota_weight"`
 
-	own Override // without the shared settings (Document.Policy)
+	own         Override // without the shared settings (Document.Policy)
+	ownLifetime Lifetime // likewise
 }
 
 // Override holds the settings under kubespawner_override. Names and meanings are those of

@@ -147,6 +147,12 @@ func IsAnswering(pod *corev1.Pod) bool {
 	return ok && !final(pod) && c.Status == corev1.ConditionTrue && c.Message == incarnation(pod)
 }
 
+// AnsweredAt returns when a pod's server was seen answering first; zero for one that was not.
+func AnsweredAt(pod *corev1.Pod) time.Time {
+	c, _ := condition(pod)
+	return c.LastTransitionTime.Time
+}
+
 // IsStale reports whether the pod claims to answer because of a container that has
 // been replaced since: until it is corrected, users are routed to a server that starts.
 func IsStale(pod *corev1.Pod) bool {

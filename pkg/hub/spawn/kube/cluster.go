@@ -39,6 +39,9 @@ type Settings struct {
 	// SpawnLimit is how many servers may be starting at the same time, over all replicas. A server
 	// that takes longer than spawn.PlaceFor is not counted any more.
 	SpawnLimit int
+	// Traffic returns when users last did something at a server, as Envoy let it through; ok is false
+	// where that is not known. Nil where nobody tells.
+	Traffic func(id server.ID) (last time.Time, ok bool)
 	// Namespaces are those whose labelled pods the gateway publishes.
 	Namespaces []string
 }

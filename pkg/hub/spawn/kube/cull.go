@@ -142,7 +142,7 @@ func limited(n int) *errgroup.Group {
 
 // judge asks one server and stops it when it is idle for too long.
 func (k *Culler) judge(ctx context.Context, id server.ID, pod *corev1.Pod) {
-	use, err := k.cluster.visit(ctx, id, pod)
+	use, err := k.cluster.useOf(ctx, id, pod)
 	if ctx.Err() == nil {
 		k.cluster.told(pod.UID, use, err)
 	}

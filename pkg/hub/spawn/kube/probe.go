@@ -58,7 +58,7 @@ func newProber(trust *tls.Config, answered func(context.Context, *corev1.Pod) bo
 // client asks one server once. With a proofName it accepts a certificate of that name only.
 func (p *prober) client(proofName string) *http.Client {
 	transport := p.transport(proofName)
-	transport.DisableKeepAlives = true // one 200 is all that is wanted
+	transport.DisableKeepAlives = true // one answer is all that is wanted
 	return podClient(transport, probeTimeout)
 }
 
@@ -87,9 +87,9 @@ func podClient(transport *http.Transport, timeout time.Duration) *http.Client {
 	}
 }
 
-// start asks target for path until it answers 200 or stop is called. A second call for the
-// same run of the same pod does nothing.
-func (p *prober) start(ctx context.Context, pod *corev1.Pod, target spawn.Target, path string) {
+// start asks target until it answers or stop is called. A second call for the same run of the same
+// pod does nothing.
+func (p *prober) start(ctx context.Context, pod *corev1.Pod, target spawn.Target, q spawn.Question) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	run := spawn.Run(pod)
@@ -103,7 +103,7 @@ func (p *prober) start(ctx context.Context, pod *corev1.Pod, target spawn.Target
 	mine := &probe{target: target, run: run, cancel: cancel}
 	p.running[pod.UID] = mine
 	p.all.Go(func() {
-		p.probe(ctx, pod, p.client(target.ProofName), target.URL(path))
+		p.probe(ctx, pod, p.client(target.ProofName), target.URL(q.Path), q.Any)
 		cancel()
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -124,10 +124,10 @@ func (p *prober) stop(uid types.UID) {
 
 func (p *prober) wait() { p.all.Wait() }
 
-func (p *prober) probe(ctx context.Context, pod *corev1.Pod, client *http.Client, url string) {
+func (p *prober) probe(ctx context.Context, pod *corev1.Pod, client *http.Client, url string, anyAnswer bool) {
 	began := p.now()
 	for {
-		if p.ask(ctx, client, url) && p.answered(ctx, pod) {
+		if p.ask(ctx, client, url, anyAnswer) && p.answered(ctx, pod) {
 			return
 		}
 		select {
@@ -144,8 +144,8 @@ func pause(asked time.Duration) time.Duration {
 	return min(max(asked/probeShare, shortestPause), longestPause)
 }
 
-// ask reports whether url answers 200.
-func (p *prober) ask(ctx context.Context, client *http.Client, url string) bool {
+// ask reports whether url answers 200 or, with anyAnswer, anything below 500.
+func (p *prober) ask(ctx context.Context, client *http.Client, url string, anyAnswer bool) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		p.log.ErrorContext(ctx, "probe URL is wrong", "error", err)
@@ -157,5 +157,5 @@ func (p *prober) ask(ctx context.Context, client *http.Client, url string) bool 
 	}
 	defer func() { _ = resp.Body.Close() }()
 	_, _ = io.CopyN(io.Discard, resp.Body, 4096) // the answer's text does not matter
-	return resp.StatusCode == http.StatusOK
+	return resp.StatusCode == http.StatusOK || anyAnswer && resp.StatusCode < http.StatusInternalServerError
 }

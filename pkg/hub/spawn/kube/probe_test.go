@@ -214,7 +214,7 @@ func TestProbeBacksOff(t *testing.T) {
 	began := clock.Now()
 	pod := spawn.Pod(clustertest.Site(), spawn.Spec{ID: alice, Nonce: "abcdefghijklmnopqrstuvwxyz"})
 	pod.UID = "u"
-	p.start(t.Context(), pod, spawn.Target{Addr: netip.MustParseAddrPort(strings.TrimPrefix(stuck.URL, "http://"))}, "/")
+	p.start(t.Context(), pod, spawn.Target{Addr: netip.MustParseAddrPort(strings.TrimPrefix(stuck.URL, "http://"))}, spawn.Question{Path: "/"})
 	wait.Until(t, "an hour has passed", func() bool { return clock.Now().Sub(began) > time.Hour })
 	p.stop("u")
 	p.wait()

@@ -26,6 +26,41 @@ const (
 // errMissing is a server that has no such page.
 var errMissing = errors.New("it answers 404")
 
+// errNoTraffic is a program about whose use nothing is known.
+var errNoTraffic = errors.New("it is not Jupyter, and not all gateways say when users last did something there")
+
+// useOf returns how much a server is in use: as it says itself and as Envoy saw its users. A program
+// that is not Jupyter says nothing.
+func (c *Cluster) useOf(ctx context.Context, id server.ID, pod *corev1.Pod) (cull.Use, error) {
+	ago, known := c.traffic(id, pod)
+	if spawn.IsProgram(pod) {
+		if !known {
+			return cull.Use{}, errNoTraffic
+		}
+		return cull.Use{Idle: ago}, nil
+	}
+	use, err := c.visit(ctx, id, pod)
+	if err == nil && known {
+		use = use.Reported(ago)
+	}
+	return use, err
+}
+
+// traffic returns how long ago a user did something at a server or, if that is later, it answered first.
+func (c *Cluster) traffic(id server.ID, pod *corev1.Pod) (ago time.Duration, known bool) {
+	if c.Traffic == nil {
+		return 0, false
+	}
+	last, ok := c.Traffic(id)
+	if !ok {
+		return 0, false
+	}
+	if began := spawn.AnsweredAt(pod); began.After(last) {
+		last = began
+	}
+	return max(c.now().Sub(last), 0), true
+}
+
 // visit asks a server whether it is in use, as its owner and with the secret that Envoy shows it.
 // A pod that promised a proof gets neither before it has proven which pod it is.
 func (c *Cluster) visit(ctx context.Context, id server.ID, pod *corev1.Pod) (cull.Use, error) {

@@ -110,7 +110,7 @@ func (c *Cluster) follow(ctx context.Context, id server.ID, pod *corev1.Pod) {
 		c.answers.stop(pod.UID)
 		return
 	}
-	c.answers.start(ctx, pod, target, id.Prefix()+"api")
+	c.answers.start(ctx, pod, target, spawn.QuestionOf(id, pod))
 }
 
 // repairSecret creates, in the background, the secret of a pod whose creator was killed
