@@ -109,11 +109,8 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
 	settings.Site, settings.Done = site, ctx.Done()
 	handler := hub.New(cluster, served, pages, log, settings).Handler()
-	group.Go(func() error { return list.Run(ctx) })
-	group.Go(func() error { return cluster.Run(ctx) })
-	group.Go(func() error { return culler.Run(ctx) })
-	if len(cfg.Use) > 0 {
-		group.Go(func() error { return used.Run(ctx) })
+	for _, part := range []func(context.Context) error{list.Run, cluster.Run, culler.Run, used.Run} {
+		group.Go(func() error { return part(ctx) })
 	}
 	group.Go(func() error {
 		return run.ServeHTTP(ctx, "private", private, nil, telemetry.PrivateHandler(health, reg, log), log)
