@@ -80,11 +80,12 @@ func pods(name string) *clusterv3.Cluster {
 	}
 }
 
-// breakers lift Envoy's default of 1024: a class of students opens more websockets.
+// breakers lift Envoy's default of 1024: a class of students opens more websockets. That of three
+// retries at one time goes too: all whose spawner is killed try again.
 func breakers() *clusterv3.CircuitBreakers {
 	many := wrapperspb.UInt32(100_000)
 	return &clusterv3.CircuitBreakers{Thresholds: []*clusterv3.CircuitBreakers_Thresholds{{
-		MaxConnections: many, MaxRequests: many, MaxPendingRequests: many,
+		MaxConnections: many, MaxRequests: many, MaxPendingRequests: many, MaxRetries: many,
 	}}}
 }
 
@@ -131,7 +132,10 @@ func http2Only() *httpv3.HttpProtocolOptions {
 	return &httpv3.HttpProtocolOptions{UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
 		ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 			ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+				Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+					// A node that is gone says nothing: its connections would hang for minutes.
+					ConnectionKeepalive: &corev3.KeepaliveSettings{Interval: durationpb.New(10 * time.Second), Timeout: durationpb.New(3 * time.Second)}, //nolint:mnd // here only
+				},
 			},
 		},
 	}}

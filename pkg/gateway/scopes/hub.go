@@ -31,6 +31,39 @@ func Hub(s Settings) []Scope {
 	return out
 }
 
+// hubRoutes lead to one page of ours and everything below it. Reading is tried again in more cases
+// than the rest.
+func hubRoutes(page contract.HubPage) []*routev3.Route {
+	rest := hubRoute(page)
+	if page.Upstream != contract.UpstreamHub {
+		return []*routev3.Route{rest}
+	}
+	rest.GetRoute().RetryPolicy = retries(retryUnsent)
+	reads := hubRoute(page)
+	reads.Match.Headers = []*routev3.HeaderMatcher{{
+		Name: ":method",
+		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "GET|HEAD"}},
+		}},
+	}}
+	reads.GetRoute().RetryPolicy = retries(retryUnsent + ",reset")
+	return []*routev3.Route{reads, rest}
+}
+
+// Envoy tries a request again when a spawner cannot have seen it. A spawner that is killed may have
+// begun to answer one that starts or stops a server: doing that twice is for its user to decide. Only
+// reading is tried again then. See the conditions in Envoy's documentation of x-envoy-retry-on.
+const retryUnsent = "connect-failure,refused-stream,reset-before-request"
+
+// retries are tried for a few seconds: so long a spawner that was killed may still get connections.
+func retries(on string) *routev3.RetryPolicy {
+	const times, first, longest = 6, 100 * time.Millisecond, time.Second
+	return &routev3.RetryPolicy{
+		RetryOn: on, NumRetries: wrapperspb.UInt32(times),
+		RetryBackOff: &routev3.RetryPolicy_RetryBackOff{BaseInterval: durationpb.New(first), MaxInterval: durationpb.New(longest)},
+	}
+}
+
 // hubRoute leads to one page of ours and everything below it.
 func hubRoute(page contract.HubPage) *routev3.Route {
 	timeout := hubTimeout

@@ -92,7 +92,7 @@ func scope(s Settings, key, owner string, servers []*routev3.Route) Scope {
 		if contract.PathHub+key == contract.PathAPI {
 			list = append(list, ownAPIRoute())
 		}
-		list = append(list, hubRoute(page))
+		list = append(list, hubRoutes(page)...)
 	}
 	// A named server's prefix is longer than its owner's: longest first.
 	slices.SortStableFunc(servers, func(a, b *routev3.Route) int {

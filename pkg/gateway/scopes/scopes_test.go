@@ -225,3 +225,30 @@ func TestHostsOfPeople(t *testing.T) {
 		t.Error("a user without servers has a route")
 	}
 }
+
+// TestWhatIsTriedAgain: a request that may start or stop a server is sent to a second spawner only
+// when the first cannot have seen it.
+func TestWhatIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	const unsent = "connect-failure,refused-stream,reset-before-request"
+	for _, s := range scopes.Hub(settings()) {
+		reads := 0
+		for _, route := range s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes() {
+			want := unsent
+			if len(route.GetMatch().GetHeaders()) > 0 {
+				reads++
+				want += ",reset"
+			}
+			to := route.GetRoute().GetCluster()
+			if to != string(contract.UpstreamHub) {
+				want = ""
+			}
+			if got := route.GetRoute().GetRetryPolicy().GetRetryOn(); got != want {
+				t.Errorf("%s to %s: %q is tried again, want %q", s.Name, to, got, want)
+			}
+			if to == string(contract.UpstreamHub) && reads != 1 {
+				t.Errorf("%s: %d routes for reading come first", s.Name, reads)
+			}
+		}
+	}
+}
