@@ -249,6 +249,18 @@ func (w *world) spent() (n int, kinds string) {
 	return n, fmt.Sprint(all)
 }
 
+// callsSoFar is how many calls all replicas have made.
+func (w *world) callsSoFar() (n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, calls := range w.calls {
+		for _, times := range calls {
+			n += times
+		}
+	}
+	return n
+}
+
 // forget forgets what has happened.
 func (w *world) forget() {
 	w.spent()
