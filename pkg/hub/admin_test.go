@@ -127,7 +127,7 @@ func TestS13_AdminPagesAreForAdministrators(t *testing.T) {
 
 // adminPaths are the administrators' pages.
 func adminPaths() []string {
-	return []string{"/hub/admin", "/hub/admin/", "/hub/admin/users/alice", "/hub/admin/users/nobody", "/hub/admin/nothing"}
+	return []string{"/hub/admin", "/hub/admin/", "/hub/admin/users/alice", "/hub/admin/users/nobody", "/hub/admin/nothing", "/hub/admin/quotas"}
 }
 
 // TestS6_AdminPageEscapes: names come from directories, users and pods.
@@ -238,5 +238,28 @@ func TestAdminActionsAreTold(t *testing.T) {
 	}
 	if strings.Count(e.log.String(), "audit=true") != before {
 		t.Error("what users do with their own servers is no audit line")
+	}
+}
+
+// TestAdminQuotas: each quota with what is used of it, and who uses most.
+func TestAdminQuotas(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	if _, _, page := e.get("/hub/admin/quotas", root()...); !strings.Contains(page, "There are no quotas") {
+		t.Error("without quotas")
+	}
+	e.quotas = map[string]spawn.Quota{"everybody": {Servers: "2"}, "crew": {Users: []string{"alice", "bob"}, Together: true, Servers: "3"}, "staff": {Groups: []string{"staff"}, Servers: "9"}}
+	for _, id := range []server.ID{{User: "alice"}, {User: "alice", Name: "demo"}, {User: "zoë"}} {
+		e.startFor(id.User, id.Name)
+		e.cluster.Change(id, memory.Answer)
+	}
+	_, _, page := e.get("/hub/admin/quotas", root()...)
+	for _, want := range []string{"<h2 id=\"quota-0\">crew</h2>", "2 of 3", "2 of 2", "1 of 2", `href="/hub/admin/users/zo%C3%AB"`, "nobody is named here", `aria-current="page"`} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s: %s", want, page)
+		}
+	}
+	if strings.Index(page, "users/alice") > strings.Index(page, "users/zo") {
+		t.Error("alice uses more than zoë")
 	}
 }

@@ -53,6 +53,8 @@ type Cluster interface {
 	Profiles(user access.User) spawn.Catalog
 	// Usage returns what a user has of all that quotas limit.
 	Usage(user access.User) []spawn.Usage
+	// RuleUses returns how much of each quota is used, and by whom most.
+	RuleUses() []spawn.RuleUse
 	// Trail returns what happened to a user's servers, latest last, and who did it: the one who
 	// acts in the context of a call (trail.As).
 	Trail(user string) trail.Trail

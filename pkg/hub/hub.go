@@ -98,6 +98,7 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET " + pathLive:                        h.live,
 		"GET /hub/admin":                         administrator(h.admin),
 		"GET /hub/admin/users/{user}":            administrator(h.adminUser),
+		"GET /hub/admin/quotas":                  administrator(h.adminQuotas),
 		"GET /hub/new-server":                    h.newServer,
 		"GET /hub/spawn":                         h.spawnForm,
 		"GET /hub/spawn/{user}":                  h.spawnForm,

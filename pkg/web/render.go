@@ -81,7 +81,7 @@ func parse(l localized) (map[string]*template.Template, error) {
 		"xsrf":     func() string { return contract.XSRFName },
 	}
 	pages := map[string]*template.Template{}
-	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}} {
+	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}, AdminQuotas{}} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(files,
 			"templates/layout.html", "templates/parts/*.html", "templates/"+p.template()+".html")
 		if err != nil {

@@ -53,6 +53,9 @@ func samples(name string) map[string]Page {
 		"account": Account{Viewer: v, XSRF: name, Name: name, DisplayName: name, Groups: []string{name}, Admin: true, PersonURL: "/p/" + name, EndAction: "/e/" + name, EndAllAction: "/a/" + name, RevokeAction: "/r/" + name,
 			Sessions: []SessionLine{{name, true, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0), name, name, name}, {ID: name}},
 			Tokens:   []TokenLine{{name, name, []string{name}, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)}, {ID: name}}, Trail: []TrailLine{{time.Unix(1, 0), "trail.logged_in", name, name}}},
+		"quotas": AdminQuotas{Viewer: v, Quotas: []Quota{{Name: name, Groups: []string{name}, Users: []string{name}, Together: true, Unknown: true,
+			Usage: []Usage{{Resource: name, Most: 1}}, Limits: []Usage{{Resource: name, Data: map[string]string{"Most": name}, Most: 1}}, Biggest: []QuotaUser{{name, "/u/" + name, []Usage{{Resource: name}}}}}, {}}},
+		"quotas, none":  AdminQuotas{},
 		"account, none": Account{},
 		"log":           Log{Viewer: v, Owner: name, Server: name, Display: name, State: StateFailed, Now: name, Before: name, Steps: []Line{line}, Again: "/l/" + name},
 		"log empty":     Log{Unknown: true},
@@ -73,7 +76,7 @@ func servers(name string) []Server {
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {
-		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}} {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, AdminQuotas{}} {
 			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
 				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
 			}

@@ -37,7 +37,16 @@ func adminPages() map[string]web.Page {
 			Tokens:   []web.TokenLine{{ID: "1", Note: "laptop", Scopes: []string{"access:servers!user=alice"}, Created: morning, Expires: morning.AddDate(0, 0, 7), LastUsed: morning}},
 			Trail:    []web.TrailLine{{At: morning, What: "trail.session_ended", By: "carol"}, {At: morning, What: "trail.logged_in", Of: "ldap", By: "alice"}},
 		},
-		"account: nothing":       web.Account{Viewer: carol, XSRF: "x", Name: "alice"},
+		"account: nothing": web.Account{Viewer: carol, XSRF: "x", Name: "alice"},
+		"admin_quotas": web.AdminQuotas{Viewer: carol, Quotas: []web.Quota{
+			{Name: "everybody", Limits: []web.Usage{{Resource: "resource.servers", Data: map[string]string{"Most": "2"}, Most: 2000}}, Biggest: []web.QuotaUser{
+				{Name: "alice", URL: "/hub/admin/users/alice", Usage: []web.Usage{{Resource: "resource.servers", Data: map[string]string{"Used": "2", "Most": "2"}, Used: 2000, Most: 2000}}},
+				{Name: "bob", URL: "/hub/admin/users/bob", Usage: []web.Usage{{Resource: "resource.servers", Data: map[string]string{"Used": "1", "Most": "2"}, Used: 1000, Most: 2000}}},
+			}},
+			{Name: "physics", Groups: []string{"physics"}, Together: true, Usage: []web.Usage{{Resource: "nvidia.com/gpu", Data: map[string]string{"Used": "3", "Most": "4"}, Used: 3, Most: 4}}},
+			{Name: "students", Groups: []string{"students", "guests"}, Unknown: true, Limits: []web.Usage{{Resource: "resource.cpu", Data: map[string]string{"Most": "4"}, Most: 4000}}},
+		}},
+		"admin_quotas: none":     web.AdminQuotas{Viewer: carol},
 		"admin_user: no account": web.AdminUser{Viewer: carol, XSRF: "x", Person: web.Person{Name: "nobody", Servers: servers()[:1]}},
 	}
 }

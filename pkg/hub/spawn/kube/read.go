@@ -95,6 +95,11 @@ func (c *Cluster) Usage(user access.User) []spawn.Usage {
 	return c.Policy().Usage(user, c.record, c.now())
 }
 
+// RuleUses returns how much of each quota is used, and by whom most.
+func (c *Cluster) RuleUses() []spawn.RuleUse {
+	return c.Policy().RuleUses(c.Users(), c.record, c.now())
+}
+
 // Forget drops the name of a server; its home stays.
 func (c *Cluster) Forget(ctx context.Context, id server.ID) error {
 	done, err := c.turns.take(ctx, id.User)

@@ -108,6 +108,14 @@ func (c *Cluster) Usage(user access.User) []spawn.Usage {
 	return c.Policy().Usage(user, c.record, c.now())
 }
 
+// RuleUses returns how much of each quota is used, and by whom most.
+func (c *Cluster) RuleUses() []spawn.RuleUse {
+	users := c.Users()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.Policy().RuleUses(users, c.record, c.now())
+}
+
 // DeleteUser stops a user's servers and forgets what they had, with homes also their volumes.
 func (c *Cluster) DeleteUser(_ context.Context, user string, homes bool) error {
 	c.mu.Lock()
