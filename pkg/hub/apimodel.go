@@ -207,6 +207,9 @@ func (h *Hub) model(v view, s spawn.Server) apiServer {
 	for _, n := range s.Notices {
 		m.Notices = append(m.Notices, apiNotice{ID: string(n.Message), Text: h.web.Text(v.language, string(n.Message), n.Data), Time: n.At.UTC()})
 	}
+	if m.Ready {
+		m.Notices = h.withMessages(m.Notices, v.language)
+	}
 	switch s.Phase {
 	case spawn.Pending:
 		m.Pending = new("spawn")

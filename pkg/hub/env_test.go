@@ -41,6 +41,7 @@ type env struct {
 	served  atomic.Bool // what the gateway says about routes
 	refused sync.Map    // by pod UID: why the gateway refuses its route
 	log     logs.Buffer
+	board   pinboard
 }
 
 func newEnv(t *testing.T) *env { return newEnvAt(t, origin.Site{}) }
@@ -62,7 +63,7 @@ func newEnvAt(t *testing.T, site origin.Site) *env {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e.hub = New(counted{e.cluster, &e.changes}, e.waitServed, pages, slog.New(slog.NewTextHandler(&e.log, nil)), Settings{Site: site, Done: t.Context().Done()})
+	e.hub = New(counted{e.cluster, &e.changes}, e.waitServed, pages, slog.New(slog.NewTextHandler(&e.log, nil)), Settings{Site: site, Board: &e.board, Done: t.Context().Done()})
 	// The access log's wrapper is between the server and the streams, as in production.
 	srv := httptest.NewServer(telemetry.HTTP(slog.New(slog.DiscardHandler), prometheus.NewRegistry(), "spawner", e.hub.Handler()))
 	t.Cleanup(srv.Close)

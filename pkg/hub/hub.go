@@ -50,6 +50,8 @@ type Settings struct {
 	Space Space
 	// Consumption says what servers take; nil where that is not known.
 	Consumption Consumption
+	// Board has what administrators say to everybody; nil where nothing is said.
+	Board Board
 	// Done ends event streams when the service stops; browsers connect to another replica.
 	Done <-chan struct{}
 }
@@ -71,6 +73,10 @@ type Hub struct {
 
 // New returns a Hub.
 func New(cluster Cluster, served Served, pages *web.Renderer, log *slog.Logger, s Settings) *Hub {
+	if s.Board == nil {
+		s.Board = silence{}
+	}
+	pages.Announce(announcements(s.Board))
 	return &Hub{
 		Settings: s, cluster: cluster, served: served, web: pages, log: log,
 		streams: map[string]int{}, logged: map[string]string{}, patience: routePatience, writeWait: writeWait, liveFor: liveFor, livePause: livePause,
@@ -99,6 +105,9 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub/admin":                         administrator(h.admin),
 		"GET /hub/admin/users/{user}":            administrator(h.adminUser),
 		"GET /hub/admin/quotas":                  administrator(h.adminQuotas),
+		"GET /hub/admin/messages":                administrator(h.adminMessages),
+		"POST /hub/admin/messages":               administrator(h.postMessage),
+		"POST /hub/admin/messages/remove":        administrator(h.removeMessage),
 		"GET /hub/new-server":                    h.newServer,
 		"GET /hub/spawn":                         h.spawnForm,
 		"GET /hub/spawn/{user}":                  h.spawnForm,

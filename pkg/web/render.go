@@ -33,6 +33,24 @@ func languages() []language.Tag {
 type Renderer struct {
 	matcher   language.Matcher
 	languages []localized // same order as languages()
+	messages  func(language string) []Announcement
+}
+
+// Announcement is what administrators say to everybody, on each page.
+type Announcement struct {
+	Text    string // untrusted
+	Warning bool
+}
+
+// Announce lets pages show what messages returns for a language of the pages. It must be called
+// before the first page is shown.
+func (r *Renderer) Announce(messages func(language string) []Announcement) { r.messages = messages }
+
+func (r *Renderer) announcements(language string) []Announcement {
+	if r.messages == nil {
+		return nil
+	}
+	return r.messages(language)
 }
 
 // localized holds texts and templates of one language.
@@ -55,7 +73,7 @@ func New() (*Renderer, error) {
 	r := &Renderer{matcher: language.NewMatcher(tags)}
 	for _, tag := range tags {
 		l := localized{tag: tag, localizer: i18n.NewLocalizer(bundle, tag.String())}
-		pages, err := parse(l)
+		pages, err := parse(l, r.announcements)
 		if err != nil {
 			return nil, err
 		}
@@ -67,10 +85,11 @@ func New() (*Renderer, error) {
 
 // parse reads each page's template together with the layout. It binds the template functions
 // to one language, so that a page cannot mix two.
-func parse(l localized) (map[string]*template.Template, error) {
+func parse(l localized, announcements func(language string) []Announcement) (map[string]*template.Template, error) {
 	funcs := template.FuncMap{
 		"t":        l.text,
 		"lang":     l.tag.String,
+		"messages": func() []Announcement { return announcements(l.tag.String()) },
 		"viewer":   func(p Page) Viewer { return p.viewer() },
 		"asset":    assetURL,
 		"home":     func() string { return contract.PathHome },
@@ -81,7 +100,7 @@ func parse(l localized) (map[string]*template.Template, error) {
 		"xsrf":     func() string { return contract.XSRFName },
 	}
 	pages := map[string]*template.Template{}
-	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}, AdminQuotas{}} {
+	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}, AdminQuotas{}, AdminMessages{}} {
 		t, err := template.New("layout.html").Funcs(funcs).ParseFS(files,
 			"templates/layout.html", "templates/parts/*.html", "templates/"+p.template()+".html")
 		if err != nil {
@@ -119,6 +138,10 @@ func (r *Renderer) pick(acceptLanguage string) localized {
 	_, i, _ := r.matcher.Match(tags...)
 	return r.languages[i]
 }
+
+// Language returns the language of the pages that acceptLanguage, an Accept-Language header,
+// prefers.
+func (r *Renderer) Language(acceptLanguage string) string { return r.pick(acceptLanguage).tag.String() }
 
 // Text returns the sentence for a message id as plain text, in the language that
 // acceptLanguage, an Accept-Language header, prefers.

@@ -55,6 +55,8 @@ func samples(name string) map[string]Page {
 			Tokens:   []TokenLine{{name, name, []string{name}, time.Unix(1, 0), time.Unix(2, 0), time.Unix(3, 0)}, {ID: name}}, Trail: []TrailLine{{time.Unix(1, 0), "trail.logged_in", name, name}}},
 		"quotas": AdminQuotas{Viewer: v, Quotas: []Quota{{Name: name, Groups: []string{name}, Users: []string{name}, Together: true, Unknown: true,
 			Usage: []Usage{{Resource: name, Most: 1}}, Limits: []Usage{{Resource: name, Data: map[string]string{"Most": name}, Most: 1}}, Biggest: []QuotaUser{{name, "/u/" + name, []Usage{{Resource: name}}}}}, {}}},
+		"messages": AdminMessages{Viewer: v, XSRF: name, Action: "/m", Error: "messages.bad", English: name, Chinese: name, Warning: true, Hours: []int{1}, MaxText: 5,
+			Messages: []MessageLine{{name, name, true, time.Unix(1, 0), time.Unix(2, 0), name, name, "/r/" + name}, {}}},
 		"quotas, none":  AdminQuotas{},
 		"account, none": Account{},
 		"log":           Log{Viewer: v, Owner: name, Server: name, Display: name, State: StateFailed, Now: name, Before: name, Steps: []Line{line}, Again: "/l/" + name},
@@ -76,7 +78,7 @@ func servers(name string) []Server {
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {
-		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, AdminQuotas{}} {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, AdminQuotas{}, AdminMessages{}} {
 			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
 				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
 			}
@@ -91,6 +93,7 @@ func TestTemplatesMatchPages(t *testing.T) {
 // TestS6_PagesEscape renders every page in every language with hostile names.
 func TestS6_PagesEscape(t *testing.T) {
 	r := renderer(t)
+	r.Announce(func(string) []Announcement { return []Announcement{{hostile, true}, {hostile, false}} })
 	for _, lang := range []string{"en", "zh-CN"} {
 		for name, p := range samples(hostile) {
 			body, err := r.HTML(lang, p)

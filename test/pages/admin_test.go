@@ -46,6 +46,11 @@ func adminPages() map[string]web.Page {
 			{Name: "physics", Groups: []string{"physics"}, Together: true, Usage: []web.Usage{{Resource: "nvidia.com/gpu", Data: map[string]string{"Used": "3", "Most": "4"}, Used: 3, Most: 4}}},
 			{Name: "students", Groups: []string{"students", "guests"}, Unknown: true, Limits: []web.Usage{{Resource: "resource.cpu", Data: map[string]string{"Most": "4"}, Most: 4000}}},
 		}},
+		"admin_messages": web.AdminMessages{
+			Viewer: carol, XSRF: "x", Action: "/hub/admin/messages", Error: "messages.bad_text", English: "typed", Hours: []int{1, 24, 168}, MaxText: 500,
+			Messages: []web.MessageLine{{English: "The cluster is serviced on Sunday from 8:00 to 10:00. Servers are stopped then.", Chinese: "周日 8:00 至 10:00 维护，届时服务器会停止。", Warning: true, At: morning, Until: morning.AddDate(0, 0, 1), By: "carol", ID: "1", RemoveAction: "/r"}},
+		},
+		"admin_messages: none":   web.AdminMessages{Viewer: carol, XSRF: "x", Hours: []int{1}},
 		"admin_quotas: none":     web.AdminQuotas{Viewer: carol},
 		"admin_user: no account": web.AdminUser{Viewer: carol, XSRF: "x", Person: web.Person{Name: "nobody", Servers: servers()[:1]}},
 	}

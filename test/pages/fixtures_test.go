@@ -182,6 +182,9 @@ func site(t *testing.T, more map[string]string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
+	renderer.Announce(func(string) []web.Announcement {
+		return []web.Announcement{{Text: "The cluster is serviced on Sunday from 8:00 to 10:00. Servers are stopped then.", Warning: true}, {Text: "There is a new image."}}
+	})
 	all, raw := pages(), edgePages(t)
 	maps.Copy(raw, more)
 	mux := http.NewServeMux()

@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/gateway/routestatus"
 	"github.com/perijove/perijove/pkg/hub"
+	"github.com/perijove/perijove/pkg/hub/announce/board"
 	"github.com/perijove/perijove/pkg/hub/diskspace"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
@@ -104,12 +105,13 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		_ = private.Close()
 		return err
 	}
+	messages := board.New(writes, cfg.Namespace, time.Now, log)
 	culler := kube.NewCuller(cluster, events, reg, log, cfg.CullDryRun)
 	group, ctx := errgroup.WithContext(ctx)
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
-	settings.Site, settings.Done = site, ctx.Done()
+	settings.Site, settings.Board, settings.Done = site, messages, ctx.Done()
 	handler := hub.New(cluster, served, pages, log, settings).Handler()
-	for _, part := range []func(context.Context) error{list.Run, cluster.Run, culler.Run, used.Run} {
+	for _, part := range []func(context.Context) error{list.Run, cluster.Run, culler.Run, used.Run, messages.Run} {
 		group.Go(func() error { return part(ctx) })
 	}
 	group.Go(func() error {

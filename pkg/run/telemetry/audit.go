@@ -27,6 +27,8 @@ const (
 	ServerStarted         Event = "server.started"
 	ServerStopped         Event = "server.stopped"
 	ServerDeleted         Event = "server.deleted"
+	MessagePosted         Event = "message.posted"
+	MessageRemoved        Event = "message.removed"
 )
 
 // Events lists all events.
@@ -34,7 +36,7 @@ func Events() []Event {
 	return []Event{
 		LoginSucceeded, LoginFailed, LoginRefused, LogoutRefused, ProviderLogoutRefused, SessionRevoked, AllSessionsRevoked,
 		UserRefused, PasswordChanged, TokenCreated, TokenRevoked, AccessRefused, UserDeleted,
-		ServerStarted, ServerStopped, ServerDeleted,
+		ServerStarted, ServerStopped, ServerDeleted, MessagePosted, MessageRemoved,
 	}
 }
 
