@@ -16,8 +16,9 @@ import (
 const (
 	// MaxWaiting is how many starts may wait, over all users.
 	MaxWaiting = 1000
-	// Lease is how long a replica may take to make a server that waited, before another one does it.
-	Lease = time.Minute
+	// Lease is how long a replica may take to make a server that waited, before another one does it:
+	// so long its user waits when the replica is killed.
+	Lease = 30 * time.Second
 	// PlaceFor is how long a start keeps its place. Servers that cannot start, because of their image, a
 	// full cluster or a program that does not answer, would else keep others waiting until they fail.
 	// It is longer than most starts take: the places bound how many begin at one time.

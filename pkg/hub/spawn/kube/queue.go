@@ -33,8 +33,9 @@ const (
 	// begun is how long a claim takes a place before the pod does. A claim whose start fails does
 	// not keep others waiting until it ends.
 	begun = 5 * time.Second
-	// queuedWait bounds one start that has waited; it is shorter than spawn.Lease.
-	queuedWait = 45 * time.Second
+	// queuedWait bounds one start that has waited. It is shorter than spawn.Lease, and longer than
+	// stopWait.
+	queuedWait = 25 * time.Second
 )
 
 // errLeft is a start that another replica makes, or that its user has taken back.
