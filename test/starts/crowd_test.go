@@ -78,7 +78,7 @@ func TestR5_TwoHundredStartsAtOnce(t *testing.T) {
 	for _, round := range []struct {
 		what string
 		per  float64 // calls a start
-	}{{"with new homes", 7.5}, {"with homes that are there", 6.5}} {
+	}{{"with new homes", 6.5}, {"with homes that are there", 5.5}} {
 		w.forget()
 		accepted, acceptedBy, answer := w.startAll(replicas, users)
 		calls, kinds := w.spent()

@@ -111,6 +111,26 @@ func (r Record) Leave(name, ticket string) (Record, bool) {
 	return out, true
 }
 
+// TakeBack takes a start out of the queue whose user does not want it any more, with what it holds
+// if its pod is being made: a pod that no record holds is one that nobody wants.
+func (r Record) TakeBack(name string, now time.Time) (Record, bool) {
+	w, ok := r.Waiting[name]
+	if !ok {
+		return r, false
+	}
+	r, _ = r.Leave(name, "")
+	r, _ = r.Release(name, w.Nonce, now)
+	return r, true
+}
+
+// Made takes a start out of the queue whose pod, known by its nonce, was made.
+func (r Record) Made(name, nonce string) (Record, bool) {
+	if w, ok := r.Waiting[name]; !ok || nonce == "" || w.Nonce != nonce {
+		return r, false
+	}
+	return r.Leave(name, "")
+}
+
 // Refuse writes down why a server was not made.
 func (r Record) Refuse(name, ticket string, why Told) (Record, bool) {
 	w, ok := r.Waiting[name]

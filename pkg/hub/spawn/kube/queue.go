@@ -58,6 +58,8 @@ type queue struct {
 	told  time.Time
 	// due is since when a place is free for a start, by its ticket.
 	due map[string]time.Time
+	// made are the starts that have their pods and are in the records still.
+	made []madeStart
 }
 
 func newQueue() *queue {
@@ -170,7 +172,7 @@ func (c *Cluster) recordHandler() cache.ResourceEventHandler {
 		if !ok || s.Shared {
 			return
 		}
-		affected := c.queue.set(s.Name, spawn.QueueOf(s.Name, c.record(s)))
+		affected := c.queue.set(s.Name, slices.DeleteFunc(spawn.QueueOf(s.Name, c.record(s)), c.isMade))
 		for _, id := range affected {
 			c.changes.Notify(id)
 		}
@@ -189,10 +191,10 @@ func (c *Cluster) enqueue(ctx context.Context, r spawn.Request, spec spawn.Spec)
 	needs := c.needs(r.Owner, &spec)
 	ticket, name := rand.Text(), spec.ID.Name
 	err := c.change(ctx, needs[0].Subject, func(record quota.Record) (quota.Record, bool, error) {
+		record, _ = c.prune(needs[0].Subject, record)
 		if record.Waits(name) { // a cache that is behind would lose the start: change asks the API
 			return record, false, errWaits
 		}
-		record, _ = c.prune(needs[0].Subject, record)
 		record, err := spawn.Queue(record, r.Owner, spec, needs[0], ticket, c.replica, c.now())
 		return c.note(ctx, record, trail.Started, name), true, err
 	})
@@ -209,7 +211,8 @@ func (c *Cluster) enqueue(ctx context.Context, r spawn.Request, spec spawn.Spec)
 
 // waits reports whether a server's start waits, as the cache knows it.
 func (c *Cluster) waits(id server.ID) bool {
-	return c.record(spawn.Subject{Name: id.User}).Waits(id.Name)
+	r := c.record(spawn.Subject{Name: id.User})
+	return r.Waits(id.Name) && !c.isMade(spawn.Queued{ID: id, Wait: r.Waiting[id.Name]})
 }
 
 // leave takes a start out of the queue, whichever it is.
@@ -221,7 +224,7 @@ func (c *Cluster) leave(ctx context.Context, id server.ID) error {
 	defer done()
 	left := false
 	err = c.changeLive(ctx, spawn.Subject{Name: id.User}, func(r quota.Record) (quota.Record, bool, error) {
-		if r, left = r.Leave(id.Name, ""); left {
+		if r, left = r.TakeBack(id.Name, c.now()); left {
 			r = c.note(ctx, r, trail.Stopped, id.Name)
 		}
 		return r, left, nil
@@ -253,6 +256,7 @@ func (c *Cluster) serveQueue(ctx context.Context) {
 		case <-tick.C:
 		case <-soon.C:
 		case <-ctx.Done():
+			c.tidy(true, &began)
 			return
 		}
 	}
@@ -264,6 +268,7 @@ func (c *Cluster) serveOnce(ctx context.Context, began *sync.WaitGroup) (more bo
 	for _, id := range c.queue.renumber(order, time.Now()) {
 		c.changes.Notify(id)
 	}
+	c.tidy(len(order)+len(claimed) == 0, began)
 	first, free := c.places(order, claimed)
 	first = first[:min(len(first), free)]
 	ready := c.queue.ready(first, c.replica, time.Now())
@@ -336,7 +341,12 @@ func (c *Cluster) makeQueued(ctx context.Context, w spawn.Queued) error {
 	if err := c.finish(ctx, w.ID, pod); err != nil {
 		return err
 	}
-	return c.dequeue(ctx, w, pod, nonce)
+	if nonce == "" || pod.Annotations[contract.AnnotationNonce] != nonce { // another one's pod
+		return c.dequeue(ctx, w, pod, "")
+	}
+	w.Nonce = nonce
+	c.queue.later(madeStart{w, pod})
+	return nil
 }
 
 // writeQueued makes the pod in its user's turn. nonce is the one that it wanted, "" when there was
@@ -364,35 +374,18 @@ func (c *Cluster) writeQueued(ctx context.Context, w spawn.Queued) (pod *corev1.
 	return pod, nonce, nil
 }
 
-// dequeue takes a start that has its pod out of the queue. When its user has taken it back
-// meanwhile the pod, known by its nonce, is one that nobody wants.
-func (c *Cluster) dequeue(ctx context.Context, w spawn.Queued, pod *corev1.Pod, nonce string) error {
-	left := false
-	err := c.change(ctx, spawn.Subject{Name: w.ID.User}, func(r quota.Record) (quota.Record, bool, error) {
-		r, left = r.Leave(w.ID.Name, w.Ticket)
-		return r, left, nil
-	})
-	if err != nil {
-		c.log.WarnContext(ctx, "a start that is made leaves the queue later", "user", w.ID.User, "server", w.ID.Name, "error", err)
-		return nil
-	}
-	if left || nonce == "" || pod.Annotations[contract.AnnotationNonce] != nonce {
-		return nil
-	}
-	c.log.InfoContext(ctx, "server start taken back while its pod was made", "user", w.ID.User, "server", w.ID.Name)
-	return c.remove(ctx, w.ID, pod, false)
-}
-
-// pruneQueue drops what waits for nothing: starts that have their pod and whose spawner was killed
-// then, and refusals that are old.
-func (c *Cluster) pruneQueue(user string, r quota.Record) (quota.Record, bool) {
+// pruneQueue drops what waits for nothing: starts that have had their pod for so long, and refusals
+// that are old.
+func (c *Cluster) pruneQueue(user string, r quota.Record, after time.Duration) (quota.Record, bool) {
 	const told = time.Hour
 	changed := false
 	for name, w := range r.Waiting {
-		made := !w.Claimed.IsZero() && c.now().Sub(w.Claimed) > recently && c.cached(server.ID{User: user, Name: name}) != nil
-		ended := w.Nonce != "" && c.hasEnded(w.Nonce)
+		q := spawn.Queued{ID: server.ID{User: user, Name: name}, Wait: w}
+		age := c.now().Sub(w.Claimed)
+		made := c.isMade(q) && (age >= after || c.hasEnded(w.Nonce))
+		others := !w.Claimed.IsZero() && age > recently && !c.isMade(q) && c.cached(q.ID) != nil
 		old := w.Refused != nil && c.now().Sub(w.Refused.At) > told
-		if made || ended || old {
+		if made || others || old {
 			r, _ = r.Leave(name, w.Ticket)
 			changed = true
 		}

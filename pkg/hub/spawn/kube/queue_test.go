@@ -413,7 +413,7 @@ func TestTakenBackWhileItsPodIsMade(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				r, _ = r.Leave("", "")
+				r, _ = r.TakeBack("", c.now())
 				text, _ := r.Encode()
 				next := m.(*corev1.ConfigMap).DeepCopy()
 				next.Data[recordKey], next.ResourceVersion = string(text), "other"
@@ -426,8 +426,8 @@ func TestTakenBackWhileItsPodIsMade(t *testing.T) {
 		free()
 		wait.Closed(t, "the pod", made)
 		wait.Until(t, "nothing waits", func() bool { return waitingIn(t, client) == 0 && len(c.starts()) == 0 })
-		if n := podsOf(t, client, alice); (n == 0) != stopped {
-			t.Errorf("stopped %v, and there are %d pods", stopped, n)
+		if !wait.Poll(5*time.Second, func() bool { return (podsOf(t, client, alice) == 0) == stopped }) {
+			t.Errorf("stopped %v, and there are %d pods", stopped, podsOf(t, client, alice))
 		}
 	}
 }

@@ -238,15 +238,27 @@ func (c *Cluster) giveBackAs(ctx context.Context, id server.ID, needs []spawn.Ne
 
 // settle takes a pod that is gone out of its records.
 func (c *Cluster) settle(ctx context.Context, id server.ID, pod *corev1.Pod) {
-	c.giveBackAs(ctx, id, spawn.Counted(pod, id), c.end)
+	c.giveBackAs(ctx, id, spawn.Counted(pod, id), func(s spawn.Subject, r quota.Record, key, nonce string) (quota.Record, bool) {
+		made := false
+		if !s.Shared { // or it would be begun again
+			r, made = r.Made(key, nonce)
+		}
+		r, ended := c.end(s, r, key, nonce)
+		return r, made || ended
+	})
 }
 
 // prune ends the holds of pods that are gone: seen going here, or missing. A pod that was created
-// a moment ago may be missing from the cache.
+// a moment ago may be missing from the cache. What becomes of the queue rides on that.
 func (c *Cluster) prune(s spawn.Subject, r quota.Record) (quota.Record, bool) {
+	return c.pruneAfter(0, s, r)
+}
+
+// pruneAfter is prune that takes starts out of the queue whose pods were made so long ago.
+func (c *Cluster) pruneAfter(made time.Duration, s spawn.Subject, r quota.Record) (quota.Record, bool) {
 	changed := false
 	if !s.Shared {
-		r, changed = c.pruneQueue(s.Name, r)
+		r, changed = c.pruneQueue(s.Name, r, made)
 	}
 	stale := r.Stale(func(key string) bool { return c.hasPod(s, key) }, unmade, c.now())
 	for key, hold := range r.Holds {
@@ -324,7 +336,8 @@ func (c *Cluster) tendOnce(ctx context.Context) {
 		if !ok {
 			continue
 		}
-		if _, stale := c.prune(s, c.record(s)); stale {
+		// The replica that made a pod writes down that it is made, unless it was killed.
+		if _, stale := c.pruneAfter(spawn.Lease, s, c.record(s)); stale {
 			c.mend(ctx, s, func(r quota.Record) (quota.Record, bool, error) {
 				r, changed := c.prune(s, r)
 				return r, changed, nil

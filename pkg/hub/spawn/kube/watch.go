@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -29,6 +30,7 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 	seen := func(o any) {
 		pod := o.(*corev1.Pod)
 		if id, ok := spawn.Identify(pod); ok {
+			c.queue.drop(id, pod.Annotations[contract.AnnotationNonce])
 			c.recount(id)
 			if len(spawn.Holds(pod, id)) == 0 {
 				c.noteEnd(pod)
