@@ -196,3 +196,38 @@ func TestBodiesOfAStart(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoAdministratorsStopOneServer at one moment: each learns that it stops or is gone, and one who
+// comes later, too.
+func TestTwoAdministratorsStopOneServer(t *testing.T) {
+	t.Parallel()
+	e := people(t)
+	codes := make(chan int, 8)
+	for range cap(codes) {
+		go func() {
+			req, err := http.NewRequestWithContext(t.Context(), "DELETE", e.origin+"/hub/api/users/alice/server", nil)
+			if err != nil {
+				codes <- 0
+				return
+			}
+			for key, value := range map[string]string{contract.HeaderUser: "carol", contract.HeaderAdmin: "true", contract.HeaderScopes: "inherit"} {
+				req.Header.Set(key, value)
+			}
+			resp, err := http.DefaultTransport.RoundTrip(req)
+			if err != nil {
+				codes <- 0
+				return
+			}
+			_ = resp.Body.Close()
+			codes <- resp.StatusCode
+		}()
+	}
+	for range cap(codes) {
+		if code := <-codes; code != http.StatusNoContent && code != http.StatusAccepted {
+			t.Errorf("a stop is answered with %d", code)
+		}
+	}
+	if got := e.cluster.List("alice"); len(got) != 0 {
+		t.Errorf("there still is %+v", got)
+	}
+}
