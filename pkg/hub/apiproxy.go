@@ -95,9 +95,11 @@ func (h *Hub) stillServed(ctx context.Context, s server.Server) error {
 		try, cancel := context.WithTimeout(ctx, routeWait)
 		err := h.served(try, s.ID, s.UID)
 		cancel()
-		there := slices.ContainsFunc(h.cluster.Routed(), func(o server.Server) bool { return o.UID == s.UID })
-		if err == nil || !there {
+		if err == nil {
 			return nil
+		}
+		if !slices.ContainsFunc(h.cluster.Routed(), func(o server.Server) bool { return o.UID == s.UID }) {
+			return nil // it is gone
 		}
 		if _, refused := asProblem(err); refused || ctx.Err() != nil {
 			return err
