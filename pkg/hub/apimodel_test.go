@@ -88,7 +88,7 @@ func TestServerModel(t *testing.T) {
 	}
 }
 
-// TestScopesOfServers: a token that may only stop or only read does only that (S12).
+// TestS12_ScopesOfServers: a token that may only stop or only read does only that (S12).
 func TestS12_ScopesOfServers(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
