@@ -130,21 +130,29 @@ func TestIdleCuller(t *testing.T) {
 	bob.script("access:servers!user").works()
 
 	culler := exec.CommandContext(t.Context(), filepath.Join(dir, "bin", "python"), "-m", "jupyterhub_idle_culler",
-		"--url="+baseURL()+contract.PathAPI, "--timeout="+seconds(timeout), "--cull-every=5", "--api-page-size=2", "--log-level=DEBUG")
+		"--url="+baseURL()+contract.PathAPI, "--timeout="+seconds(timeout), "--cull-every=5", "--api-page-size=2")
 	culler.Env = append(os.Environ(), "JUPYTERHUB_API_TOKEN="+carol.script("list:users", "read:users:activity", "read:servers", "delete:servers").token)
 	log := &logs.Buffer{}
 	culler.Stdout, culler.Stderr = log, log
 	if err := culler.Start(); err != nil {
 		t.Fatal(err)
 	}
+	ended := make(chan error, 1)
+	go func() { ended <- culler.Wait() }()
 	defer func() {
 		_ = culler.Process.Kill()
-		_ = culler.Wait()
 		if t.Failed() {
 			t.Logf("the culler says\n%s", log.String())
 		}
 	}()
-	wait.Within(t, 4*time.Minute, "alice's server is stopped", func() bool { return !alice.model().Ready })
+	wait.Within(t, 4*time.Minute, "alice's server is stopped", func() bool {
+		select {
+		case err := <-ended:
+			t.Fatalf("the culler ended: %v", err)
+		default:
+		}
+		return !alice.model().Ready
+	})
 	if !strings.Contains(log.String(), "Culling server alice ") {
 		t.Error("it was not the culler")
 	}
