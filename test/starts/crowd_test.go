@@ -200,3 +200,35 @@ func (w *world) stopAll(replicas []*kube.Cluster, users []string) {
 	}
 	all.Wait()
 }
+
+// TestR5_StartsWithoutAWait: with places for all, starts of users whose homes are there cost four calls
+// each until they answer, so that 100 calls a second start 25 servers a second.
+func TestR5_StartsWithoutAWait(t *testing.T) {
+	const starts, most = 100, 4.5
+	w := newWorld(t)
+	limit := flowcontrol.NewTokenBucketRateLimiter(budget, 1)
+	s := w.settings(2*starts, lab())
+	var users []string
+	for i := range starts {
+		user := fmt.Sprintf("w%03d", i)
+		users = append(users, user)
+		home := spawn.Claim(s.Site, s.Policy().Profiles[0], id(user))
+		if _, err := w.client.CoreV1().PersistentVolumeClaims(w.ns).Create(t.Context(), home, metav1.CreateOptions{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replicas := []*kube.Cluster{w.replica("a", limit, s), w.replica("b", limit, s)}
+	w.forget()
+	_, _, answer := w.startAll(replicas, users)
+	calls, kinds := w.spent()
+	per := float64(calls) / starts
+	t.Logf("%.0f starts finished a second; %.2f calls a start: %s", starts/answer.Seconds(), per, kinds)
+	if per > most {
+		t.Errorf("%.2f calls a start, more than %.1f", per, most)
+	}
+	if n := w.waited(users); n > 0 {
+		t.Errorf("%d starts waited", n)
+	}
+	w.wantOnce(users)
+	w.wantWhole(users)
+}
