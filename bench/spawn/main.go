@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "`file` to reach the cluster with; default $KUBECONFIG, or the one-node cluster's")
 	flag.StringVar(&o.url, "url", "http://localhost:8000", "where Perijove answers")
 	flag.BoolVar(&o.peer, "jupyterhub", true, "measure JupyterHub too")
-	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md")
+	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md and its plot")
 	flag.BoolVar(&o.check, "check", false, "exit 1 when Perijove takes too much longer than bare pods")
 	flag.Parse()
 	if o.kubeconfig == "" {
@@ -102,6 +102,9 @@ func compare(r *rig.Rig, o options) (err error) {
 	text := table(all) + "\n" + traces(all)
 	fmt.Print(text)
 	if o.doc {
+		if err := plot(all, o); err != nil {
+			return err
+		}
 		if err := report.Doc("spawn", report.Machine(rig.JupyterHubVersion())+conditions(o)+"\n"+text); err != nil {
 			return err
 		}

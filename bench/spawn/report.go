@@ -17,6 +17,10 @@ const (
 	tolerated = 1.3
 )
 
+func (r round) first() time.Duration { return r[0] }
+
+func (r round) half() time.Duration { return r[len(r)/2] }
+
 func (r round) last() time.Duration { return r[len(r)-1] }
 
 // seconds returns one figure of each round.
@@ -46,12 +50,23 @@ func table(all []*contestant) string {
 		last, ratios := c.seconds(round.last), c.ratios(all[0])
 		t.Rows = append(t.Rows, []string{
 			c.name,
-			report.Number(report.Median(c.seconds(func(r round) time.Duration { return r[0] }))),
-			report.Number(report.Median(c.seconds(func(r round) time.Duration { return r[len(r)/2] }))),
+			report.Number(report.Median(c.seconds(round.first))),
+			report.Number(report.Median(c.seconds(round.half))),
 			report.Number(report.Median(last)), spread(last), report.Number(report.Median(ratios)), spread(ratios), report.Count(int(c.failed.Load())),
 		})
 	}
 	return t.Markdown()
+}
+
+// plot shows the medians.
+func plot(all []*contestant, o options) error {
+	groups := []report.Group{{Name: "first answers"}, {Name: "half answer"}, {Name: "all answer"}}
+	for _, c := range all {
+		for i, of := range []func(round) time.Duration{round.first, round.half, round.last} {
+			groups[i].Bars = append(groups[i].Bars, report.Bar{Name: c.name, Value: report.Median(c.seconds(of))})
+		}
+	}
+	return report.Bars("spawn.svg", fmt.Sprintf("%d starts at once, seconds", o.servers), groups)
 }
 
 func conditions(o options) string {
