@@ -120,7 +120,7 @@ func Steps(file, title, x, y string, lines []Line) error {
 		if err != nil {
 			return fmt.Errorf("plot %s: %w", file, err)
 		}
-		curve.StepStyle, curve.Color, curve.Width = plotter.PostStep, palette(2*i+1), vg.Points(1.5)
+		curve.StepStyle, curve.Color, curve.Width = plotter.PostStep, palette(i+1), vg.Points(1.5)
 		p.Add(curve)
 		p.Legend.Add(l.Name, curve)
 	}
