@@ -14,6 +14,7 @@ func PathsAboutUsers() []string {
 		PathAdmin + "/users/{user}",
 		PathSpawn + "/{user}", PathSpawn + "/{user}/{server}",
 		PathSpawnPending + "/{user}", PathSpawnPending + "/{user}/{server}",
+		PathHub + "restart/{user}", PathHub + "restart/{user}/{server}",
 		PathHub + "user/{user}/{path...}",
 	}
 	return append(paths, pathUser, pathServer, pathNamed)

@@ -11,7 +11,7 @@ import (
 // logPage shows the end of what a server wrote, and what the cluster said of it. It is for those who
 // may stop the server: who only may enter it does not see what it tells of its owner.
 func (h *Hub) logPage(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-	id, s, err := h.expectedServer(r, who)
+	id, s, err := h.targetServer(r, who)
 	if err != nil {
 		return err
 	}

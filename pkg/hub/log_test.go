@@ -38,9 +38,13 @@ func TestS14_LogIsForOwners(t *testing.T) {
 			t.Errorf("%v: the page has the token, or the log's markup:\n%s", who, page)
 		}
 	}
-	code, _, page := e.get("/hub/log/alice", contract.HeaderUser, "-", contract.HeaderUser, "bob")
-	if code != http.StatusForbidden || strings.Contains(page, "302 GET") {
-		t.Errorf("bob: %d\n%s", code, page)
+	for name, who := range map[string][]string{
+		"bob": {contract.HeaderUser, "-", contract.HeaderUser, "bob"}, "a token that only reads": {contract.HeaderScopes, contract.EncodeHeader("read:servers!user=alice")},
+	} {
+		code, _, page := e.get("/hub/log/alice", who...)
+		if code != http.StatusForbidden || strings.Contains(page, "302 GET") {
+			t.Errorf("%s: %d\n%s", name, code, page)
+		}
 	}
 	if _, _, page := e.get("/hub/home"); !strings.Contains(page, `href="/hub/log/alice"`) {
 		t.Errorf("the home page does not lead there:\n%s", page)

@@ -5,6 +5,7 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
 
@@ -23,10 +24,14 @@ func (h *Hub) restartPost(w http.ResponseWriter, r *http.Request, who caller.Cal
 	if err := h.startable(id); err != nil {
 		return err
 	}
-	err = h.cluster.Restart(r.Context(), spawn.Request{ID: id, Owner: ownerOf(id, who)}, r.PostFormValue(fieldPod))
+	owner, err := starter(id, who)
 	if err != nil {
 		return err
 	}
-	http.Redirect(w, r, contract.PathHome, http.StatusSeeOther)
+	h.auditOther(r.Context(), telemetry.ServerRestarted, "server restarted for its user", id)
+	if err := h.cluster.Restart(r.Context(), spawn.Request{ID: id, Owner: owner}, r.PostFormValue(fieldPod)); err != nil {
+		return err
+	}
+	http.Redirect(w, r, back(r, contract.PathHome), http.StatusSeeOther)
 	return nil
 }

@@ -10,7 +10,9 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/logs"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -84,8 +86,16 @@ func TestRestartIsForOwners(t *testing.T) {
 	if code, _, _ := e.get("/hub/restart/alice?pod=" + first); code == http.StatusOK || e.uid() != first {
 		t.Errorf("a link restarts it: %d", code)
 	}
-	if code, _, _ := e.post("/hub/restart/alice", form, root()...); code != http.StatusSeeOther || e.uid() == first {
-		t.Errorf("an administrator: %d", code)
+	if code, _, _ := e.post("/hub/restart/alice", form, root()...); code == http.StatusSeeOther || e.uid() != first {
+		t.Errorf("an administrator, for a name that nobody has: %d", code)
+	}
+	form.Set("back", "/hub/admin")
+	if code, to, _ := e.post("/hub/restart/alice", form, append(root(), contract.HeaderSubject, "alice")...); code != http.StatusSeeOther || to != "/hub/admin" || e.uid() == first {
+		t.Errorf("an administrator: %d to %s", code, to)
+	}
+	logs.Audited(t, e.log.String(), telemetry.ServerRestarted)
+	if _, _, page := e.get("/hub/admin/users/alice", root()...); !strings.Contains(page, "Restart of the server") {
+		t.Errorf("the person's page does not tell it:\n%s", page)
 	}
 }
 

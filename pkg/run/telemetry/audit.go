@@ -26,6 +26,7 @@ const (
 	UserDeleted           Event = "user.deleted"
 	ServerStarted         Event = "server.started"
 	ServerStopped         Event = "server.stopped"
+	ServerRestarted       Event = "server.restarted"
 	ServerDeleted         Event = "server.deleted"
 	MessagePosted         Event = "message.posted"
 	MessageRemoved        Event = "message.removed"
@@ -36,7 +37,7 @@ func Events() []Event {
 	return []Event{
 		LoginSucceeded, LoginFailed, LoginRefused, LogoutRefused, ProviderLogoutRefused, SessionRevoked, AllSessionsRevoked,
 		UserRefused, PasswordChanged, TokenCreated, TokenRevoked, AccessRefused, UserDeleted,
-		ServerStarted, ServerStopped, ServerDeleted, MessagePosted, MessageRemoved,
+		ServerStarted, ServerStopped, ServerRestarted, ServerDeleted, MessagePosted, MessageRemoved,
 	}
 }
 

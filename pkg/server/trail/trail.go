@@ -19,11 +19,13 @@ type What string
 const (
 	Started What = "started"
 	Stopped What = "stopped" // by a person, or by the cluster
-	Culled  What = "culled"  // it was not in use
-	Aged    What = "aged"    // it reached its maximum age
-	Ended   What = "ended"   // by itself
-	Failed  What = "failed"
-	Deleted What = "deleted" // its name was given up
+	// Restarted is the request; Stopped follows.
+	Restarted What = "restarted"
+	Culled    What = "culled" // it was not in use
+	Aged      What = "aged"   // it reached its maximum age
+	Ended     What = "ended"  // by itself
+	Failed    What = "failed"
+	Deleted   What = "deleted" // its name was given up
 )
 
 // Things that happen to a person's account.
@@ -40,7 +42,7 @@ const (
 // All are all things that happen.
 func All() []What {
 	return []What{
-		Started, Stopped, Culled, Aged, Ended, Failed, Deleted,
+		Started, Stopped, Restarted, Culled, Aged, Ended, Failed, Deleted,
 		LoggedIn, SessionEnded, SessionsEnded, TokenMade, TokenRevoked, Refused, PasswordChanged,
 	}
 }

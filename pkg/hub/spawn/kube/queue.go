@@ -196,7 +196,11 @@ func (c *Cluster) enqueue(ctx context.Context, r spawn.Request, spec spawn.Spec)
 			return record, false, errWaits
 		}
 		record, err := spawn.Queue(record, r.Owner, spec, needs[0], ticket, c.replica, c.now())
-		return c.note(ctx, record, trail.Started, name), true, err
+		what := trail.Started
+		if spec.After != "" {
+			what = trail.Restarted
+		}
+		return c.note(ctx, record, what, name), true, err
 	})
 	if errors.Is(err, errWaits) {
 		return nil

@@ -35,6 +35,9 @@ func (c *Cluster) Restart(ctx context.Context, r spawn.Request, uid string) erro
 	}
 	err = c.enqueue(ctx, r, spec)
 	done()
+	if err == nil {
+		c.noteStop(ctx, pod)
+	}
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Restart lets a server stop and start again.
@@ -13,7 +14,7 @@ func (c *Cluster) Restart(ctx context.Context, r spawn.Request, uid string) erro
 		return fmt.Errorf("restart server: %w", err)
 	}
 	defer c.changes.Notify(r.ID)
-	restarts, err := c.restart(r, uid)
+	restarts, err := c.restart(ctx, r, uid)
 	if err != nil || restarts {
 		return err
 	}
@@ -21,7 +22,7 @@ func (c *Cluster) Restart(ctx context.Context, r spawn.Request, uid string) erro
 }
 
 // restart reports whether the pod was there to be ended.
-func (c *Cluster) restart(r spawn.Request, uid string) (bool, error) {
+func (c *Cluster) restart(ctx context.Context, r spawn.Request, uid string) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.record(spawn.Subject{Name: r.ID.User}).Restarts(r.ID.Name, uid) {
@@ -39,6 +40,7 @@ func (c *Cluster) restart(r spawn.Request, uid string) (bool, error) {
 	if err := c.enqueue(r.Owner, spec); err != nil {
 		return false, err
 	}
+	c.note(r.ID, trail.Restarted, trail.Who(ctx))
 	c.serve()
 	return true, nil
 }
