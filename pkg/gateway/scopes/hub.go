@@ -85,27 +85,9 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(page.Upstream)},
 			Timeout:          durationpb.New(timeout),
-			RetryPolicy:      again(page.Upstream),
 		}},
 		RequestHeadersToAdd:  clientAddress(page.Upstream),
 		TypedPerFilterConfig: ours(check),
-	}
-}
-
-// again lets Envoy ask for a page once more when the spawner that was to answer it is gone: another
-// replica does. It repeats no request that changes something, since nobody knows how far that came.
-func again(to contract.Upstream) *routev3.RetryPolicy {
-	if to != contract.UpstreamHub {
-		return nil // a service beside Envoy, which has no other
-	}
-	const tries = 2
-	return &routev3.RetryPolicy{
-		RetryOn:    "reset,connect-failure,refused-stream",
-		NumRetries: wrapperspb.UInt32(tries),
-		RetriableRequestHeaders: []*routev3.HeaderMatcher{{
-			Name:                 ":method",
-			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: envoyapi.ExactString("GET")},
-		}},
 	}
 }
 
