@@ -15,7 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 )
 
-//go:embed templates/*.html templates/parts/*.html locales/*.json
+//go:embed templates/*.html templates/parts/*.html templates/edge/*.html locales/*.json
 var files embed.FS
 
 // contentSecurityPolicy lets a page load the platform's own files and nothing else. Without
@@ -83,10 +83,9 @@ func New() (*Renderer, error) {
 	return r, nil
 }
 
-// parse reads each page's template together with the layout. It binds the template functions
-// to one language, so that a page cannot mix two.
-func parse(l localized, announcements func(language string) []Announcement) (map[string]*template.Template, error) {
-	funcs := template.FuncMap{
+// funcs are the functions of templates in one language.
+func (l localized) funcs(announcements func(language string) []Announcement) template.FuncMap {
+	return template.FuncMap{
 		"t":        l.text,
 		"lang":     l.tag.String,
 		"messages": func() []Announcement { return announcements(l.tag.String()) },
@@ -99,9 +98,14 @@ func parse(l localized, announcements func(language string) []Announcement) (map
 		"sessions": func() string { return contract.PathSessions },
 		"xsrf":     func() string { return contract.XSRFName },
 	}
+}
+
+// parse reads each page's template together with the layout. It binds the template functions
+// to one language, so that a page cannot mix two.
+func parse(l localized, announcements func(language string) []Announcement) (map[string]*template.Template, error) {
 	pages := map[string]*template.Template{}
 	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}, AdminQuotas{}, AdminMessages{}} {
-		t, err := template.New("layout.html").Funcs(funcs).ParseFS(files,
+		t, err := template.New("layout.html").Funcs(l.funcs(announcements)).ParseFS(files,
 			"templates/layout.html", "templates/parts/*.html", "templates/"+p.template()+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s: %w", p.template(), err)

@@ -19,6 +19,8 @@ import (
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
+// pages are made from the templates of pkg/web (TestEdgePages), so that they look like the others.
+//
 //go:embed pages/*.html
 var pages embed.FS
 
@@ -74,7 +76,8 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 			Body:         inline(""),
 			HeadersToAdd: location(site.HubBaseURL() + contract.PathHub),
 		},
-		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.html")},
+		{Filter: all(noRoute, page, chinese()), BodyFormatOverride: htmlBody("404.zh-Hans.html"), HeadersToAdd: byLanguage()},
+		{Filter: all(noRoute, page), BodyFormatOverride: htmlBody("404.en.html"), HeadersToAdd: byLanguage()},
 		{Filter: noRoute, BodyFormatOverride: jsonBody("Nothing is here.")},
 		{
 			Filter:             all(status(accesslogv3.ComparisonFilter_EQ, 403), headerIs(overHTTP10())),
@@ -85,7 +88,8 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 			Filter:             status(accesslogv3.ComparisonFilter_EQ, 403), // RBAC refuses a pass
 			BodyFormatOverride: jsonBody("This is somebody else's server and you may not enter it."),
 		},
-		{Filter: all(unavailable(), page), BodyFormatOverride: htmlBody("503.html"), HeadersToAdd: retryAfter()},
+		{Filter: all(unavailable(), page, chinese()), BodyFormatOverride: htmlBody("503.zh-Hans.html"), HeadersToAdd: append(byLanguage(), retryAfter()...)},
+		{Filter: all(unavailable(), page), BodyFormatOverride: htmlBody("503.en.html"), HeadersToAdd: append(byLanguage(), retryAfter()...)},
 		{
 			Filter:             unavailable(),
 			BodyFormatOverride: jsonBody("The server does not answer right now. Try again in a moment."),
@@ -103,6 +107,19 @@ func localReplies(site origin.Site) *hcmv3.LocalReplyConfig {
 		}
 	}
 	return &hcmv3.LocalReplyConfig{Mappers: mappers}
+}
+
+// chinese matches requests of browsers that prefer Chinese to English. Envoy's filters cannot weigh
+// (RFC 9110 §12.5.4), so of both languages the one that is named first counts: browsers name them in
+// the user's order.
+func chinese() *accesslogv3.AccessLogFilter {
+	const other = `[^ez*,\s][^,]*|e([^n,][^,]*)?|z([^h,][^,]*)?`
+	return headerMatches("accept-language", `(?i)(\s*(`+other+`)?,)*\s*zh([-_;,\s].*)?`)
+}
+
+// byLanguage tells caches that another browser may get another page, and to keep none.
+func byLanguage() []*corev3.HeaderValueOption {
+	return []*corev3.HeaderValueOption{envoyapi.Overwrite("vary", "Accept-Language"), envoyapi.Overwrite("cache-control", "no-store")}
 }
 
 // harmless keeps a browser from reading more into Envoy's answers than they are: no guessed

@@ -49,6 +49,7 @@ if (live?.dataset.live) watch(live);
 // follow shows a starting server's events as they come. The server decides what happens
 // next; on failure its own page (with the reason and "Try again") replaces this one.
 function follow(root) {
+  const patience = "perijove-patience"; // how long until the next try, while tries fail
   const bar = document.getElementById("bar");
   const now = document.getElementById("now");
   const log = document.getElementById("log");
@@ -56,12 +57,21 @@ function follow(root) {
   log.replaceChildren(); // the stream repeats what has happened so far
   let last = "";
   const source = new EventSource(root.dataset.progress);
-  source.addEventListener("open", () => { lost.hidden = true; log.replaceChildren(); last = ""; });
+  source.addEventListener("open", () => { lost.hidden = true; log.replaceChildren(); last = ""; sessionStorage.removeItem(patience); });
   source.addEventListener("error", () => {
     lost.hidden = false;
-    // CLOSED: the answer was not a stream (logged out, server gone). The page knows why.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => location.reload(), 2000);
+    if (source.readyState !== EventSource.CLOSED) return; // the browser tries again by itself
+    // The answer was not a stream (logged out, server gone, too many tabs). The page knows why.
+    const wait = Number(sessionStorage.getItem(patience)) || 2_000;
+    sessionStorage.setItem(patience, Math.min(2 * wait, 60_000));
+    setTimeout(() => location.reload(), wait * (0.5 + Math.random()));
   });
+  // A machine that slept may have lost the connection without a word.
+  let tick = Date.now();
+  setInterval(() => {
+    if (Date.now() - tick > 90_000) location.reload();
+    tick = Date.now();
+  }, 5_000);
   source.addEventListener("message", (e) => {
     const event = JSON.parse(e.data);
     bar.value = Math.max(bar.value, event.progress);
