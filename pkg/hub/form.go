@@ -107,8 +107,11 @@ func forms(c spawn.Catalog, chosen spawn.Options) []web.Profile {
 	var all []web.Profile
 	for _, p := range c {
 		one := web.Profile{
-			Slug: p.Slug, DisplayName: p.DisplayName, Description: p.Description, Image: p.Override.Image,
-			CPU: p.Override.CPULimit.Words(), Memory: p.Override.MemLimit.Words(), Storage: p.Override.Storage(), Temporary: !p.Override.Persistent(),
+			Slug: p.Slug, DisplayName: p.DisplayName, Description: p.Description, Temporary: !p.Override.Persistent(),
+			Image:    p.Fact(func(o spawn.Override) string { return o.Image }),
+			CPU:      p.Fact(func(o spawn.Override) string { return o.CPULimit.Words() }),
+			Memory:   p.Fact(func(o spawn.Override) string { return o.MemLimit.Words() }),
+			Storage:  p.Fact(spawn.Override.Storage),
 			Selected: p.Slug == chosen.Profile,
 		}
 		for _, name := range p.OptionNames() {

@@ -56,6 +56,20 @@ func TestTheFormOffersWhatTheUserMayChoose(t *testing.T) {
 	}
 }
 
+// TestFactsThatDependOnAChoiceAreNotSaid: the form would show another image than the one chosen.
+func TestFactsThatDependOnAChoiceAreNotSaid(t *testing.T) {
+	t.Parallel()
+	e := withChoices(t)
+	_, _, form := e.get("/hub/spawn")
+	if strings.Contains(form, "example.org/big:1") || !strings.Contains(form, "example.org/lab:1") {
+		t.Errorf("the form:\n%s", form)
+	}
+	e.catalog[len(e.catalog)-1].Options = nil
+	if _, _, form := e.get("/hub/spawn"); !strings.Contains(form, "example.org/big:1") {
+		t.Errorf("negative control: without options:\n%s", form)
+	}
+}
+
 func TestAChoiceIsStartedAndRemembered(t *testing.T) {
 	t.Parallel()
 	e := withChoices(t)

@@ -108,12 +108,20 @@ func (h *Hub) refused(w http.ResponseWriter, r *http.Request, who caller.Caller,
 		Now: now, RetryAction: spawnURL(id), Next: next, Temporary: h.temporary(ownerOf(id, who)), RequestID: telemetry.RequestID(r.Context()),
 	}
 	h.offerChoice(&page, id, who, next)
-	if slices.Contains([]spawn.Message{spawn.MsgProfile, spawn.MsgChoice, spawn.MsgChoices}, problem.Message) {
-		page.RetryAction = "" // the same would be refused again
+	if futile(problem.Message, problem.Next) {
+		page.RetryAction = ""
+	}
+	if page.RetryAction == "" && problem.Next != spawn.MsgFreeSmaller { // what was chosen is not there any more
 		page.ChooseURL = chooseURL(spawnURL(id), next)
 	}
 	h.web.Page(w, r, problemStatus(problem.Message), page)
 	return nil
+}
+
+// futile reports whether the same would be refused again: the choice is none, or is larger than all
+// that its user may have.
+func futile(why, next spawn.Message) bool {
+	return next == spawn.MsgFreeSmaller || slices.Contains([]spawn.Message{spawn.MsgProfile, spawn.MsgChoice, spawn.MsgChoices}, why)
 }
 
 // offerChoice adds the way back to the form where there is something to choose.
@@ -165,8 +173,11 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 	}
 	if page.Failed {
 		page.RequestID = telemetry.RequestID(r.Context())
-		page.Safe = !page.Runs && !s.Options.Safe && !page.Temporary
 		h.offerChoice(&page, id, who, next)
+		if now := s.Now(); futile(now.Message, now.Next) {
+			page.RetryAction = ""
+		}
+		page.Safe = !page.Runs && !s.Options.Safe && !page.Temporary && page.RetryAction != ""
 	} else {
 		page.ProgressURL = progressURL(id)
 	}

@@ -24,7 +24,7 @@ func TestOverQuotaSaysWhichByHowMuchAndWhen(t *testing.T) {
 		t.Fatalf("the first server: %d %s", code, body)
 	}
 	code, _, body := e.post("/hub/spawn/alice/two", nil)
-	for _, want := range []string{"“students” allows 0.8 CPU cores", "0.5 are in use and this server needs 0.5: 0.2 too many", "as soon as another of your servers stops", `id="retry"`} {
+	for _, want := range []string{"“students” allows 0.8 CPU cores", "Used so far: 0.5. This server needs 0.5: 0.2 too many", "as soon as another of your servers stops", `id="retry"`} {
 		if !strings.Contains(body, want) {
 			t.Errorf("%d: the page lacks %q\n%s", code, want, body)
 		}
@@ -40,6 +40,32 @@ func TestOverQuotaSaysWhichByHowMuchAndWhen(t *testing.T) {
 	}
 	if len(e.cluster.Pods()) != 1 {
 		t.Errorf("pods: %v", e.cluster.Pods())
+	}
+}
+
+// TestWhatNeverFitsIsNotTriedAgain: a server that alone is larger than its quota would be refused as
+// often as its user tries, at once and when it had waited for its turn.
+func TestWhatNeverFitsIsNotTriedAgain(t *testing.T) {
+	t.Parallel()
+	e := newEnv(t)
+	e.quotas = map[string]spawn.Quota{"students": {CPU: "0.4"}}
+	_, _, page := e.post("/hub/spawn/alice", nil)
+	if !strings.Contains(page, "alone is larger than the quota") || strings.Contains(page, `id="retry"`) || strings.Contains(page, `id="choose"`) {
+		t.Errorf("with one profile:\n%s", page)
+	}
+	e.catalog[1].AllowedGroups = nil
+	if _, _, page := e.post("/hub/spawn/alice", nil); strings.Contains(page, `id="retry"`) || !strings.Contains(page, `id="choose"`) {
+		t.Errorf("with two profiles:\n%s", page)
+	}
+	e.quotas = nil
+	for _, user := range []string{"first", "second"} {
+		e.startFor(user, "")
+	}
+	e.startFor("alice", "")
+	e.quotas = map[string]spawn.Quota{"students": {CPU: "0.4"}}
+	e.become("first", memory.Answer)
+	if _, _, page := e.get("/hub/spawn-pending/alice"); !strings.Contains(page, "alone is larger than the quota") || strings.Contains(page, `id="retry"`) || strings.Contains(page, `id="safe"`) {
+		t.Errorf("at its turn:\n%s", page)
 	}
 }
 

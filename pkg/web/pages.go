@@ -94,7 +94,7 @@ type Spawn struct {
 // Several reports whether there is a profile to choose.
 func (s Spawn) Several() bool { return len(s.Profiles) > 1 }
 
-// Profile describes the image and resources that a server gets.
+// Profile describes the image and resources that a server gets. What depends on the options is "".
 type Profile struct {
 	Slug        string // what the form sends
 	DisplayName string

@@ -196,3 +196,19 @@ func (o ProfileOption) problem(name string, err error) *Problem {
 	}
 	return &Problem{Message: MsgChoice, Data: map[string]string{"Option": cmp.Or(o.DisplayName, name), "Choices": wanted}, Err: err}
 }
+
+// Fact returns what fact says of the profile's servers, "" when that depends on what the user chooses.
+func (p Profile) Fact(fact func(Override) string) string {
+	said := fact(p.Override)
+	for _, option := range p.Options {
+		for _, choice := range option.Choices {
+			if fact(p.Override.with(choice.Override)) != said {
+				return ""
+			}
+		}
+		if option.Unlisted.Enabled && fact(p.Override.with(option.Unlisted.Override)) != said {
+			return ""
+		}
+	}
+	return said
+}
