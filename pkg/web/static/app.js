@@ -22,6 +22,7 @@ function times(root, which = "time[datetime]") {
 
 function distance(at) {
   const minutes = Math.round(Math.min(0, at - Date.now()) / 60_000);
+  if (minutes === 0) return ago.format(0, "second"); // "now"
   if (minutes > -60) return ago.format(minutes, "minute");
   if (minutes > -48 * 60) return ago.format(Math.round(minutes / 60), "hour");
   return ago.format(Math.round(minutes / (24 * 60)), "day");
