@@ -156,6 +156,7 @@ func HubPages() []HubPage {
 		{Segment: "stop", Upstream: UpstreamHub},
 		{Segment: "restart", Upstream: UpstreamHub},
 		{Segment: "log", Upstream: UpstreamHub},
+		{Segment: "keep", Upstream: UpstreamHub},
 		{Segment: "new-server", Upstream: UpstreamHub},
 		{Segment: "delete", Upstream: UpstreamHub},
 		{Segment: "delete-user", Upstream: UpstreamHub},

@@ -38,6 +38,8 @@ type apiServer struct {
 	Published bool `json:"published"`
 	// EndsAt is when a server with a maximum age ends; JupyterHub has none.
 	EndsAt *time.Time `json:"ends_at,omitempty"`
+	// Warning says that it will soon be stopped; JupyterHub has none.
+	Warning *apiWarning `json:"warning,omitempty"`
 	// Notices is what happened to a server that goes on; JupyterHub has no such field.
 	Notices []apiNotice `json:"notices"`
 }
@@ -192,7 +194,7 @@ func (h *Hub) address(v view, id server.ID, m *apiServer) {
 func (h *Hub) model(v view, s spawn.Server) apiServer {
 	m := apiServer{
 		Ready: s.Phase == spawn.Answering, Stopped: s.Phase == spawn.Failed || s.Phase == spawn.Stopped,
-		UserOptions: s.Options, DisplayName: s.DisplayName, Notices: []apiNotice{},
+		UserOptions: s.Options, DisplayName: s.DisplayName, Notices: []apiNotice{}, Warning: h.apiWarned(s, v.language),
 	}
 	h.address(v, s.ID, &m)
 	if !s.Created.IsZero() {

@@ -49,6 +49,9 @@ type Cluster interface {
 	// Log returns the last lines of what a server wrote, without secrets; none for one without a pod.
 	// It is asked for often: a page that is reloaded costs no call of the API each time.
 	Log(ctx context.Context, id server.ID) (spawn.Log, error)
+	// Keep notes that a user wants a server to go on: it is in use at this moment, and every replica
+	// knows when Keep returns. ok is false for a server without a pod.
+	Keep(ctx context.Context, id server.ID) (ok bool, err error)
 	// Profiles returns what a user may choose from, the default first.
 	Profiles(user access.User) spawn.Catalog
 	// Usage returns what a user has of all that quotas limit.

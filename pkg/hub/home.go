@@ -5,6 +5,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
@@ -60,7 +61,7 @@ func (h *Hub) serverLine(s spawn.Server, catalog spawn.Catalog) web.Server {
 	}
 	if s.Phase == spawn.Answering {
 		line.Started, line.Ends, line.Used, line.Busy = s.Created, s.Ends, s.LastActivity, s.Busy
-		line.RestartURL = restartURL(s.ID)
+		line.RestartURL, line.Warning = restartURL(s.ID), warned(s, time.Now())
 	}
 	for _, n := range s.Notices {
 		line.Notices = append(line.Notices, web.Notice{Line: web.Line{ID: string(n.Message), Data: n.Data}, At: n.At, Expected: n.Expected})

@@ -123,6 +123,8 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub/log/{user}/{server}":           h.logPage,
 		"POST /hub/restart/{user}":               h.restartPost,
 		"POST /hub/restart/{user}/{server}":      h.restartPost,
+		"POST /hub/keep/{user}":                  h.keepPost,
+		"POST /hub/keep/{user}/{server}":         h.keepPost,
 		"POST /hub/delete/{user}/{server}":       h.deleteServer,
 		"GET /hub/delete-user/{user}":            h.deleteUserForm,
 		"POST /hub/delete-user/{user}":           h.deleteUserPost,

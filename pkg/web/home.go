@@ -42,8 +42,16 @@ type Server struct {
 	LogURL     string    // what it wrote; "" where it has no pod
 	DeleteURL  string    // form action that drops its name; "" where there is nothing to drop
 	Notices    []Notice  // what happened to it while it was in use
+	Warning    *Warning  // it will soon be stopped; nil for no such thing
 	Meters     []Meter   // what it takes of CPU and memory, where that is known
 	Home       *Space    // how full its home is; nil where that is not known
+}
+
+// Warning says that a server will soon be stopped.
+type Warning struct {
+	Line
+	At      time.Time
+	KeepURL string // form action that puts it off; "" where nothing does
 }
 
 // Key names the line among those of one page: a published server may have the name of another.

@@ -111,6 +111,7 @@ func servers() []web.Server {
 		{Label: "home.memory", Text: "home.use_of", Words: map[string]string{"Used": "3.8 GiB", "Most": "4 GiB"}, Bounded: true, Percent: 95},
 	}
 	all[0].DeleteURL = "/hub/delete"
+	all[2].Warning = &web.Warning{Line: web.Line{ID: "warning.idle", Data: map[string]string{"Limit": "1 h"}}, At: morning, KeepURL: "/hub/keep"}
 	all = append(all,
 		web.Server{Name: "rstudio", Title: "rstudio", State: web.StateReady, Published: true, Started: morning, OpenURL: "/user/alice/rstudio/"},
 		web.Server{Name: "hidden", Title: "hidden", State: web.StateReady, Started: morning, StopURL: "/hub/stop"})

@@ -86,7 +86,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	used := traffic.New(resolver(cfg.Use), clientTLS, time.Now, reg, log)
 	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
 		Site:   spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, Public: site, Proof: cfg.Proof},
-		Policy: list.Policy, Keys: keys, Trust: trust, Traffic: used.Last,
+		Policy: list.Policy, Keys: keys, Trust: trust, Traffic: used.Last, CullDryRun: cfg.CullDryRun,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit, Namespaces: cfg.PublishedNamespaces,
 	})
 	if err != nil {
@@ -106,7 +106,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		return err
 	}
 	messages := board.New(writes, cfg.Namespace, time.Now, log)
-	culler := kube.NewCuller(cluster, events, reg, log, cfg.CullDryRun)
+	culler := kube.NewCuller(cluster, events, reg, log)
 	group, ctx := errgroup.WithContext(ctx)
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
 	settings.Site, settings.Board, settings.Done = site, messages, ctx.Done()

@@ -19,7 +19,7 @@ from datetime import datetime, timezone
 from urllib.parse import unquote
 
 from jupyter_server.auth.identity import IdentityProvider, User
-from jupyter_server.base.handlers import JupyterHandler
+from jupyter_server.base.handlers import APIHandler, JupyterHandler
 from tornado.web import authenticated
 
 PRIVATE_PREFIX = "x-perijove-"
@@ -127,7 +127,24 @@ def note_use(handler):
     """
     handler._track_activity = False
     if is_use(handler.request):
-        handler.settings["perijove_last_activity"] = datetime.now(timezone.utc)
+        used_now(handler)
+
+
+def used_now(handler):
+    handler.settings["perijove_last_activity"] = datetime.now(timezone.utc)
+
+
+class Keep(APIHandler):
+    """Counts as use: the user wants a server to go on that is about to be stopped.
+
+    Jupyter's own XSRF check stands before it.
+    """
+
+    @authenticated
+    def post(self):
+        used_now(self)
+        self.set_status(204)
+        self.finish()
 
 
 class HubLogout(JupyterHandler):
@@ -159,6 +176,9 @@ class PerijoveIdentityProvider(IdentityProvider):
         os.environ.pop(SECRET_VARIABLE, None)
         # Here and not below: a user's own file may name another size, and that counts.
         self.parent.tornado_settings.setdefault("websocket_max_message_size", WEBSOCKET_MESSAGE_BYTES)
+
+    def get_handlers(self):
+        return [*super().get_handlers(), (r"/perijove/keep", Keep)]
 
     def get_user(self, handler):
         user = read_once(handler)[0]

@@ -140,6 +140,14 @@ func ends(pod *corev1.Pod) time.Time {
 	return pod.Status.StartTime.Add(time.Duration(*age) * time.Second)
 }
 
+// mayAge is the age at which Kubernetes ends the pod; 0 for never.
+func mayAge(pod *corev1.Pod) time.Duration {
+	if age := pod.Spec.ActiveDeadlineSeconds; age != nil {
+		return time.Duration(*age) * time.Second
+	}
+	return 0
+}
+
 // aged reports whether Kubernetes has ended the pod because of its age.
 func aged(pod *corev1.Pod) bool {
 	return pod.Status.Phase == corev1.PodFailed && pod.Status.Reason == reasonDeadline

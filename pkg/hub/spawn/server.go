@@ -40,6 +40,8 @@ type Server struct {
 	// Tells says that the server told when it was last asked. One that does not is another program, has
 	// not been asked yet, or is out of order; it may be in use at this moment.
 	Tells bool
+	// MayIdle and MayAge are for how long it may be idle and may run; 0 for ever.
+	MayIdle, MayAge time.Duration
 	// Home is where the home of a server that runs is mounted; nil for a home that is no volume.
 	Home *Mounted
 	// Measured is where the pod of a server that answers is measured; nil before a node has it.
@@ -60,6 +62,7 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 			s.Measured = &Measured{Node: node, UID: string(pod.UID)}
 		}
 		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
+		s.MayIdle, s.MayAge = CullAfter(pod), mayAge(pod)
 		if s.Phase == Pending || s.Phase == Answering { // the end of others is said already
 			s.Notices, s.Ends = notices(pod, now), ends(pod)
 		} else if s.Phase == Stopped {

@@ -42,6 +42,8 @@ type Settings struct {
 	// Traffic returns when users last did something at a server, as Envoy let it through; ok is false
 	// where that is not known. Nil where nobody tells.
 	Traffic func(id server.ID) (last time.Time, ok bool)
+	// CullDryRun says that servers which are not in use are only reported.
+	CullDryRun bool
 	// Namespaces are those whose labelled pods the gateway publishes.
 	Namespaces []string
 }

@@ -34,6 +34,8 @@ const (
 	cullAtOnce = 64
 	// ReasonCulled is that of the Event on a pod whose server is stopped.
 	ReasonCulled = "Culled"
+	// ReasonWouldCull is that of the Event on a pod whose server only a dry run keeps.
+	ReasonWouldCull = "WouldCull"
 )
 
 // What a question to a server brought.
@@ -49,7 +51,6 @@ const (
 type Culler struct {
 	cluster *Cluster
 	events  record.EventRecorder
-	dryRun  bool
 	log     *slog.Logger
 	culled  *prometheus.CounterVec
 	asked   *prometheus.CounterVec
@@ -58,12 +59,12 @@ type Culler struct {
 	last map[types.UID]string // by pod: the outcome that the log has
 }
 
-// NewCuller returns a Culler. With dryRun it says what it would do, and stops nothing.
-func NewCuller(c *Cluster, events record.EventRecorder, reg prometheus.Registerer, log *slog.Logger, dryRun bool) *Culler {
+// NewCuller returns a Culler. With CullDryRun of the Cluster it says what it would do, and stops nothing.
+func NewCuller(c *Cluster, events record.EventRecorder, reg prometheus.Registerer, log *slog.Logger) *Culler {
 	k := &Culler{
-		cluster: c, events: events, dryRun: dryRun, log: log, last: map[types.UID]string{},
+		cluster: c, events: events, log: log, last: map[types.UID]string{},
 		culled: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "perijove_servers_culled_total", Help: "Servers that the spawner stopped by itself.",
+			Name: "perijove_servers_culled_total", Help: "Servers that the spawner stopped by itself; dry_run: that it would have stopped.",
 		}, []string{"reason"}),
 		asked: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_cull_questions_total", Help: "How often servers were asked whether they are in use, by what came of it.",
@@ -166,11 +167,19 @@ func (k *Culler) judge(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	switch {
 	case outcome == outcomeFailed && isNew && spawn.CullAfter(pod) > 0:
 		log.WarnContext(ctx, "server does not tell whether it is in use, and stays", "error", err)
-	case outcome == outcomeIdle && k.dryRun && isNew:
-		log.InfoContext(ctx, "server would be stopped: it is not in use", "idle", use.Idle.String(), "limit", spawn.CullAfter(pod).String())
-	case outcome == outcomeIdle && !k.dryRun:
+	case outcome == outcomeIdle && k.cluster.CullDryRun && isNew:
+		k.wouldStop(ctx, log, pod, use)
+	case outcome == outcomeIdle && !k.cluster.CullDryRun:
 		k.stop(ctx, log, pod, use)
 	}
+}
+
+// wouldStop reports a server that only a dry run keeps.
+func (k *Culler) wouldStop(ctx context.Context, log *slog.Logger, pod *corev1.Pod, use cull.Use) {
+	limit := spawn.CullAfter(pod).String()
+	k.culled.WithLabelValues("dry_run").Inc()
+	k.events.Eventf(pod, corev1.EventTypeNormal, ReasonWouldCull, "would be stopped: it was idle for %s, and %s are allowed; cull.dryRun is on", use.Idle.Truncate(time.Second), limit)
+	log.InfoContext(ctx, "server would be stopped: it is not in use", "idle", use.Idle.String(), "limit", limit)
 }
 
 // stop ends the server of a pod.

@@ -89,10 +89,11 @@ func newCullEnv(t *testing.T, answers http.Handler, dryRun bool) *cullEnv {
 		p.Profiles[0].Cull.Idle = "1h"
 		return p
 	}
+	s.CullDryRun = dryRun
 	e := &cullEnv{t: t, client: newClient(), events: record.NewFakeRecorder(10), servers: servers, services: services}
 	e.cluster, _ = boot(t, e.client, s)
 	e.cluster.answers.dial = lead(t, srv)
-	e.culler = NewCuller(e.cluster, e.events, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&e.log, nil)), dryRun)
+	e.culler = NewCuller(e.cluster, e.events, prometheus.NewRegistry(), slog.New(slog.NewTextHandler(&e.log, nil)))
 	e.run(alice)
 	return e
 }
@@ -336,7 +337,7 @@ func TestDryRunStopsNothing(t *testing.T) {
 	e := newCullEnv(t, &tells{idle: 2 * time.Hour, state: "idle"}, true)
 	e.all()
 	e.all()
-	if e.stopped() || len(e.events.Events) != 0 || testutil.ToFloat64(e.culler.culled.WithLabelValues("idle")) != 0 {
+	if e.stopped() || len(e.events.Events) != 1 || testutil.ToFloat64(e.culler.culled.WithLabelValues("idle")) != 0 || testutil.ToFloat64(e.culler.culled.WithLabelValues("dry_run")) != 1 {
 		t.Error("a dry run stopped a server")
 	}
 	if got := strings.Count(e.log.String(), "would be stopped"); got != 1 || e.outcomes(outcomeIdle) != 2 {

@@ -178,6 +178,9 @@ func (c *Cluster) read(ctx context.Context, client kubernetes.Interface, id serv
 
 func (c *Cluster) describe(id server.ID, pod *corev1.Pod) spawn.Server {
 	s := spawn.Describe(id, pod, c.eventsOf(pod), c.now(), c.StartTimeout)
+	if c.CullDryRun {
+		s.MayIdle = 0 // it is only said to administrators
+	}
 	if pod == nil {
 		return s
 	}

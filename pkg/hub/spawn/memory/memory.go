@@ -215,6 +215,11 @@ func (c *Cluster) Report(id server.ID, at time.Time) bool {
 	return true
 }
 
+// Keep is Report at this moment: there is one replica.
+func (c *Cluster) Keep(_ context.Context, id server.ID) (ok bool, err error) {
+	return c.Report(id, c.now()), nil
+}
+
 // Profiles returns what a user may choose from.
 func (c *Cluster) Profiles(user access.User) spawn.Catalog { return c.Policy().For(user) }
 

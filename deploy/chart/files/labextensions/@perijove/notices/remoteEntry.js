@@ -1,5 +1,6 @@
 // Shows in JupyterLab what the hub says about this server: that it ran out of memory and was
-// started again. The page itself notices only that its kernels are gone.
+// started again, which the page itself notices by its lost kernels only, and that it will soon be
+// stopped. A button keeps a server that is not in use.
 //
 // A prebuilt extension as JupyterLab 4 loads it: a container with init and get. It is written by
 // hand and shares no module, so that it fits every version. Whatever fails here stays here.
@@ -7,7 +8,9 @@
 
 (() => {
   const name = "@perijove/notices";
-  const show = "apputils:notify"; // JupyterLab's own command
+  const show = "apputils:notify"; // JupyterLab's own commands
+  const hide = "apputils:dismiss-notification";
+  const keep = "perijove:keep";
   const every = 60_000; // ms between questions of a page that is looked at
   const afterBreak = [2_000, 5_000, 10_000, 20_000, 40_000]; // ms after the connection broke: the server has to come back
 
@@ -33,6 +36,32 @@
     },
   };
 
+  // warned is the warning that is shown: its moment, and JupyterLab's id of the notification. kept is the
+  // moment of one that the user has put off: the hub knows it a minute later.
+  const warned = { at: "", id: "", kept: "" };
+
+  async function warn(app, warning) {
+    const at = warning && warning.time !== warned.kept ? warning.time : "";
+    if (at === warned.at) return;
+    if (warned.id) await app.commands.execute(hide, { id: warned.id });
+    warned.at = warned.id = "";
+    if (!at) return;
+    const minutes = Math.max(1, Math.round((new Date(at) - Date.now()) / 60_000));
+    const when = new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" }) + " (" + minutes + " min)";
+    const actions = warning.keep ? [{ label: warning.keep, commandId: keep, displayType: "accent" }] : [];
+    warned.id = await app.commands.execute(show, { message: when + " " + warning.text, type: "warning", options: { autoClose: false, actions } });
+    warned.at = at;
+  }
+
+  // keepRunning tells the server that it is in use. It says so itself when the spawner asks once more.
+  async function keepRunning(page) {
+    const at = warned.at;
+    const xsrf = document.cookie.match(/(?:^|; )_xsrf=([^;]+)/);
+    const answer = await fetch(page.baseUrl + "perijove/keep", { method: "POST", headers: { "X-XSRFToken": xsrf ? xsrf[1] : "" } });
+    if (answer.ok) Object.assign(warned, { at: "", id: "", kept: at });
+    else window.open(page.hubPrefix + "home", "_blank"); // a server from before an upgrade
+  }
+
   async function ask(app, page) {
     if (document.visibilityState !== "visible" || !app.commands.hasCommand(show)) return;
     const answer = await fetch(page.hubPrefix + "api/users/" + encodeURIComponent(page.hubUser), {
@@ -42,6 +71,7 @@
     if (!answer.ok) return;
     const { servers } = await answer.json();
     const own = Object.values(servers).find((s) => decodeURI(s.url) === decodeURI(page.baseUrl));
+    if (own?.ready) await warn(app, own.warning);
     const key = "perijove-notices:" + page.baseUrl;
     for (const notice of own?.notices ?? []) {
       if (latest.get(key) >= notice.time) continue; // RFC 3339 in UTC: text order is time order
@@ -58,6 +88,7 @@
       const page = settings();
       // With a host for each user the hub is another origin, and does not answer this page.
       if (!page.hubPrefix || !page.hubUser || page.hubHost) return;
+      app.commands.addCommand(keep, { label: "Keep the server running", isVisible: () => false, execute: () => keepRunning(page) });
       let asking = null; // one question at a time: two would show the same notice
       const quietly = () => {
         asking ??= ask(app, page).catch(() => {}).finally(() => (asking = null));
