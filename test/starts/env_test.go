@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/informers"
@@ -29,11 +30,7 @@ import (
 	"github.com/perijove/perijove/test/pki"
 )
 
-const (
-	nodeName = "kwok"
-	// silent is how the names of users begin whose servers never answer.
-	silent = "silent"
-)
+const nodeName = "kwok"
 
 // world is one namespace of the API with the nodes below it, and what has happened in it.
 type world struct {
@@ -49,6 +46,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
+	t.Parallel()
 	client, err := kubernetes.NewForConfig(api.Config())
 	if err != nil {
 		t.Fatal(err)
@@ -58,13 +56,10 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	node := &corev1.Node{ObjectMeta: metav1.ObjectMeta{Name: nodeName}}
-	if _, err := client.CoreV1().Nodes().Get(t.Context(), nodeName, metav1.GetOptions{}); err != nil {
-		if _, err := client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := client.CoreV1().Nodes().Create(t.Context(), node, metav1.CreateOptions{}); err != nil && !apierrors.IsAlreadyExists(err) {
+		t.Fatal(err)
 	}
 	w.follow()
-	w.servePods()
 	return w
 }
 
@@ -123,27 +118,6 @@ func record(m *corev1.ConfigMap) (quota.Record, bool) {
 	}
 	r, err := quota.Parse(text, s.Name)
 	return r, err == nil
-}
-
-// servePods answers at the address of every pod, as their servers would.
-func (w *world) servePods() {
-	w.t.Helper()
-	srv := &http.Server{Addr: ":8888", ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		if strings.HasPrefix(r.URL.Path, "/user/"+silent) {
-			rw.WriteHeader(http.StatusServiceUnavailable)
-		}
-	})}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := srv.ListenAndServe(); err != http.ErrServerClosed { //nolint:errorlint // it is documented so
-			w.t.Error(err)
-		}
-	}()
-	w.t.Cleanup(func() {
-		_ = srv.Close()
-		<-done
-	})
 }
 
 // settings are those of an installation whose quotas and profiles are policy's.

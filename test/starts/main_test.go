@@ -2,10 +2,13 @@ package starts
 
 import (
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/perijove/perijove/test/apiserver"
 	"github.com/perijove/perijove/test/netns"
@@ -59,5 +62,19 @@ func within(m *testing.M, kwok string) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
+	go servePods()
 	return m.Run()
+}
+
+// silent is how the names of users begin whose servers never answer.
+const silent = "silent"
+
+// servePods answers at the address of every pod, as their servers would.
+func servePods() {
+	srv := &http.Server{Addr: ":8888", ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/user/"+silent) {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})}
+	fmt.Fprintln(os.Stderr, srv.ListenAndServe())
 }

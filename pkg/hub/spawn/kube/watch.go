@@ -21,7 +21,7 @@ const (
 	patchTimeout = 10 * time.Second
 	// answerPatience is how long a replica leaves it to the one that made a pod to write down that
 	// it answers. It is a user's wait only when that one was killed.
-	answerPatience = time.Second
+	answerPatience = 2 * time.Second
 )
 
 // podHandler follows the pods: those that wait for a secret get it, those that start are
