@@ -24,6 +24,7 @@ type liveSite struct {
 
 	mu     sync.Mutex
 	opened int  // streams so far
+	open   int  // streams at this moment
 	ended  bool // the session has ended
 	page   web.Home
 	cut    chan struct{} // closed to end the present stream
@@ -68,7 +69,13 @@ func (s *liveSite) stream(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	ended, cut := s.ended, s.cut
 	s.opened++
+	s.open++
 	s.mu.Unlock()
+	defer func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.open--
+	}()
 	if ended {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
@@ -88,10 +95,17 @@ func (s *liveSite) stream(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-func (s *liveSite) streams() int {
+// streams is how many were opened so far, and are open.
+func (s *liveSite) streams() (opened, open int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.opened
+	return s.opened, s.open
+}
+
+// opens reports whether more streams than n were opened.
+func (s *liveSite) opens(n int) bool {
+	opened, _ := s.streams()
+	return opened > n
 }
 
 // endStream ends the present stream, with the session where ended says so.
@@ -160,9 +174,39 @@ func TestHomeIsLive(t *testing.T) {
 	}
 	s.say([]string{"new", ""}, lineOf("new", web.StateStopped))
 	until("the list is another one", `[...document.querySelectorAll('#servers > li')].map(li => li.dataset.server).join() === 'new,'`)
-	n := s.streams()
+	n, _ := s.streams()
 	s.endStream(false)
-	wait.Until(t, "the browser opens the next stream", func() bool { return s.streams() > n })
+	wait.Until(t, "the browser opens the next stream", func() bool { return s.opens(n) })
 	s.endStream(true)
 	until("the page says that the session has ended", `!!document.getElementById('password')`)
+}
+
+// TestASleepingBrowserWakes: a machine that sleeps for an hour may lose its connection without a word,
+// and a page that nobody looks at needs none.
+func TestASleepingBrowserWakes(t *testing.T) {
+	ctx, s := browser(t), newLiveSite(t)
+	do(t, ctx, chromedp.Navigate(s.url))
+	is := func(state string) {
+		t.Helper()
+		s.say([]string{"", "lab"}, lineOf("lab", web.ServerState(state)))
+		wait.Until(t, "the page shows that the server is "+state, func() bool {
+			return evaluate[bool](t, ctx, `document.querySelector('[data-server=lab]').dataset.state === '`+state+`'`)
+		})
+	}
+	is("failed")
+	evaluate[any](t, ctx, `(() => { const now = Date.now; Date.now = () => now() + 3_600_000; })(), 0`)
+	wait.Until(t, "after an hour of silence the browser opens another stream", func() bool { return s.opens(1) })
+	is("pending")
+	hidden := func(value string) {
+		evaluate[any](t, ctx, `Object.defineProperty(document, 'hidden', { value: `+value+`, configurable: true }), document.dispatchEvent(new Event('visibilitychange')), 0`)
+	}
+	n, _ := s.streams()
+	hidden("true")
+	wait.Until(t, "a page that is not seen has no stream", func() bool { _, open := s.streams(); return open == 0 })
+	hidden("false")
+	wait.Until(t, "a page that is seen again has one", func() bool { _, open := s.streams(); return open == 1 && s.opens(n) })
+	s.endStream(true)
+	wait.Until(t, "the page says that the session has ended", func() bool {
+		return evaluate[bool](t, ctx, `!!document.getElementById('password')`)
+	})
 }
