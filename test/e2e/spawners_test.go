@@ -165,7 +165,8 @@ func deleteSpawner(t *testing.T) {
 	}
 	if !wait.Poll(time.Minute, func() bool {
 		_, err := cluster(t).CoreV1().Pods(namespace).Get(t.Context(), name, metav1.GetOptions{})
-		return err != nil && spawnersReady(t) == 2
+		ready, _ := spawnersState(t)
+		return err != nil && ready == 2
 	}) {
 		t.Error("the spawner did not go and come back")
 	}
@@ -180,22 +181,32 @@ func killSpawner(t *testing.T) {
 			t.Errorf("the spawners' processes are not on this machine: %v %s", err, out)
 			return
 		}
+		_, before := spawnersState(t)
 		if out, err := exec.Command("kill", "-9", pids[0]).CombinedOutput(); err != nil {
 			t.Errorf("kill: %v %s", err, out)
 		}
 		if !wait.Poll(time.Minute, func() bool {
-			out, _ := exec.Command("pgrep", "-x", "spawner").Output()
-			return len(strings.Fields(string(out))) == 2 && spawnersReady(t) == 2
+			ready, restarts := spawnersState(t)
+			return ready == 2 && restarts > before
 		}) {
 			t.Error("the spawner did not come back")
 		}
 	}
 }
 
-func spawnersReady(t *testing.T) int32 {
-	d, err := cluster(t).AppsV1().Deployments(namespace).Get(t.Context(), "perijove-spawner", metav1.GetOptions{})
+// spawnersState counts the spawners that are ready, and how often they were started again.
+func spawnersState(t *testing.T) (ready int, restarts int32) {
+	pods, err := cluster(t).CoreV1().Pods(namespace).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=spawner"})
 	if err != nil {
-		return 0
+		return 0, 0
 	}
-	return d.Status.ReadyReplicas
+	for _, pod := range pods.Items {
+		for _, c := range pod.Status.ContainerStatuses {
+			restarts += c.RestartCount
+			if c.Ready && pod.DeletionTimestamp == nil {
+				ready++
+			}
+		}
+	}
+	return ready, restarts
 }
