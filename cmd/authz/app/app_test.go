@@ -49,6 +49,15 @@ func directory(s *slapd.Server) ldaplogin.Config {
 	}
 }
 
+// unasked is a directory that no test asks.
+func unasked() ldaplogin.Config {
+	return ldaplogin.Config{
+		BindTemplate: "uid={username},dc=test", DisplayNameAttribute: "cn", URLs: []string{"ldaps://ldap.test"},
+		UserSearch: ldaplogin.Search{Base: "dc=test", Filter: "(uid={username})"}, UsernameAttribute: "uid", AllowedGroups: []string{"*"},
+		GroupSearch: ldaplogin.GroupSearch{Base: "dc=test", Filter: "(member={dn})"}, GroupNameAttribute: "cn",
+	}
+}
+
 func newConfig(t *testing.T, sessionKey, passKey string, ldap ldaplogin.Config) Config {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "authz") // a Unix socket's path has to be short

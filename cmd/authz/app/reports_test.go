@@ -12,7 +12,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/test/keys"
@@ -25,11 +24,7 @@ import (
 func TestReportsDoNotDelayTheStop(t *testing.T) {
 	t.Parallel()
 	sessionKey, passKey := keys.Files(t)
-	cfg := newConfig(t, sessionKey, passKey, ldaplogin.Config{BindTemplate: "uid={username},dc=test", DisplayNameAttribute: "cn",
-		URLs: []string{"ldaps://ldap.test"}, UserSearch: ldaplogin.Search{Base: "dc=test", Filter: "(uid={username})"},
-		UsernameAttribute: "uid", AllowedGroups: []string{"*"},
-		GroupSearch: ldaplogin.GroupSearch{Base: "dc=test", Filter: "(member={dn})"}, GroupNameAttribute: "cn",
-	})
+	cfg := newConfig(t, sessionKey, passKey, unasked())
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	log := telemetry.NewLogger(&logs.Buffer{}, 0)

@@ -8,7 +8,6 @@ import (
 
 	"k8s.io/client-go/kubernetes/fake"
 
-	"github.com/perijove/perijove/pkg/auth/login/ldaplogin"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/test/keys"
@@ -20,11 +19,7 @@ import (
 func TestX3_UseIsToldToTheSpawner(t *testing.T) {
 	t.Parallel()
 	sessionKey, passKey := keys.Files(t)
-	cfg := newConfig(t, sessionKey, passKey, ldaplogin.Config{BindTemplate: "uid={username},dc=test", DisplayNameAttribute: "cn",
-		URLs: []string{"ldaps://ldap.test"}, UserSearch: ldaplogin.Search{Base: "dc=test", Filter: "(uid={username})"},
-		UsernameAttribute: "uid", AllowedGroups: []string{"*"},
-		GroupSearch: ldaplogin.GroupSearch{Base: "dc=test", Filter: "(member={dn})"}, GroupNameAttribute: "cn",
-	})
+	cfg := newConfig(t, sessionKey, passKey, unasked())
 	ca := pki.New(t)
 	cfg.Listen.Use, cfg.TLS = ports.FreeAddr(t), ca.Issue(contract.NameGateway, time.Hour)
 	if err := cfg.Validate(); err != nil {
