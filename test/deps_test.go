@@ -36,7 +36,7 @@ var rooms = []struct {
 var pure = []string{
 	"pkg/contract", "pkg/server", "pkg/server/access", "pkg/server/podmeta", "pkg/web/redirect", "pkg/web/origin", "pkg/web/cookies", "pkg/web/agent",
 	"pkg/gateway/envoyapi", "pkg/gateway/scopes", "pkg/gateway/listener", "pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/hub/cull", "pkg/hub/openapi", "pkg/hub/podlog", "pkg/hub/quota", "pkg/hub/spawn", "pkg/hub/spawn/proof",
-	"pkg/hub/announce", "pkg/hub/roster",
+	"pkg/hub/announce", "pkg/hub/occupancy", "pkg/hub/roster",
 }
 
 // effects are what a pure package must not import itself.

@@ -101,22 +101,31 @@ func testRights(t *testing.T, helm string) {
 	if len(want) > 0 {
 		t.Errorf("roles are missing: %v", want)
 	}
+	testRightsEverywhere(t, helm)
+}
+
+// testRightsEverywhere: nodes belong to no namespace, so the rights to list them and to ask them are
+// over the whole cluster; there is no other, and each can be switched off.
+func testRightsEverywhere(t *testing.T, helm string) {
+	t.Helper()
+	rights := map[string]string{"perijove-perijove-diskspace": "nodes/stats:get", "perijove-perijove-spawner-nodes": "nodes:list"}
+	holders := map[string]string{"perijove-perijove-diskspace": "perijove-servers/perijove-diskspace", "perijove-perijove-spawner-nodes": "perijove/perijove-spawner"}
 	everywhere := objects[rbacv1.ClusterRole](t, helm, "testdata/production.values.yaml", "ClusterRole")
 	for name, role := range everywhere {
-		if len(role.Rules) != 1 || !slices.Equal(role.Rules[0].Resources, []string{"nodes/stats"}) || !slices.Equal(role.Rules[0].Verbs, []string{"get"}) || role.AggregationRule != nil {
+		if len(role.Rules) != 1 || strings.Join(role.Rules[0].Resources, ",")+":"+strings.Join(role.Rules[0].Verbs, ",") != rights[name] || role.AggregationRule != nil {
 			t.Errorf("cluster role %s: %+v", name, role.Rules)
 		}
 	}
 	bindings := objects[rbacv1.ClusterRoleBinding](t, helm, "testdata/production.values.yaml", "ClusterRoleBinding")
 	for name, b := range bindings {
-		if len(b.Subjects) != 1 || b.Subjects[0].Name != "perijove-diskspace" || b.Subjects[0].Namespace != "perijove-servers" || everywhere[b.RoleRef.Name].Name == "" {
+		if len(b.Subjects) != 1 || b.Subjects[0].Namespace+"/"+b.Subjects[0].Name != holders[name] || b.RoleRef.Name != name {
 			t.Errorf("cluster role binding %s: %+v", name, b)
 		}
 	}
-	if len(everywhere) != 1 || len(bindings) != 1 {
+	if len(everywhere) != len(rights) || len(bindings) != len(rights) {
 		t.Errorf("%d cluster roles, %d bindings", len(everywhere), len(bindings))
 	}
-	out, _, err := render(helm, "-f", "testdata/production.values.yaml", "--set", "singleuser.storage.freeSpace=false")
+	out, _, err := render(helm, "-f", "testdata/production.values.yaml", "--set", "singleuser.storage.freeSpace=false,spawner.listNodes=false")
 	if err != nil || strings.Contains(out, "ClusterRole") || strings.Contains(out, "diskspace") || strings.Contains(out, "freeSpaceAccount") {
 		t.Errorf("switched off, a right over the whole cluster is granted (or %v)", err)
 	}

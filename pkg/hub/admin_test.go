@@ -127,7 +127,7 @@ func TestS13_AdminPagesAreForAdministrators(t *testing.T) {
 
 // adminPaths are the administrators' pages.
 func adminPaths() []string {
-	return []string{"/hub/admin", "/hub/admin/", "/hub/admin/users/alice", "/hub/admin/users/nobody", "/hub/admin/nothing", "/hub/admin/quotas", "/hub/admin/messages", "/hub/admin/messages/remove"}
+	return []string{"/hub/admin", "/hub/admin/", "/hub/admin/users/alice", "/hub/admin/users/nobody", "/hub/admin/nothing", "/hub/admin/quotas", "/hub/admin/messages", "/hub/admin/messages/remove", "/hub/admin/cluster"}
 }
 
 // TestS6_AdminPageEscapes: names come from directories, users and pods.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/perijove/perijove/pkg/hub/occupancy"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/access"
@@ -56,6 +57,10 @@ type Cluster interface {
 	Profiles(user access.User) spawn.Catalog
 	// Usage returns what a user has of all that quotas limit.
 	Usage(user access.User) []spawn.Usage
+	// History returns how many servers ran over the last day.
+	History(ctx context.Context) (occupancy.History, error)
+	// Nodes returns what servers are promised of each node.
+	Nodes(ctx context.Context) ([]occupancy.Node, error)
 	// RuleUses returns how much of each quota is used, and by whom most.
 	RuleUses() []spawn.RuleUse
 	// Trail returns what happened to a user's servers, latest last, and who did it: the one who

@@ -106,6 +106,7 @@ func (h *Hub) pages() map[string]caller.Handler {
 		"GET /hub/admin/users/{user}":            administrator(h.adminUser),
 		"GET /hub/admin/quotas":                  administrator(h.adminQuotas),
 		"GET /hub/admin/messages":                administrator(h.adminMessages),
+		"GET /hub/admin/cluster":                 administrator(h.adminCluster),
 		"POST /hub/admin/messages":               administrator(h.postMessage),
 		"POST /hub/admin/messages/remove":        administrator(h.removeMessage),
 		"GET /hub/new-server":                    h.newServer,

@@ -104,7 +104,7 @@ func (l localized) funcs(announcements func(language string) []Announcement) tem
 // to one language, so that a page cannot mix two.
 func parse(l localized, announcements func(language string) []Announcement) (map[string]*template.Template, error) {
 	pages := map[string]*template.Template{}
-	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}, AdminQuotas{}, AdminMessages{}} {
+	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}, AdminQuotas{}, AdminMessages{}, AdminCluster{}} {
 		t, err := template.New("layout.html").Funcs(l.funcs(announcements)).ParseFS(files,
 			"templates/layout.html", "templates/parts/*.html", "templates/"+p.template()+".html")
 		if err != nil {

@@ -57,6 +57,9 @@ func samples(name string) map[string]Page {
 			Usage: []Usage{{Resource: name, Most: 1}}, Limits: []Usage{{Resource: name, Data: map[string]string{"Most": name}, Most: 1}}, Biggest: []QuotaUser{{name, "/u/" + name, []Usage{{Resource: name}}}}}, {}}},
 		"messages": AdminMessages{Viewer: v, XSRF: name, Action: "/m", Error: "messages.bad", English: name, Chinese: name, Warning: true, Hours: []int{1}, MaxText: 5,
 			Messages: []MessageLine{{name, name, true, time.Unix(1, 0), time.Unix(2, 0), name, name, "/r/" + name}, {}}},
+		"cluster": AdminCluster{Viewer: v, Unknown: true, Plot: Plot{Lines: []string{name}, Marks: []Mark{{1, name}}, Times: []Mark{{1, name}}, Points: []Point{{time.Unix(1, 0), 3}}},
+			Nodes: []Node{{Name: name, State: "cluster.ready", Servers: 3, Shares: []Usage{{Resource: "resource.cpu", Data: map[string]string{"Used": name}, Most: 1}}}}},
+		"cluster, none": AdminCluster{},
 		"quotas, none":  AdminQuotas{},
 		"account, none": Account{},
 		"log":           Log{Viewer: v, Owner: name, Server: name, Display: name, State: StateFailed, Now: name, Before: name, Steps: []Line{line}, Again: "/l/" + name},
@@ -78,7 +81,7 @@ func servers(name string) []Server {
 func TestTemplatesMatchPages(t *testing.T) {
 	r := renderer(t)
 	for _, l := range r.languages {
-		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, AdminQuotas{}, AdminMessages{}} {
+		for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, AdminQuotas{}, AdminMessages{}, AdminCluster{}} {
 			if err := templatecheck.CheckHTML(l.pages[p.template()], p); err != nil {
 				t.Errorf("%s in %s: %v", p.template(), l.tag, err)
 			}

@@ -1,6 +1,8 @@
 package pages
 
 import (
+	"time"
+
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/web"
 )
@@ -51,6 +53,8 @@ func adminPages() map[string]web.Page {
 			Messages: []web.MessageLine{{English: "The cluster is serviced on Sunday from 8:00 to 10:00. Servers are stopped then.", Chinese: "周日 8:00 至 10:00 维护，届时服务器会停止。", Warning: true, At: morning, Until: morning.AddDate(0, 0, 1), By: "carol", ID: "1", RemoveAction: "/r"}},
 		},
 		"admin_messages: none":   web.AdminMessages{Viewer: carol, XSRF: "x", Hours: []int{1}},
+		"admin_cluster":          adminCluster(carol),
+		"admin_cluster: none":    web.AdminCluster{Viewer: carol, Unknown: true},
 		"admin_quotas: none":     web.AdminQuotas{Viewer: carol},
 		"admin_user: no account": web.AdminUser{Viewer: carol, XSRF: "x", Person: web.Person{Name: "nobody", Servers: servers()[:1]}},
 	}
@@ -63,4 +67,21 @@ func adminServers() []web.Server {
 		all[i].Profile, all[i].Used = "lab", morning
 	}
 	return all
+}
+
+// adminCluster is a day with a busy afternoon, and an hour of which nothing is known.
+func adminCluster(carol web.Viewer) web.AdminCluster {
+	var points []web.Point
+	for i := range 288 {
+		if i < 100 || i > 112 {
+			points = append(points, web.Point{At: morning.Add(time.Duration(i) * 5 * time.Minute), Value: 12 + i%7 + 180*min(i, 288-i)/288})
+		}
+	}
+	share := func(resource, used, most string, part int64) web.Usage {
+		return web.Usage{Resource: resource, Data: map[string]string{"Used": used, "Most": most}, Used: part, Most: 100}
+	}
+	return web.AdminCluster{Viewer: carol, Plot: web.NewPlot(points, morning, morning.AddDate(0, 0, 1), 11*time.Minute), Nodes: []web.Node{
+		{Name: "node-1.example.org", State: "cluster.ready", Servers: 41, Shares: []web.Usage{share("resource.cpu", "20.5", "32", 64), share("resource.memory", "82 GiB", "128 GiB", 64)}},
+		{Name: "node-2.example.org", State: "cluster.closed", Shares: []web.Usage{share("resource.cpu", "0", "32", 0), share("resource.memory", "0 B", "128 GiB", 0)}},
+	}}
 }

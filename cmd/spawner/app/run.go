@@ -111,7 +111,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
 	settings.Site, settings.Board, settings.Done = site, messages, ctx.Done()
 	handler := hub.New(cluster, served, pages, log, settings).Handler()
-	for _, part := range []func(context.Context) error{list.Run, cluster.Run, culler.Run, used.Run, messages.Run} {
+	for _, part := range []func(context.Context) error{list.Run, cluster.Run, culler.Run, used.Run, messages.Run, cluster.KeepHistory} {
 		group.Go(func() error { return part(ctx) })
 	}
 	group.Go(func() error {

@@ -12,6 +12,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 
+	"github.com/perijove/perijove/pkg/hub/occupancy"
 	"github.com/perijove/perijove/pkg/hub/quota"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/broadcast"
@@ -42,6 +43,8 @@ type Cluster struct {
 	records map[spawn.Subject]quota.Record
 	// uses is what is known of pods' use, by UID.
 	uses    map[types.UID]spawn.Activity
+	history occupancy.History
+	nodes   []*corev1.Node
 	refusal error
 	logs    map[server.ID]spawn.Log
 	held    bool
