@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/web/origin"
 )
 
@@ -51,8 +52,14 @@ func isPage(req Request) bool {
 
 // active reports whether a person is behind a request: they opened a page, or something
 // is to be changed. JupyterLab's page sends requests by itself and opens its websockets
-// again after each break; those do not show that a person looks at it.
-func active(req Request) bool { return !safeMethod(req.Method) || isPage(req) }
+// again after each break; those do not show that a person looks at it. Every ten seconds it also
+// saves its layout, whether it has changed or not.
+func active(req Request) bool { return !safeMethod(req.Method) && !savesLayout(req) || isPage(req) }
+
+// savesLayout reports whether JupyterLab keeps what is open in its workspace. It decides about use only.
+func savesLayout(req Request) bool {
+	return req.Kind == contract.KindServer && req.Method == http.MethodPut && strings.HasPrefix(req.Path, req.Prefix+"lab/api/workspaces/")
+}
 
 func safeMethod(m string) bool {
 	return m == http.MethodGet || m == http.MethodHead || m == http.MethodOptions

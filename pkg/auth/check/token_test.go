@@ -183,6 +183,8 @@ func TestIdle_WhatIsActivity(t *testing.T) {
 		"saves":                   {with(toServer("alice", pass), post), true},
 		"a page asks for news":    {with(toServer("alice", pass), script), false},
 		"reconnects":              {with(toServer("alice", pass), websocket), false},
+		"keeps its layout":        {with(with(toServer("alice", pass), script), func(r *Request) { r.Method, r.Path = "PUT", "/user/alice/lab/api/workspaces/default" }), false},
+		"a file of that name":     {with(with(toServer("alice", pass), script), func(r *Request) { r.Method, r.Path = "PUT", "/user/alice/api/contents/lab/api/workspaces/x" }), true},
 	} {
 		h.uses, h.servers = nil, nil
 		v := h.Decide(c.req, now())

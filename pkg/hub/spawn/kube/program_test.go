@@ -69,30 +69,15 @@ func TestProgramsAreJudgedByTraffic(t *testing.T) {
 	}
 }
 
-// TestTrafficKeepsJupyter: a user who works in a program behind Jupyter, which does not know it.
-func TestTrafficKeepsJupyter(t *testing.T) {
+// TestTrafficKeepsNoJupyter: an open JupyterLab saves its layout every ten seconds, by itself. Jupyter is
+// asked, and what passes through it to a program behind it is use that it tells.
+func TestTrafficKeepsNoJupyter(t *testing.T) {
 	t.Parallel()
-	for name, c := range map[string]struct {
-		seen    seen
-		stopped bool
-	}{
-		"used a minute ago":       {seen{time.Minute, true}, false},
-		"not used for two hours":  {seen{2 * time.Hour, true}, true},
-		"the gateways do not say": {seen{time.Minute, false}, true},
-	} {
-		e := newCullEnv(t, &tells{idle: 2 * time.Hour, state: "idle"}, false)
-		e.cluster.Traffic = c.seen.last
-		e.age(3 * time.Hour)
-		if e.all(); e.stopped() != c.stopped {
-			t.Errorf("%s: stopped %v", name, e.stopped())
-		}
-	}
-	odd := &tells{odd: func(w http.ResponseWriter, r *http.Request) bool { http.NotFound(w, r); return true }}
-	e := newCullEnv(t, odd, false)
-	e.cluster.Traffic = (&seen{2 * time.Hour, true}).last
+	e := newCullEnv(t, &tells{idle: 2 * time.Hour, state: "idle"}, false)
+	e.cluster.Traffic = (&seen{time.Second, true}).last
 	e.age(3 * time.Hour)
-	if e.all(); e.stopped() {
-		t.Error("a Jupyter that does not answer is stopped because of its traffic")
+	if e.all(); !e.stopped() {
+		t.Error("a forgotten tab keeps its server")
 	}
 }
 

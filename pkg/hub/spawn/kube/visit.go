@@ -29,21 +29,17 @@ var errMissing = errors.New("it answers 404")
 // errNoTraffic is a program about whose use nothing is known.
 var errNoTraffic = errors.New("it is not Jupyter, and not all gateways say when users last did something there")
 
-// useOf returns how much a server is in use: as it says itself and as Envoy saw its users. A program
-// that is not Jupyter says nothing.
+// useOf returns how much a server is in use, as Jupyter says itself. A program that is not Jupyter says
+// nothing: then it is what Envoy saw of its users. Jupyter knows better what its open pages do by themselves.
 func (c *Cluster) useOf(ctx context.Context, id server.ID, pod *corev1.Pod) (cull.Use, error) {
+	if !spawn.IsProgram(pod) {
+		return c.visit(ctx, id, pod)
+	}
 	ago, known := c.traffic(id, pod)
-	if spawn.IsProgram(pod) {
-		if !known {
-			return cull.Use{}, errNoTraffic
-		}
-		return cull.Use{Idle: ago}, nil
+	if !known {
+		return cull.Use{}, errNoTraffic
 	}
-	use, err := c.visit(ctx, id, pod)
-	if err == nil && known {
-		use = use.Reported(ago)
-	}
-	return use, err
+	return cull.Use{Idle: ago}, nil
 }
 
 // traffic returns how long ago a user did something at a server or, if that is later, it answered first.
