@@ -130,8 +130,8 @@ func (a about) at(e contract.Endpoint) operation {
 	if e.Scope != "" {
 		o.Security = append(o.Security, map[string][]string{byToken: {e.Scope}})
 	}
-	for _, found := range segment.FindAllStringSubmatch(e.Path, -1) {
-		o.Parameters = append(o.Parameters, parameter{Name: found[1], In: "path", Required: true, Schema: schema{"type": "string"}})
+	for _, name := range found(e) {
+		o.Parameters = append(o.Parameters, parameter{Name: name, In: "path", Required: true, Schema: schema{"type": "string"}})
 	}
 	o.Parameters = append(o.Parameters, a.query...)
 	if a.takes != nil {
@@ -140,12 +140,24 @@ func (a about) at(e contract.Endpoint) operation {
 	for status, r := range a.answers {
 		o.Responses[status] = r.linked(e)
 	}
-	for status, text := range map[string]string{"401": "nobody is logged in", "403": "the caller, or the token, may not do this"} {
+	refusals := map[string]string{"401": "nobody is logged in", "403": "the caller, or the token, may not do this"}
+	if len(found(e)) > 0 {
+		refusals["400"] = "the path cannot be"
+	}
+	for status, text := range refusals {
 		if _, ok := o.Responses[status]; !ok {
 			o.Responses[status] = failure(text)
 		}
 	}
 	return o
+}
+
+// found returns the names of the parameters in an endpoint's path.
+func found(e contract.Endpoint) (names []string) {
+	for _, match := range segment.FindAllStringSubmatch(e.Path, -1) {
+		names = append(names, match[1])
+	}
+	return names
 }
 
 // linked returns the answer of an endpoint with the links that lead on from it: to the operations on the

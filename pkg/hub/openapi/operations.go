@@ -37,7 +37,8 @@ func (r response) to(operations ...string) response {
 }
 
 func query(name, text string, s schema) parameter {
-	return parameter{Name: name, In: "query", Description: text, Schema: s}
+	// An empty value is none.
+	return parameter{Name: name, In: "query", Description: text, Schema: schema{"anyOf": []schema{s, {"const": ""}}}}
 }
 
 // operations describes every operation of contract.Endpoints.
