@@ -3,18 +3,23 @@ package jupyter
 import (
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/chromedp/chromedp"
+
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 
 // warns is the hub's answer about alice's server: it is stopped at that time, and keep is on the button.
 func warns(at time.Time, keep string) string {
-	return fmt.Sprintf(`{"servers": {"": {"ready": true, "url": "/user/alice/", "notices": [], "warning": {"id": "warning.idle", "text": "Not <b>in</b> use.", "time": %q, "keep": %q}}}}`,
+	return fmt.Sprintf(`{"servers": {"": {"ready": true, "url": "/user/alice/", "notices": [], "warning": {"id": "warning.idle", "text": "The server is not <b>in</b> use and will be stopped: 1 h are allowed. Kernels and terminals lose what they hold.", "time": %q, "keep": %q}}}}`,
 		at.UTC().Format(time.RFC3339Nano), keep)
 }
 
@@ -34,8 +39,15 @@ func TestLabWarnsAndKeeps(t *testing.T) {
 	l.set(warns(at, "Keep it running"), false)
 	l.reload(t, ctx, "/user/alice/lab")
 	shows("the warning is shown", 1)
-	if text := eval[[]string](t, ctx, toasts)[0]; !strings.Contains(text, "(5 min) Not <b>in</b> use.") {
+	if text := eval[[]string](t, ctx, toasts)[0]; !strings.Contains(text, "(5 min) The server is not <b>in</b> use") {
 		t.Errorf("it says %q", text)
+	}
+	picture, err := chromedp.Run(ctx, chromedp.CaptureScreenshot())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(repo.Output(t, "jupyter"), "lab-warning.png"), picture, 0o600); err != nil {
+		t.Fatal(err)
 	}
 	idles(t, base)
 	const button = `[...document.querySelectorAll(".Toastify__toast .jp-toast-button")].find(e => e.textContent.includes("Keep it running"))`
