@@ -77,6 +77,7 @@ func tellEverybody(t *testing.T, carol *browser, alice *person) {
 		return strings.Contains(alice.page(contract.PathHome), text)
 	})
 	carol.run(20*time.Second, chromedp.Click(chromedp.CSS(`form[action="/hub/admin/messages/remove"] button`)))
+	carol.until(20*time.Second, `document.readyState === "complete" && !document.body.innerText.includes("`+text+`")`)
 	wait.Within(t, 10*time.Second, "alice reads it no more", func() bool {
 		return !strings.Contains(alice.page(contract.PathHome), text)
 	})
