@@ -45,7 +45,7 @@ type cluster struct {
 func user(i int) string { return fmt.Sprintf("bench-%d", i) }
 
 func connect(ctx context.Context, o options) (*cluster, error) {
-	client, err := run.KubeClient(o.kubeconfig, "perijove-bench")
+	client, err := run.KubeClient(o.kubeconfig, "perijove-bench", 0)
 	if err != nil {
 		return nil, err
 	}

@@ -10,16 +10,17 @@ import (
 
 // KubeClient returns a client from the kubeconfig at path, or from the pod's own service
 // account when path is empty. name becomes the user agent, which the API server's audit log
-// shows.
-func KubeClient(path, name string) (kubernetes.Interface, error) {
+// shows. perSecond bounds its requests, for a while twice as many; 0 is no limit.
+func KubeClient(path, name string, perSecond int) (kubernetes.Interface, error) {
 	config, err := restConfig(path)
 	if err != nil {
 		return nil, err
 	}
 	config.UserAgent = name
-	// No limit on this side: a class that comes at once would wait behind itself, writes behind
-	// reads. The API server limits its clients fairly (API Priority and Fairness).
-	config.QPS = -1
+	config.QPS, config.Burst = float32(perSecond), 2*perSecond
+	if perSecond == 0 {
+		config.QPS = -1 // client-go's word for it
+	}
 	client, err := kubernetes.NewForConfig(config)
 	if err != nil {
 		return nil, fmt.Errorf("make Kubernetes client: %w", err)

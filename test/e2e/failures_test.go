@@ -116,7 +116,7 @@ func secretFiles(t *testing.T, dir, name string) mtls.Files {
 func (s *ownSpawner) removeEverything() {
 	zero := int64(0)
 	ctx := context.Background()
-	client, err := run.KubeClient(os.Getenv("KUBECONFIG"), "perijove-e2e")
+	client, err := run.KubeClient(os.Getenv("KUBECONFIG"), "perijove-e2e", 0)
 	if err != nil {
 		return
 	}

@@ -47,7 +47,7 @@ func cluster(t *testing.T) kubernetes.Interface {
 	if path == "" {
 		t.Fatal("KUBECONFIG is not set: run this through `make e2e`")
 	}
-	client, err := run.KubeClient(path, "perijove-e2e")
+	client, err := run.KubeClient(path, "perijove-e2e", 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,7 +31,9 @@ const maxCheck = 256 << 10
 
 // Run serves until ctx is done.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	client, err := run.KubeClient(cfg.Kubernetes.Kubeconfig, "perijove-authz")
+	// No limit on this side: a class that logs in at once would wait behind itself. The API server
+	// shares its own fairly (API Priority and Fairness).
+	client, err := run.KubeClient(cfg.Kubernetes.Kubeconfig, "perijove-authz", 0)
 	if err != nil {
 		return err
 	}

@@ -31,15 +31,20 @@ import (
 	"github.com/perijove/perijove/pkg/web"
 )
 
+// writeBudget is how many calls of the API a second one replica makes to start and stop servers. A
+// class of 500 needs some 80 of each of two replicas; more would only crowd out others at the API
+// server, whatever went wrong here.
+const writeBudget = 100
+
 // Run starts the spawner and returns when ctx is done and everything has stopped, or at
 // the first part that fails.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
 	// A client each: pages that read must not use up the rate limit of starts and stops.
-	reads, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner")
+	reads, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner", 0)
 	if err != nil {
 		return err
 	}
-	writes, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner")
+	writes, err := run.KubeClient(cfg.Kubeconfig, "perijove-spawner", writeBudget)
 	if err != nil {
 		return err
 	}

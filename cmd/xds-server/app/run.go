@@ -24,7 +24,7 @@ import (
 
 // Run serves until ctx is done.
 func Run(ctx context.Context, cfg Config, log *slog.Logger) error {
-	client, err := run.KubeClient(cfg.Kubernetes.Kubeconfig, "perijove-xds-server")
+	client, err := run.KubeClient(cfg.Kubernetes.Kubeconfig, "perijove-xds-server", 0)
 	if err != nil {
 		return err
 	}

@@ -147,7 +147,8 @@ func TestASlowNodeDelaysNoPage(t *testing.T) {
 	if got, ok := within(t, n, k.home("alice"), 20*time.Millisecond); ok {
 		t.Errorf("without an answer: %+v", got)
 	}
-	at.Add(100) // the question is open still: no second one
+	wait.Until(t, "the question is there", func() bool { return k.asked.Load() == 1 })
+	at.Add(100) // it is open still: no second one
 	if _, ok := within(t, n, k.home("alice"), 20*time.Millisecond); ok || k.asked.Load() != 1 {
 		t.Errorf("asked %d times", k.asked.Load())
 	}
