@@ -57,7 +57,15 @@ func TestClusterSpawnerChangesNoPod(t *testing.T) {
 			}
 		}
 	}
-	pod, foreign := make("alice", func(*corev1.Pod) {}), make("bob", func(p *corev1.Pod) { delete(p.Labels, contract.LabelManagedBy) })
+	pod := make("alice", func(*corev1.Pod) {})
+	foreign := make("bob", func(p *corev1.Pod) {
+		delete(p.Labels, contract.LabelManagedBy)
+		delete(p.Annotations, contract.AnnotationCullIdle)
+	})
+	hidden := make("emil", func(p *corev1.Pod) {
+		delete(p.Labels, contract.LabelManagedBy)
+		delete(p.Labels, contract.LabelUsername)
+	})
 	if err := end(pod); err != nil {
 		t.Errorf("negative control: an idle server is not ended: %v", err)
 	}
@@ -78,8 +86,17 @@ func TestClusterSpawnerChangesNoPod(t *testing.T) {
 		return map[string]any{"metadata": map[string]any{"labels": map[string]any{key: value}}}
 	}
 	const refusal = "changed in no other way"
-	if err := end(foreign); err == nil || !strings.Contains(err.Error(), refusal) {
-		t.Errorf("another program's pod: want the policy's refusal, have %v", err)
+	offered := make("dora", func(p *corev1.Pod) { delete(p.Labels, contract.LabelManagedBy) })
+	if err := end(offered); err != nil {
+		t.Errorf("a published pod that says for how long it may be idle is not ended: %v", err)
+	}
+	if err := patch(offered, annotations(contract.AnnotationPort, "22")); err == nil || !strings.Contains(err.Error(), refusal) {
+		t.Errorf("its port: want the policy's refusal, have %v", err)
+	}
+	for _, p := range []*corev1.Pod{foreign, hidden} {
+		if err := end(p); err == nil || !strings.Contains(err.Error(), refusal) {
+			t.Errorf("another program's pod %s: want the policy's refusal, have %v", p.Name, err)
+		}
 	}
 	for what, with := range map[string]map[string]any{
 		"the image":            map[string]any{"spec": map[string]any{"containers": []any{map[string]any{"name": "notebook", "image": "thief"}}}},

@@ -39,7 +39,8 @@ const (
 	AnnotationProgram = "perijove.dev/program"
 	// AnnotationCullIdle is for how long a server may be idle before the spawner stops it, as Go
 	// writes it (1h0m0s); absent for ever. It is the profile's at the start: a list of profiles
-	// that is changed since shortens no server that runs.
+	// that is changed since shortens no server that runs. On a published pod where servers live it
+	// says that this pod may be stopped too.
 	AnnotationCullIdle = "perijove.dev/cull-idle"
 	// AnnotationCulled says that the spawner stopped the server, which was idle for that long.
 	AnnotationCulled = "perijove.dev/culled"

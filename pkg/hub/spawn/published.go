@@ -51,3 +51,11 @@ func Published(pods []*corev1.Pod) []server.Server {
 	}
 	return out
 }
+
+// Offered returns the server that a published pod is, if the pod says for how long it may be idle
+// (contract.AnnotationCullIdle). Other published pods are never stopped.
+func Offered(pod *corev1.Pod) (server.ID, bool) {
+	s, err := podmeta.Read(pod)
+	_, ours := Identify(pod)
+	return s.ID, err == nil && !ours && CullAfter(pod) > 0
+}

@@ -147,10 +147,18 @@ func IsAnswering(pod *corev1.Pod) bool {
 	return ok && !final(pod) && c.Status == corev1.ConditionTrue && c.Message == incarnation(pod)
 }
 
-// AnsweredAt returns when a pod's server was seen answering first; zero for one that was not.
+// AnsweredAt returns when a pod's server was seen answering first or, of a pod that the spawner did
+// not make, when Kubernetes found it ready; zero for neither.
 func AnsweredAt(pod *corev1.Pod) time.Time {
-	c, _ := condition(pod)
-	return c.LastTransitionTime.Time
+	if c, ok := condition(pod); ok {
+		return c.LastTransitionTime.Time
+	}
+	for _, c := range pod.Status.Conditions {
+		if c.Type == corev1.PodReady && c.Status == corev1.ConditionTrue {
+			return c.LastTransitionTime.Time
+		}
+	}
+	return time.Time{}
 }
 
 // IsStale reports whether the pod claims to answer because of a container that has

@@ -47,7 +47,7 @@ const (
 )
 
 // Culler asks a Cluster's servers whether they are in use, and stops those that are not and have a
-// limit. Every replica runs one, and a server that two of them stop is stopped once.
+// limit; of published ones those whose pods say so. Every replica runs one, and a server that two of them stop is stopped once.
 type Culler struct {
 	cluster *Cluster
 	events  record.EventRecorder
@@ -111,6 +111,14 @@ func (k *Culler) round(ctx context.Context, slot uint32) {
 			k.judge(ctx, id, pod)
 			return nil
 		})
+	}
+	for _, pod := range k.cluster.here() {
+		if id, ok := spawn.Offered(pod); ok && k.isTurn(pod, slot) {
+			group.Go(func() error {
+				k.judge(ctx, id, pod)
+				return nil
+			})
+		}
 	}
 	_ = group.Wait() // of functions that return nil
 	if slot%cullSlots == 0 {
@@ -213,6 +221,9 @@ func (k *Culler) forget() {
 	there := map[types.UID]bool{}
 	for _, o := range k.cluster.pods.GetStore().List() {
 		there[o.(*corev1.Pod).UID] = true
+	}
+	for _, pod := range k.cluster.here() {
+		there[pod.UID] = true
 	}
 	for _, uid := range known {
 		if !there[uid] {

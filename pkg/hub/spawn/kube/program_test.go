@@ -1,15 +1,19 @@
 package kube
 
 import (
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/record"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/hub/spawn/memory"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -93,6 +97,45 @@ func TestProgramsStart(t *testing.T) {
 		}
 		if got := p.ask(t.Context(), srv.Client(), srv.URL, false); got != (code == 200) {
 			t.Errorf("Jupyter that answers %d: %v", code, got)
+		}
+	}
+}
+
+// TestPublishedPodsThatSaySo: a pod that the spawner did not make is stopped only where its annotation
+// says for how long it may be idle, only where servers live, and only when nobody used it.
+func TestPublishedPodsThatSaySo(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		namespace, idle string
+		ready           time.Duration // for how long
+		seen            seen
+		stopped         bool
+	}{
+		"it may be idle for an hour": {ns, "1h", 3 * time.Hour, seen{2 * time.Hour, true}, true},
+		"used a minute ago":          {ns, "1h", 3 * time.Hour, seen{time.Minute, true}, false},
+		"it is new":                  {ns, "1h", time.Minute, seen{2 * time.Hour, true}, false},
+		"nobody knows":               {ns, "1h", 3 * time.Hour, seen{2 * time.Hour, false}, false},
+		"it does not say so":         {ns, "", 3 * time.Hour, seen{2 * time.Hour, true}, false},
+		"it says something else":     {ns, "yes", 3 * time.Hour, seen{2 * time.Hour, true}, false},
+		"in another namespace":       {"apps", "1h", 3 * time.Hour, seen{2 * time.Hour, true}, false},
+	} {
+		app := memory.Labelled("app", alice, time.Now().Add(-9*time.Hour))
+		app.Namespace = c.namespace
+		app.Status.Conditions[0].LastTransitionTime = metav1.NewTime(time.Now().Add(-c.ready))
+		if c.idle != "" {
+			app.Annotations[contract.AnnotationCullIdle] = c.idle
+		}
+		client, s := newClient(app), settings(t)
+		s.Namespaces, s.Traffic = []string{ns, "apps"}, c.seen.last
+		cluster, _ := boot(t, client, s)
+		wait.Until(t, "the pod is listed", func() bool { return len(cluster.Published("alice")) == 1 })
+		culler := NewCuller(cluster, record.NewFakeRecorder(9), prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+		for slot := range uint32(askSlots) {
+			culler.round(t.Context(), slot)
+		}
+		got, err := client.CoreV1().Pods(c.namespace).Get(t.Context(), "app", metav1.GetOptions{})
+		if err != nil || (got.Spec.ActiveDeadlineSeconds != nil) != c.stopped {
+			t.Errorf("%s: stopped is %v, %v", name, got.Spec.ActiveDeadlineSeconds != nil, err)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package kube
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -36,6 +37,19 @@ func (c *Cluster) Routed() []server.Server {
 		}
 	}
 	return spawn.Routed(pods)
+}
+
+// here returns the published pods of the namespace of the servers. In others the spawner may end none.
+func (c *Cluster) here() []*corev1.Pod {
+	i := slices.Index(c.Namespaces, c.Site.Namespace)
+	if i < 0 {
+		return nil
+	}
+	var pods []*corev1.Pod
+	for _, o := range c.published[i].GetStore().List() { // watchPublished made one for each namespace
+		pods = append(pods, o.(*corev1.Pod))
+	}
+	return pods
 }
 
 // watchPublished prepares an informer of labelled pods for each namespace that the gateway

@@ -26,13 +26,14 @@ const (
 // errMissing is a server that has no such page.
 var errMissing = errors.New("it answers 404")
 
-// errNoTraffic is a program about whose use nothing is known.
-var errNoTraffic = errors.New("it is not Jupyter, and not all gateways say when users last did something there")
+// errNoTraffic is a program, or a published pod, about whose use nothing is known.
+var errNoTraffic = errors.New("it cannot be asked, and not all gateways say when users last did something there")
 
 // useOf returns how much a server is in use, as Jupyter says itself. A program that is not Jupyter says
-// nothing: then it is what Envoy saw of its users. Jupyter knows better what its open pages do by themselves.
+// nothing, and a pod that the spawner did not make is asked nothing: then it is what Envoy saw of its users.
+// Jupyter knows better what its open pages do by themselves.
 func (c *Cluster) useOf(ctx context.Context, id server.ID, pod *corev1.Pod) (cull.Use, error) {
-	if !spawn.IsProgram(pod) {
+	if _, ours := spawn.Identify(pod); ours && !spawn.IsProgram(pod) {
 		return c.visit(ctx, id, pod)
 	}
 	ago, known := c.traffic(id, pod)
