@@ -4,6 +4,7 @@ import (
 	"net/http"
 
 	"github.com/perijove/perijove/pkg/hub/spawn"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
@@ -33,6 +34,7 @@ func (h *Hub) tail(r *http.Request, s spawn.Server) (now, before string, unknown
 		h.log.WarnContext(r.Context(), "a server's log cannot be read", "user", s.ID.User, "server", s.ID.Name, "error", err)
 		return "", "", true
 	}
+	h.auditOther(r.Context(), telemetry.ServerLogRead, "log of a server read", s.ID)
 	return log.Now, log.Before, false
 }
 

@@ -12,7 +12,9 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/memory"
+	"github.com/perijove/perijove/pkg/run/telemetry"
 	"github.com/perijove/perijove/pkg/server"
+	"github.com/perijove/perijove/test/logs"
 )
 
 const traceback = "Traceback (most recent call last):\nModuleNotFoundError: No module named '<nosuch>'"
@@ -37,6 +39,10 @@ func TestS14_LogIsForOwners(t *testing.T) {
 		if strings.Contains(page, "c0ffee0ddba11") || strings.Contains(page, "<script>alert") {
 			t.Errorf("%v: the page has the token, or the log's markup:\n%s", who, page)
 		}
+	}
+	logs.Audited(t, e.log.String(), telemetry.ServerLogRead)
+	if n := strings.Count(e.log.String(), string(telemetry.ServerLogRead)); n != 1 {
+		t.Errorf("%d readers are recorded, want the administrator", n)
 	}
 	for name, who := range map[string][]string{
 		"bob": {contract.HeaderUser, "-", contract.HeaderUser, "bob"}, "a token that only reads": {contract.HeaderScopes, contract.EncodeHeader("read:servers!user=alice")},

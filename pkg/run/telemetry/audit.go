@@ -28,6 +28,7 @@ const (
 	ServerStopped         Event = "server.stopped"
 	ServerRestarted       Event = "server.restarted"
 	ServerDeleted         Event = "server.deleted"
+	ServerLogRead         Event = "server.log_read"
 	MessagePosted         Event = "message.posted"
 	MessageRemoved        Event = "message.removed"
 )
@@ -37,7 +38,7 @@ func Events() []Event {
 	return []Event{
 		LoginSucceeded, LoginFailed, LoginRefused, LogoutRefused, ProviderLogoutRefused, SessionRevoked, AllSessionsRevoked,
 		UserRefused, PasswordChanged, TokenCreated, TokenRevoked, AccessRefused, UserDeleted,
-		ServerStarted, ServerStopped, ServerRestarted, ServerDeleted, MessagePosted, MessageRemoved,
+		ServerStarted, ServerStopped, ServerRestarted, ServerDeleted, ServerLogRead, MessagePosted, MessageRemoved,
 	}
 }
 
