@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	authorizationv1 "k8s.io/api/authorization/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -21,6 +22,7 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/wait"
 )
 
 // Run by `make e2e` against the release that `make up` installed: where the platform is,
@@ -77,6 +79,13 @@ func grant(t *testing.T, space, user string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = admin.RoleBindings(space).Delete(ctx, name, metav1.DeleteOptions{}) })
+	wait.Until(t, "the API server knows of the right", func() bool {
+		review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: user, ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: space, Verb: "update", Resource: "pods", Subresource: "ephemeralcontainers"},
+		}}
+		got, err := as(t, "").AuthorizationV1().SubjectAccessReviews().Create(ctx, review, metav1.CreateOptions{})
+		return err == nil && got.Status.Allowed
+	})
 }
 
 // unscheduled is a pod that the "restricted" standard admits and no node ever runs.
