@@ -27,7 +27,7 @@ func TestIdleServerEnds(t *testing.T) {
 	bob.choose("e2e-idle")
 	bob.follow()
 	defer bob.stop()
-	if home := bob.page(contract.PathHome); !strings.Contains(home, "ends <time") || strings.Contains(home, "without use") {
+	if home := bob.page(contract.PathHome); !strings.Contains(home, "Ends: <time") || strings.Contains(home, "without use") {
 		t.Errorf("negative control: the home page says\n%s", home)
 	}
 	now := func() *corev1.Pod {
