@@ -113,6 +113,7 @@ const (
 	PathHub          = "/hub/"
 	PathHome         = "/hub/home"
 	PathAdmin        = "/hub/admin"
+	PathAdminUsers   = PathAdmin + "/users" // then a person's name
 	PathLogin        = "/hub/login"
 	PathLogout       = "/hub/logout"
 	PathSpawn        = "/hub/spawn"

@@ -11,7 +11,7 @@ const HeaderSubject = "x-perijove-subject"
 // about, where the answer depends on that person's groups.
 func PathsAboutUsers() []string {
 	paths := []string{
-		PathAdmin + "/users/{user}",
+		PathAdminUsers + "/{user}",
 		PathSpawn + "/{user}", PathSpawn + "/{user}/{server}",
 		PathSpawnPending + "/{user}", PathSpawnPending + "/{user}/{server}",
 		PathHub + "restart/{user}", PathHub + "restart/{user}/{server}",

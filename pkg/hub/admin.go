@@ -21,10 +21,7 @@ import (
 	"github.com/perijove/perijove/pkg/web/redirect"
 )
 
-// adminUsers begins the paths of the pages about one person.
-const adminUsers = contract.PathAdmin + "/users"
-
-func adminUserURL(user string) string { return pathOf(adminUsers, server.ID{User: user}) }
+func adminUserURL(user string) string { return pathOf(contract.PathAdminUsers, server.ID{User: user}) }
 
 // administrator lets administrators pass. A person's own page is no exception: it is about
 // administering.
@@ -136,13 +133,6 @@ func (h *Hub) person(p roster.Person, url string) web.Person {
 	}
 	out.Servers = h.withPublished(out.Servers, p.Published)
 	return out
-}
-
-// acting lets a handler act as its caller, so that trails say who did something.
-func acting(next caller.Handler) caller.Handler {
-	return func(w http.ResponseWriter, r *http.Request, who caller.Caller) error {
-		return next(w, r.WithContext(trail.As(r.Context(), who.Name)), who)
-	}
 }
 
 // auditOther writes an audit line when somebody acts on a server of another user.

@@ -86,13 +86,7 @@ func New(cluster Cluster, served Served, pages *web.Renderer, log *slog.Logger, 
 // Handler returns all pages and the REST paths.
 func (h *Hub) Handler() *http.ServeMux {
 	mux := http.NewServeMux()
-	pages, operations := h.pages(), h.operations()
-	for _, handlers := range []map[string]caller.Handler{pages, operations} {
-		for name, next := range handlers {
-			handlers[name] = acting(next)
-		}
-	}
-	caller.Door{MaxBody: maxBody, Fail: h.fail}.Register(mux, pages, contract.UpstreamHub, operations)
+	caller.Door{MaxBody: maxBody, Fail: h.fail}.Register(mux, h.pages(), contract.UpstreamHub, h.operations())
 	return mux
 }
 

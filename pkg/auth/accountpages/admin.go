@@ -7,7 +7,6 @@ import (
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server/access"
-	"github.com/perijove/perijove/pkg/server/trail"
 	"github.com/perijove/perijove/pkg/web"
 	"github.com/perijove/perijove/pkg/web/caller"
 )
@@ -16,13 +15,6 @@ import (
 const pathAccount = contract.PathSessions + "/{user}"
 
 func accountURL(user string) string { return contract.PathSessions + "/" + url.PathEscape(user) }
-
-// acting lets a handler act as its caller, so that trails say who did something.
-func acting(next caller.Handler) caller.Handler {
-	return func(w http.ResponseWriter, r *http.Request, v caller.Caller) error {
-		return next(w, r.WithContext(trail.As(r.Context(), v.Name)), v)
-	}
-}
 
 // accountHandler answers an administrator's request about a person who has an account.
 type accountHandler func(w http.ResponseWriter, r *http.Request, v caller.Caller, user string) error
@@ -51,7 +43,7 @@ func (p *Pages) accountPage(w http.ResponseWriter, r *http.Request, v caller.Cal
 	now := p.keeper.Current(access.User{Name: user})
 	p.web.Page(w, r, http.StatusOK, web.Account{
 		Viewer: viewer(v), XSRF: v.XSRF(), Name: user, DisplayName: now.DisplayName, Groups: now.Groups, Admin: now.Admin,
-		PersonURL: contract.PathAdmin + "/users/" + url.PathEscape(user),
+		PersonURL: contract.PathAdminUsers + "/" + url.PathEscape(user),
 		Sessions:  p.sessionLines(v, user), EndAction: base + "/end", EndAllAction: base + "/end-all",
 		Tokens: p.tokenLines(user), RevokeAction: base + "/revoke", Trail: web.TrailLines(events),
 	})

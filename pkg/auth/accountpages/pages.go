@@ -61,13 +61,7 @@ func New(keeper Keeper, pages *web.Renderer, s Settings) *Pages { return &Pages{
 
 // Register adds the pages to mux.
 func (p *Pages) Register(mux *http.ServeMux) {
-	pages, operations := p.pages(), p.operations()
-	for _, handlers := range []map[string]caller.Handler{pages, operations} {
-		for name, next := range handlers {
-			handlers[name] = acting(next)
-		}
-	}
-	caller.Door{MaxBody: maxBody, Fail: p.fail}.Register(mux, pages, contract.UpstreamLogin, operations)
+	caller.Door{MaxBody: maxBody, Fail: p.fail}.Register(mux, p.pages(), contract.UpstreamLogin, p.operations())
 }
 
 func (p *Pages) pages() map[string]caller.Handler {

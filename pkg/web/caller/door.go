@@ -6,13 +6,15 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/server/trail"
 )
 
 // Handler is a request handler that knows its caller. A returned error is answered by the
 // door's Fail.
 type Handler func(w http.ResponseWriter, r *http.Request, who Caller) error
 
-// Door is what stands before every page and REST path of a service: identity, form token, size.
+// Door is what stands before every page and REST path of a service: identity, form token, size. Behind
+// it a request's context says who acts, for the trails.
 type Door struct {
 	// MaxBody bounds forms and JSON bodies in bytes.
 	MaxBody int64
@@ -48,7 +50,7 @@ func (d Door) guard(next Handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		who, err := Admit(w, r, d.MaxBody)
 		if err == nil {
-			err = next(w, r, who)
+			err = next(w, r.WithContext(trail.As(r.Context(), who.Name)), who)
 		}
 		if err != nil {
 			d.Fail(w, r, who, err)
