@@ -54,11 +54,9 @@ func Start(dir string) (*API, error) {
 		"--listen-client-urls="+etcdURL, "--advertise-client-urls="+etcdURL); err != nil {
 		return nil, err
 	}
-	if err := a.run(filepath.Join(bin, "kube-apiserver"),
-		"--etcd-servers="+etcdURL, "--bind-address=127.0.0.1", "--advertise-address="+advertised, "--secure-port=6443", "--cert-dir="+a.path("certs"),
-		"--service-cluster-ip-range=10.98.0.0/24", "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
-		"--service-account-issuer=https://test", "--service-account-key-file="+a.path("accounts.crt"), "--service-account-signing-key-file="+a.path("accounts.key"),
-		"--authorization-mode=RBAC", "--token-auth-file="+a.path("tokens.csv"), "--profiling=false"); err != nil {
+	if err := a.run(filepath.Join(bin, "kube-apiserver"), Flags(Files{
+		Certs: a.path("certs"), AccountsCert: a.path("accounts.crt"), AccountsKey: a.path("accounts.key"), Tokens: a.path("tokens.csv"),
+	})...); err != nil {
 		return nil, err
 	}
 	const patience = 2 * time.Minute                                                                           // of a machine that does other things too
@@ -68,6 +66,23 @@ func Start(dir string) (*API, error) {
 		return nil, fmt.Errorf("kube-apiserver is not ready after %s; its log is in %s", patience, dir)
 	}
 	return a, nil
+}
+
+// Files are what a kube-apiserver reads and writes.
+type Files struct {
+	Certs                     string // the folder of its own certificate
+	AccountsCert, AccountsKey string // the key pair of service accounts
+	Tokens                    string // its users
+}
+
+// Flags are those of a kube-apiserver on 127.0.0.1:6443 with an etcd beside it, and no controllers.
+func Flags(f Files) []string {
+	return []string{
+		"--etcd-servers=" + etcdURL, "--bind-address=127.0.0.1", "--advertise-address=" + advertised, "--secure-port=6443", "--cert-dir=" + f.Certs,
+		"--service-cluster-ip-range=10.98.0.0/24", "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
+		"--service-account-issuer=https://test", "--service-account-key-file=" + f.AccountsCert, "--service-account-signing-key-file=" + f.AccountsKey,
+		"--authorization-mode=RBAC", "--token-auth-file=" + f.Tokens, "--profiling=false",
+	}
 }
 
 // writeFiles writes what kube-apiserver and its clients read.

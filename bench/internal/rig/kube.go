@@ -31,10 +31,9 @@ type Kube struct {
 }
 
 const (
-	apiAddress = "10.99.255.1" // kube-apiserver refuses to advertise loopback
-	apiURL     = "https://127.0.0.1:6443"
-	etcdURL    = "http://127.0.0.1:2379"
-	token      = "benchmark" // of a namespace that nobody else can reach
+	apiURL  = "https://127.0.0.1:6443"
+	etcdURL = "http://127.0.0.1:2379"
+	token   = "benchmark" // of a namespace that nobody else can reach
 )
 
 // StartKube starts etcd, writes pods straight into it, and starts kube-apiserver.
@@ -74,10 +73,9 @@ func (r *Rig) startAPIServer(k *Kube, bin string, more ...string) error {
 	}
 	var err error
 	k.api, err = r.start("kube-apiserver", nil, filepath.Join(bin, "kube-apiserver"), append(more,
-		"--etcd-servers="+etcdURL, "--bind-address=127.0.0.1", "--advertise-address="+apiAddress, "--secure-port=6443", "--cert-dir="+r.Path("apiserver"),
-		"--service-cluster-ip-range=10.98.0.0/24", "--endpoint-reconciler-type=none", "--disable-admission-plugins=ServiceAccount",
-		"--service-account-issuer=https://benchmark", "--service-account-key-file="+r.Path(dirTLS+"/tls.crt"), "--service-account-signing-key-file="+r.Path(dirTLS+"/tls.key"),
-		"--authorization-mode=RBAC", "--token-auth-file="+tokens, "--profiling=false")...)
+		apiserver.Flags(apiserver.Files{
+			Certs: r.Path("apiserver"), AccountsCert: r.Path(dirTLS + "/tls.crt"), AccountsKey: r.Path(dirTLS + "/tls.key"), Tokens: tokens,
+		})...)...)
 	if err != nil {
 		return err
 	}
