@@ -127,9 +127,13 @@ func (a *API) run(path string, args ...string) error {
 	return nil
 }
 
-// Kwok runs kwok, a program that plays kubelet for all nodes, as the stages in a file tell it.
-func (a *API) Kwok(path, stages, podNetwork string) error {
-	return a.run(path, "--kubeconfig="+a.Kubeconfig, "--config="+stages, "--cidr="+podNetwork, "--manage-all-nodes", "--v=WARN")
+// Kwok runs kwok, which path is, for all nodes.
+func (a *API) Kwok(path, podNetwork string) error {
+	flags, err := KwokFlags(a.path("stages.yaml"), a.Kubeconfig, podNetwork, AllNodes)
+	if err != nil {
+		return err
+	}
+	return a.run(path, flags...)
 }
 
 // Stop ends all programs.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -19,32 +18,12 @@ import (
 var api *apiserver.API
 
 func TestMain(m *testing.M) {
-	kwok, err := buildKwok()
+	kwok, err := apiserver.BuildKwok()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 	os.Exit(netns.Main(func() int { return within(m, kwok) }))
-}
-
-// buildKwok builds the pinned kwok where it is found again: inside the namespace nothing can be
-// downloaded.
-func buildKwok() (string, error) {
-	root, err := repo.Find()
-	if err != nil {
-		return "", err
-	}
-	cache, err := os.UserCacheDir()
-	if err != nil {
-		return "", fmt.Errorf("find the cache: %w", err)
-	}
-	path := filepath.Join(cache, "perijove", "kwok")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-modfile=tools/go.mod", "-o", path, "sigs.k8s.io/kwok/cmd/kwok")
-	build.Dir = root
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build kwok: %w: %s", err, out)
-	}
-	return path, nil
 }
 
 func within(m *testing.M, kwok string) int {
@@ -58,7 +37,7 @@ func within(m *testing.M, kwok string) int {
 		return 1
 	}
 	defer api.Stop()
-	if err := api.Kwok(kwok, "testdata/stages.yaml", netns.PodNetwork); err != nil {
+	if err := api.Kwok(kwok, netns.PodNetwork); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
