@@ -1,7 +1,6 @@
 package chart
 
 import (
-	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,11 +11,11 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"sigs.k8s.io/yaml"
 
+	"github.com/perijove/perijove/test/chart"
 	"github.com/perijove/perijove/test/golden"
 )
 
-// helm builds the pinned helm once for this test run and returns its path. Flags are
-// those of `make up`, so that what one has compiled the other finds in Go's cache.
+// helm builds the pinned helm once for this test run and returns its path.
 func helm(t *testing.T) string {
 	t.Helper()
 	// go reruns a test when a file that it opened has changed; helm's do not count.
@@ -28,23 +27,16 @@ func helm(t *testing.T) string {
 			}
 		}
 	}
-	binary := filepath.Join(t.TempDir(), "helm")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-modfile=tools/go.mod", "-o", binary, "helm.sh/helm/v4/cmd/helm")
-	build.Dir = "../.."
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("build helm: %v\n%s", err, out)
+	binary, err := chart.Helm(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
 	}
 	return binary
 }
 
 // render runs `helm template`; the error holds what helm printed.
 func render(helm string, args ...string) (string, string, error) {
-	cmd := exec.Command(helm, append([]string{"template", "perijove", ".", "--namespace", "perijove", "--kube-version", "1.36.0"}, args...)...)
-	var out, problem bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problem
-	err := cmd.Run()
-	return out.String(), problem.String(), err
+	return chart.Template(helm, "perijove", args...)
 }
 
 func TestChart(t *testing.T) {
@@ -70,6 +62,9 @@ func TestChart(t *testing.T) {
 	t.Run("pull secrets", func(t *testing.T) { testPullSecrets(t, helm) })
 	t.Run("elsewhere", func(t *testing.T) { testElsewhere(t, helm) })
 	t.Run("renders alike", func(t *testing.T) { testRendersAlike(t, helm) })
+	t.Run("weights", func(t *testing.T) { testWeights(t, helm) })
+	t.Run("scheduling faults", func(t *testing.T) { testSchedulingFaults(t, helm) })
+	t.Run("scheduler", func(t *testing.T) { testScheduler(t, helm) })
 	t.Run("configs", func(t *testing.T) { testConfigs(t, helm) })
 }
 

@@ -95,24 +95,33 @@ func (a *API) writeFiles() error {
 	if err != nil {
 		return fmt.Errorf("make keys of service accounts: %w", err)
 	}
-	kubeconfig := fmt.Sprintf(`{"apiVersion":"v1","kind":"Config","current-context":"t",
-"clusters":[{"name":"t","cluster":{"server":%q,"insecure-skip-tls-verify":true}}],
-"users":[{"name":"t","user":{"token":%q}}],"contexts":[{"name":"t","context":{"cluster":"t","user":"t"}}]}`, apiURL, token)
 	if err := errors.Join(
 		os.WriteFile(a.path("accounts.crt"), pair.Chain, 0o600), os.WriteFile(a.path("accounts.key"), pair.Key, 0o600),
 		os.WriteFile(a.path("tokens.csv"), []byte(token+`,test,test,"system:masters"`), 0o600),
-		os.WriteFile(a.Kubeconfig, []byte(kubeconfig), 0o600),
+		os.WriteFile(a.Kubeconfig, kubeconfig(""), 0o600),
 	); err != nil {
 		return fmt.Errorf("write kube-apiserver's files: %w", err)
 	}
 	return nil
 }
 
+// kubeconfig is an administrator's; with a user's name it is for acting as that user.
+func kubeconfig(as string) []byte {
+	return fmt.Appendf(nil, `{"apiVersion":"v1","kind":"Config","current-context":"t",
+"clusters":[{"name":"t","cluster":{"server":%q,"insecure-skip-tls-verify":true}}],
+"users":[{"name":"t","user":{"token":%q,"as":%q}}],"contexts":[{"name":"t","context":{"cluster":"t","user":"t"}}]}`, apiURL, token, as)
+}
+
 func (a *API) path(name string) string { return filepath.Join(a.dir, name) }
 
 // run starts one more program until Stop, with its output in a log beside the API's.
 func (a *API) run(path string, args ...string) error {
-	log, err := os.Create(a.path(filepath.Base(path) + ".log"))
+	return a.runAs(filepath.Base(path), path, args...)
+}
+
+// runAs is run for a program of which there are several; name is the log's.
+func (a *API) runAs(name, path string, args ...string) error {
+	log, err := os.Create(a.path(name + ".log"))
 	if err != nil {
 		return fmt.Errorf("make a log: %w", err)
 	}

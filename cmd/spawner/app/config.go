@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/run/mtls"
 	"github.com/perijove/perijove/pkg/web/origin"
@@ -62,6 +63,8 @@ type Config struct {
 	// profiles.yaml; spawn.Document, spawn.Profile and spawn.Override say what each key of it
 	// means. It is followed while the spawner runs.
 	ProfilesConfigMap string `yaml:"profilesConfigMap"`
+	// Scheduling is what servers' pods say to the scheduler.
+	Scheduling spawn.Scheduling `yaml:"scheduling"`
 }
 
 // KeyPair are PEM paths.
@@ -101,7 +104,8 @@ func (c Config) Validate() error {
 			f.Addf(fmt.Sprintf("publishedNamespaces[%d]", i), "%s", found)
 		}
 	}
-	for key, name := range map[string]string{"jupyterConfigMap": c.JupyterConfigMap, "profilesConfigMap": c.ProfilesConfigMap, "freeSpaceAccount": c.FreeSpaceAccount} {
+	for key, name := range map[string]string{"jupyterConfigMap": c.JupyterConfigMap, "profilesConfigMap": c.ProfilesConfigMap, "freeSpaceAccount": c.FreeSpaceAccount,
+		"scheduling.scheduler": c.Scheduling.Scheduler, "scheduling.priorityClass": c.Scheduling.PriorityClass} {
 		for _, found := range validation.IsDNS1123Subdomain(name) {
 			f.Check(name == "", key, found)
 		}
@@ -122,6 +126,7 @@ func (c Config) Validate() error {
 		address(&f, fmt.Sprintf("use[%d]", i), target)
 	}
 	f.Within("startTimeout", c.StartTimeout, Bounds()["startTimeout"])
+	f.Check(c.Scheduling.Neighbours.IsKnown(), "scheduling.neighbours", "must be apart, together or nothing")
 	f.Check(c.ConcurrentSpawnLimit >= 1, "concurrentSpawnLimit", "must be at least 1")
 	if c.ServerKeyFile != "" {
 		if _, err := config.SecretFile(c.ServerKeyFile, minServerKey); err != nil {

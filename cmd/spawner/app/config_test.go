@@ -33,6 +33,7 @@ startTimeout: 0s
 concurrentSpawnLimit: 0
 profilesConfigMap: a b
 publishedNamespaces: [ok, ""]
+scheduling: { scheduler: a b, priorityClass: A, neighbours: near }
 `)
 	if code != 2 {
 		t.Errorf("exit code %d", code)
@@ -41,6 +42,7 @@ publishedNamespaces: [ok, ""]
 		"lisen", "listen: is required", `privateListen: "9090" is not host:port`, "tls.cert: is required", "tls.key: is required", "tls.ca: is required",
 		"publicURL: must be http", "namespace: is required", "serverKeyFile: is required", "jupyterConfigMap: is required", "serversCA.cert: is required", "serversCA.key: is required", `routeStatus[0]: "nowhere" is not host:port`,
 		"startTimeout: must", "concurrentSpawnLimit: must", "profilesConfigMap: ", "publishedNamespaces[1]: ",
+		"scheduling.scheduler: ", "scheduling.priorityClass: ", "scheduling.neighbours: must",
 	} {
 		if !strings.Contains(said, want) {
 			t.Errorf("it does not say %q:\n%s", want, said)

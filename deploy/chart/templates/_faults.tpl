@@ -74,7 +74,7 @@
 {{- $faults = append $faults "singleuser.storage.capacity: must be an amount like 10Gi" -}}
 {{- end -}}
 {{- $parts := dict "gateway.envoy" .Values.gateway.envoy "gateway.xdsServer" .Values.gateway.xdsServer "gateway.authz" .Values.gateway.authz
-  "spawner" .Values.spawner "devDirectory" .Values.devDirectory "devProvider" .Values.devProvider -}}
+  "spawner" .Values.spawner "scheduling.userScheduler" .Values.scheduling.userScheduler "devDirectory" .Values.devDirectory "devProvider" .Values.devProvider -}}
 {{- range $part, $values := $parts -}}
 {{- range $resource, $limit := $values.resources.limits -}}
 {{- if gt (get ($values.resources.requests | default dict) $resource | include "perijove.number" | float64) (include "perijove.number" $limit | float64) -}}
@@ -188,4 +188,25 @@ replaced by ¤: "¤" at the end for a filter that is one.
 {{- end -}}
 {{- end -}}
 {{- toJson ($faults | uniq) -}}
+{{- end -}}
+
+{{/* Three times 0.33 is meant as 1, so a sum counts as 1 from 0.99 to 1.01. */}}
+{{- define "perijove.faults.scheduling" -}}
+{{- $faults := list -}}
+{{- with .Values.scheduling -}}
+{{- $sum := 0 -}}
+{{- range $score, $weight := .weights -}}
+{{- $millionths := include "perijove.millionths" $weight | int64 -}}
+{{- $sum = add $sum $millionths -}}
+{{- if and (not $millionths) (gt (toString $weight | float64) 0.0) -}}
+{{- $faults = append $faults (printf "scheduling.weights.%s: %v is less than a millionth; 0 turns the score off" $score $weight) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .weights (ne .strategy "weights") -}}
+{{- $faults = append $faults (printf "scheduling.weights: are those of the strategy weights, and scheduling.strategy is %q" .strategy) -}}
+{{- else if and .weights (or (lt $sum 990000) (gt $sum 1010000)) -}}
+{{- $faults = append $faults (printf "scheduling.weights: the sum must be 1 and is %v" (divf $sum 1000000)) -}}
+{{- end -}}
+{{- end -}}
+{{- toJson $faults -}}
 {{- end -}}

@@ -18,6 +18,8 @@ type Site struct {
 	// Proof says that new pods promise a proof of which pod they are (package proof). It
 	// changes nothing for pods that run.
 	Proof bool
+	// Scheduling is what new pods say about the node that they want.
+	Scheduling Scheduling
 }
 
 // Place is where the objects of one server live.
