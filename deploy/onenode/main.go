@@ -1,4 +1,4 @@
-// Command onenode runs a real one-node Kubernetes on this machine, without Docker. See README.md.
+// Command onenode runs a real Kubernetes of one or several nodes on this machine, without Docker. See README.md.
 package main
 
 import (

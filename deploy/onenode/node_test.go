@@ -170,13 +170,13 @@ func (n node) testLoopbackGuard(t *testing.T) {
 	command(t, "ip", "netns", "add", stranger)
 	t.Cleanup(func() { command(t, "ip", "netns", "delete", stranger) })
 	inside := func(args ...string) { command(t, "ip", append([]string{"netns", "exec", stranger}, args...)...) }
-	const address, hardware = "10.244.255.250", "02:00:00:00:00:fa"
+	const address, hardware = "10.244.0.250", "02:00:00:00:00:fa"
 	command(t, "ip", "link", "add", "pjtest0", "master", layout.Bridge, "up", "type", "veth", "peer", "name", "eth0", "address", hardware, "netns", stranger)
 	// The machine would ask for the stranger's hardware address in the name of 127.0.0.1, and often get no answer in time.
 	command(t, "ip", "neighbour", "replace", address, "lladdr", hardware, "dev", layout.Bridge)
-	inside("ip", "address", "add", address+"/16", "dev", "eth0")
+	inside("ip", "address", "add", address+"/24", "dev", "eth0")
 	inside("ip", "link", "set", "eth0", "up")
-	inside("ip", "route", "add", "default", "via", layout.BridgeIP)
+	inside("ip", "route", "add", "default", "via", layout.Layout{}.Node(1).BridgeIP())
 	inside("sysctl", "-q", "-w", "net.ipv4.conf.eth0.route_localnet=1")
 	try := func() error {
 		url := fmt.Sprintf("http://127.0.0.1:%d/healthz", layout.PortKubeletLive)

@@ -11,19 +11,20 @@ import (
 
 	"github.com/perijove/perijove/deploy/machine/gobuild"
 	"github.com/perijove/perijove/deploy/onenode/build"
-	"github.com/perijove/perijove/deploy/onenode/images"
 	"github.com/perijove/perijove/deploy/onenode/layout"
+	"github.com/perijove/perijove/deploy/onenode/parts"
 )
 
-const usage = `onenode runs a real one-node Kubernetes on this machine, without Docker.
+const usage = `onenode runs a real Kubernetes of one node, or of several, on this machine, without Docker.
 
-Usage: onenode [--state DIR] [--cache DIR] [--sources DIR] COMMAND
+Usage: onenode [--state DIR] [--cache DIR] [--sources DIR] [--nodes N] COMMAND
 
 Commands:
-  up                 build what is missing, start the node, wait until it works (again and again: only what is missing is done)
-  down               stop the node and remove everything it made, volumes included; builds stay in the cache
+  up                 build what is missing, start the nodes, wait until they work (again and again: only what is missing is done)
+  down               stop the nodes and remove everything they made, volumes included; builds stay in the cache
   status             show the parts; exits 1 if one of them does not work
-  load ARCHIVE...    put images (docker or OCI archives) into the node, unless they are there
+  nodes              print name and address of each node
+  load ARCHIVE...    put images (docker or OCI archives) into every node, unless they are there
   kubeconfig         print the path of the administrator's kubeconfig
 
 Options:
@@ -38,6 +39,7 @@ var errUsage = errors.New("usage")
 // command is one run of the program.
 type command struct {
 	layout  layout.Layout
+	nodes   int    // 0: as many as there are, one at first
 	sources string // folder of the module that the node's programs are built from
 	key     string // of the build
 	out     io.Writer
@@ -53,7 +55,7 @@ func Main(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	c.out = stdout
-	if name != "kubeconfig" && os.Geteuid() != 0 {
+	if needsRoot(name) && os.Geteuid() != 0 {
 		fmt.Fprintf(stderr, needRoot, name)
 		return 1
 	}
@@ -74,6 +76,10 @@ func parse(args []string, stderr io.Writer) (c command, name string, rest []stri
 	state := flags.String("state", layout.DefaultState, "folder of the node's state")
 	cache := flags.String("cache", "", "folder of the builds (default: perijove in the user's cache folder)")
 	sources := flags.String("sources", "", "folder of the module that the node's programs are built from (default: deploy/onenode/programs of the checkout around the working directory)")
+	flags.Func("nodes", fmt.Sprintf("how many `nodes` there shall be, 1 to %d (default: as many as there are, one at first)", layout.MaxNodes), func(text string) (err error) {
+		c.nodes, err = layout.ParseNodes(text)
+		return err
+	})
 	if err := flags.Parse(args); err != nil {
 		return c, "", nil, errUsage
 	}
@@ -123,13 +129,17 @@ func (c *command) findSources(folder string) error {
 // known reports whether the command exists and takes that many arguments.
 func known(name string, arguments int) bool {
 	switch name {
-	case "up", "down", "status", "kubeconfig", superviseCommand:
+	case "up", "down", "status", "nodes", "kubeconfig", superviseCommand:
 		return arguments == 0
 	case "load":
 		return arguments > 0
+	case parts.EnterCommand, parts.EnterKubeletCommand:
+		return arguments > 1
 	}
 	return false
 }
+
+func needsRoot(name string) bool { return name != "kubeconfig" }
 
 func (c command) run(ctx context.Context, name string, rest []string) error {
 	switch name {
@@ -141,29 +151,13 @@ func (c command) run(ctx context.Context, name string, rest []string) error {
 		return c.status(ctx)
 	case "load":
 		return c.load(ctx, rest)
+	case "nodes":
+		return c.listNodes()
 	case superviseCommand:
 		return c.supervise(ctx)
+	case parts.EnterCommand, parts.EnterKubeletCommand:
+		return c.enter(name, rest)
 	}
 	_, err := fmt.Fprintln(c.out, c.layout.Kubeconfig())
 	return err
-}
-
-func (c command) store() images.Store {
-	return images.Store{Ctr: filepath.Join(c.layout.Bin(c.key), "ctr"), Socket: c.layout.ContainerdSocket()}
-}
-
-func (c command) load(ctx context.Context, archives []string) error {
-	for _, archive := range archives {
-		names, err := c.store().Load(ctx, archive)
-		if err != nil {
-			return fmt.Errorf("%w (is the node up? see `onenode status`)", err)
-		}
-		if len(names) == 0 {
-			fmt.Fprintf(c.out, "%s: already there\n", archive)
-		}
-		for _, name := range names {
-			fmt.Fprintf(c.out, "%s: loaded %s\n", archive, name)
-		}
-	}
-	return nil
 }

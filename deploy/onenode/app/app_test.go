@@ -3,12 +3,16 @@ package app
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/perijove/perijove/deploy/onenode/layout"
 )
 
 func TestArguments(t *testing.T) {
@@ -19,6 +23,55 @@ func TestArguments(t *testing.T) {
 		}
 		if !strings.Contains(errs.String(), "Usage: onenode") {
 			t.Errorf("%v: no usage in %q", args, errs.String())
+		}
+	}
+}
+
+// A wrong number of nodes is refused before anything is built, with what is allowed.
+func TestNumberOfNodes(t *testing.T) {
+	for _, count := range []string{"0", "-1", "x", "", "6", "1.5", "99999999999999999999"} {
+		var out, errs bytes.Buffer
+		if code := Main(t.Context(), []string{"--state", t.TempDir(), "--nodes", count, "up"}, &out, &errs); code != 2 || !strings.Contains(errs.String(), "from 1 to 5") {
+			t.Errorf("%q: exit code %d, %q", count, code, errs.String())
+		}
+	}
+	for _, count := range []string{"1", "5"} {
+		if c, _, _, err := parse([]string{"--nodes", count, "kubeconfig"}, io.Discard); err != nil || fmt.Sprint(c.nodes) != count {
+			t.Errorf("%q: %d, %v", count, c.nodes, err)
+		}
+	}
+}
+
+// What is there decides when no number is said; nodes with a higher number than is said have to go.
+func TestSettleNodes(t *testing.T) {
+	for _, test := range []struct {
+		there   []string
+		said    int
+		nodes   int
+		surplus []int
+	}{
+		{nil, 0, 1, nil},
+		{nil, 3, 3, nil},
+		{[]string{"2", "3"}, 0, 3, nil},
+		{[]string{"2", "3"}, 1, 1, []int{2, 3}},
+		{[]string{"2", "notes"}, 2, 2, nil},
+	} {
+		c := command{layout: layout.Layout{State: t.TempDir()}, nodes: test.said}
+		for _, name := range test.there {
+			if err := os.MkdirAll(filepath.Join(c.layout.Further(), name), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		surplus, err := c.settleNodes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var numbers []int
+		for _, n := range surplus {
+			numbers = append(numbers, n.Number)
+		}
+		if c.nodes != test.nodes || !slices.Equal(numbers, test.surplus) {
+			t.Errorf("%v, %d said: %d nodes and %v too many", test.there, test.said, c.nodes, numbers)
 		}
 	}
 }

@@ -24,9 +24,13 @@ import (
 // superviseCommand is how `up` calls this program to run the node in the background. It is not for people.
 const superviseCommand = "supervise"
 
-func (c command) settings() parts.Settings {
+func (c command) settings() (parts.Settings, error) {
+	program, err := os.Executable()
+	if err != nil {
+		return parts.Settings{}, fmt.Errorf("find this program: %w", err)
+	}
 	resolv, usable := host.Resolver()
-	return parts.Settings{Layout: c.layout, Key: c.key, ResolvConf: resolv, Forward: usable}
+	return parts.Settings{Layout: c.layout, Nodes: c.nodes, Program: program, Key: c.key, ResolvConf: resolv, Forward: usable}, nil
 }
 
 // spec is the identity of what should run. A supervisor with another spec runs another version or configuration and has to be replaced.
@@ -50,7 +54,10 @@ func (c command) supervise(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
-	settings := c.settings()
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
 	identity, err := spec(settings)
 	if err != nil {
 		return err
@@ -88,7 +95,7 @@ func (c command) startSupervisor() error {
 		return fmt.Errorf("start the supervisor: %w", err)
 	}
 	defer log.Close()
-	cmd := exec.Command(program, "--state", c.layout.State, "--cache", c.layout.Cache, "--sources", c.sources, superviseCommand)
+	cmd := exec.Command(program, "--state", c.layout.State, "--cache", c.layout.Cache, "--sources", c.sources, "--nodes", strconv.Itoa(c.nodes), superviseCommand)
 	cmd.Stdout, cmd.Stderr, cmd.Dir = log, log, "/"
 	cmd.Env = append(os.Environ(), layout.Marker+"="+c.layout.State)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}

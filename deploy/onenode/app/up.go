@@ -46,20 +46,28 @@ func (c command) up(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
+	surplus, err := c.settleNodes()
+	if err != nil {
+		return err
+	}
 	if err := c.provide(ctx, steps); err != nil {
 		return err
 	}
-	settings := c.settings()
+	settings, err := c.settings()
+	if err != nil {
+		return err
+	}
 	identity, err := spec(settings)
 	if err != nil {
 		return err
 	}
 	client := cluster.Client{Layout: c.layout, Bin: settings.Bin()}
-	running, err := c.startParts(ctx, steps, settings, identity)
+	c.drain(ctx, steps, client, surplus)
+	running, err := c.startParts(ctx, steps, settings, identity, surplus)
 	if err != nil {
 		return err
 	}
-	if running && c.finished(identity) && client.NodeReady(ctx) == nil && client.DNSReady(ctx) == nil {
+	if running && c.finished(identity) && client.NodesReady(ctx, c.wanted()) == nil && client.DNSReady(ctx) == nil {
 		steps.say("already up")
 		return nil
 	}
@@ -81,7 +89,7 @@ func (c command) makeFolders() error {
 	if err := os.MkdirAll(c.layout.State, 0o700); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
-	for _, folder := range []string{c.layout.Config(), filepath.Join(c.layout.Config(), "cni"), c.layout.Logs(), c.layout.Volumes()} {
+	for _, folder := range []string{c.layout.Config(), c.layout.Logs(), c.layout.Volumes()} {
 		if err := os.MkdirAll(folder, 0o700); err != nil {
 			return fmt.Errorf("state folder: %w", err)
 		}
@@ -110,10 +118,10 @@ func (c command) provide(ctx context.Context, steps steps) error {
 	return nil
 }
 
-// startParts makes sure that a supervisor with this identity runs. running is true if one did, with every part ready.
-func (c command) startParts(ctx context.Context, steps steps, settings parts.Settings, identity string) (running bool, err error) {
+// startParts makes sure that a supervisor with this identity runs, and that the surplus nodes are gone. running is true if one did, with every part ready.
+func (c command) startParts(ctx context.Context, steps steps, settings parts.Settings, identity string, surplus []layout.Node) (running bool, err error) {
 	status, err := supervise.Ask(ctx, c.layout.ControlSocket())
-	if err == nil && status.Spec == identity && pki.Fresh(c.layout.PKI(), parts.Leaves(), time.Now()) {
+	if err == nil && status.Spec == identity && len(surplus) == 0 && pki.Fresh(c.layout.PKI(), parts.Leaves(), time.Now()) {
 		return status.Ready(), nil
 	}
 	if err == nil {
@@ -125,13 +133,16 @@ func (c command) startParts(ctx context.Context, steps steps, settings parts.Set
 	if err := cleanup.KillParts(c.layout); err != nil {
 		return false, err
 	}
+	if err := c.removeNodes(surplus); err != nil {
+		return false, err
+	}
 	if err := waitForPorts(ctx); err != nil {
 		return false, err
 	}
 	if err := c.writeConfig(settings); err != nil {
 		return false, err
 	}
-	if err := host.Prepare(c.layout); err != nil {
+	if err := host.Prepare(c.layout, c.nodes); err != nil {
 		return false, err
 	}
 	steps.say("certificates, configuration and network are ready; starting the parts")
@@ -190,7 +201,11 @@ func (c command) writeConfig(settings parts.Settings) error {
 		return err
 	}
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(c.layout.Config(), name), content, 0o600); err != nil {
+		path := filepath.Join(c.layout.Config(), name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return fmt.Errorf("configuration: %w", err)
+		}
+		if err := os.WriteFile(path, content, 0o600); err != nil {
 			return fmt.Errorf("configuration: %w", err)
 		}
 	}
@@ -241,12 +256,14 @@ func (c command) finished(identity string) bool {
 	return err == nil && string(content) == identity
 }
 
-// finish does what needs a running API server: images, DNS, storage class; then it waits for the node.
+// finish does what needs a running API server: images, DNS, storage class; then it waits for the nodes.
 func (c command) finish(ctx context.Context, steps steps, client cluster.Client) error {
+	var archives []string
 	for _, archive := range []string{build.PauseArchive, build.CoreDNSArchive} {
-		if _, err := c.store().Load(ctx, filepath.Join(c.layout.Bin(c.key), archive)); err != nil {
-			return err
-		}
+		archives = append(archives, filepath.Join(c.layout.Bin(c.key), archive))
+	}
+	if _, err := c.loadInto(ctx, c.wanted(), archives); err != nil {
+		return err
 	}
 	manifests, err := os.ReadFile(filepath.Join(c.layout.Config(), "manifests.yaml"))
 	if err != nil {
@@ -256,10 +273,16 @@ func (c command) finish(ctx context.Context, steps steps, client cluster.Client)
 		return err
 	}
 	steps.say("images, storage class and DNS are in place")
-	if err := c.waitFor(ctx, "kubelet", client.NodeReady); err != nil {
+	for _, n := range c.wanted() {
+		ready := func(ctx context.Context) error { return client.NodesReady(ctx, []layout.Node{n}) }
+		if err := c.waitFor(ctx, n.Part("kubelet"), ready); err != nil {
+			return err
+		}
+		steps.say("node %s is Ready", n.Name())
+	}
+	if err := c.forget(ctx, client); err != nil {
 		return err
 	}
-	steps.say("node %s is Ready", layout.NodeName)
 	if err := c.waitFor(ctx, "kubelet", client.DNSReady); err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/perijove/perijove/deploy/onenode/layout"
+	"github.com/perijove/perijove/deploy/onenode/space"
 )
 
 // settleWithin bounds the wait for the kernel: a cgroup can be removed only when its last process is fully gone.
@@ -71,9 +72,9 @@ func unmount(point string) error {
 	return err
 }
 
-// deleteLink removes a bridge and the cables that hang on it.
+// deleteLink removes an interface, and if it is a bridge the cables that hang on it.
 func deleteLink(name string) error {
-	bridge, err := netlink.LinkByName(name)
+	gone, err := netlink.LinkByName(name)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		return nil
 	}
@@ -86,13 +87,13 @@ func deleteLink(name string) error {
 	}
 	for _, link := range links {
 		// A pod's end goes with its network namespace, and the kernel does that later; the pair is gone at once if we remove our end.
-		if link.Type() == "veth" && link.Attrs().MasterIndex == bridge.Attrs().Index {
+		if link.Type() == "veth" && link.Attrs().MasterIndex == gone.Attrs().Index {
 			if err := netlink.LinkDel(link); err != nil && !errors.Is(err, unix.ENODEV) {
 				return err
 			}
 		}
 	}
-	return netlink.LinkDel(bridge)
+	return netlink.LinkDel(gone)
 }
 
 func nft(args ...string) error {
@@ -139,7 +140,7 @@ func removeState(folder string) error {
 	if err != nil {
 		return err
 	}
-	if left := mountsBelow(parseMounts(string(mounts)), folder); len(left) > 0 {
+	if left := mountsBelow(space.MountPoints(string(mounts)), folder); len(left) > 0 {
 		return fmt.Errorf("%s is still mounted; unmount it and run `onenode down` again", strings.Join(left, ", "))
 	}
 	return os.RemoveAll(folder)

@@ -34,7 +34,7 @@ func TestKillAllByMark(t *testing.T) {
 	if err := ours.Wait(); err == nil || !strings.Contains(err.Error(), "killed") {
 		t.Errorf("our process ended with %v", err)
 	}
-	if pids, err := marked(layout.Layout{State: folder + "-other"}, func(string) bool { return true }); err != nil || len(pids) != 1 {
+	if pids, err := marked(layout.Layout{State: folder + "-other"}, "", func(string) bool { return true }); err != nil || len(pids) != 1 {
 		t.Errorf("the other's process is gone: %v %v", pids, err)
 	}
 }
@@ -43,7 +43,7 @@ func TestKillAllByMark(t *testing.T) {
 func waitForMark(t *testing.T, cmd *exec.Cmd, mark string) {
 	t.Helper()
 	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline); {
-		if pids, err := marked(layout.Layout{State: mark}, func(string) bool { return true }); err == nil && len(pids) == 1 && pids[0] == cmd.Process.Pid {
+		if pids, err := marked(layout.Layout{State: mark}, "", func(string) bool { return true }); err == nil && len(pids) == 1 && pids[0] == cmd.Process.Pid {
 			return
 		}
 	}

@@ -23,19 +23,33 @@ const killWithin = 20 * time.Second
 // since a process may start another before it dies.
 func KillAll(l layout.Layout, pods bool) error {
 	return killUntilNone(func() ([]int, error) {
-		marked, err := marked(l, func(string) bool { return true })
+		marked, err := marked(l, "", everyProgram)
 		if err != nil || !pods {
 			return marked, err
 		}
-		pods, err := inPods()
+		pods, err := inPods(layout.CgroupName)
 		return append(marked, pods...), err
 	})
 }
 
+// KillNode ends every process of one further node, its pods' included.
+func KillNode(n layout.Node) error {
+	return killUntilNone(func() ([]int, error) {
+		marked, err := marked(n.Layout, layout.NodeMarker+"="+strconv.Itoa(n.Number), everyProgram)
+		if err != nil {
+			return nil, err
+		}
+		pods, err := inPods(n.Cgroup())
+		return append(marked, pods...), err
+	})
+}
+
+func everyProgram(string) bool { return true }
+
 // KillParts ends parts whose supervisor is gone, and leaves the pods and their shims alone: they go on under the new parts.
 func KillParts(l layout.Layout) error {
 	return killUntilNone(func() ([]int, error) {
-		return marked(l, func(program string) bool { return !strings.HasPrefix(program, "containerd-shim") })
+		return marked(l, "", func(program string) bool { return !strings.HasPrefix(program, "containerd-shim") })
 	})
 }
 
@@ -58,8 +72,9 @@ func killUntilNone(list func() ([]int, error)) error {
 	}
 }
 
-// marked lists processes, other than this one, whose environment carries our mark with this state folder and whose program's name is accepted.
-func marked(l layout.Layout, accept func(program string) bool) ([]int, error) {
+// marked lists processes, other than this one, whose environment carries our mark with this state folder, and also the variable if there is one, and whose
+// program's name is accepted.
+func marked(l layout.Layout, variable string, accept func(program string) bool) ([]int, error) {
 	environments, err := filepath.Glob("/proc/[0-9]*/environ")
 	if err != nil {
 		return nil, err
@@ -68,7 +83,7 @@ func marked(l layout.Layout, accept func(program string) bool) ([]int, error) {
 	var pids []int
 	for _, file := range environments {
 		environment, err := os.ReadFile(file)
-		if err != nil || !hasVariable(environment, mark) {
+		if err != nil || !hasVariable(environment, mark) || variable != "" && !hasVariable(environment, []byte(variable)) {
 			continue // it ended meanwhile, or is a kernel thread, or dead and waiting for its parent
 		}
 		folder := filepath.Dir(file)
@@ -94,15 +109,15 @@ func hasVariable(environment, variable []byte) bool {
 	return false
 }
 
-// inPods lists the processes in the pods' cgroups, in every hierarchy.
-func inPods() ([]int, error) {
+// inPods lists the processes in the cgroup and those below it, in every hierarchy.
+func inPods(cgroup string) ([]int, error) {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
 	var pids []int
 	for _, hierarchy := range host.Hierarchies(string(mounts)) {
-		root := filepath.Join(hierarchy.Path, layout.CgroupName)
+		root := filepath.Join(hierarchy.Path, cgroup)
 		err := filepath.WalkDir(root, func(path string, _ os.DirEntry, err error) error {
 			if err != nil || filepath.Base(path) != "cgroup.procs" {
 				return ignoreMissing(err)

@@ -16,6 +16,7 @@ import (
 
 	"github.com/perijove/perijove/deploy/onenode/host"
 	"github.com/perijove/perijove/deploy/onenode/layout"
+	"github.com/perijove/perijove/deploy/onenode/space"
 )
 
 // Look collects everything on the machine that could be the node's. Nothing is changed.
@@ -25,7 +26,7 @@ func Look(l layout.Layout, ledger host.Ledger) (Found, error) {
 	if err != nil {
 		return found, fmt.Errorf("mounts: %w", err)
 	}
-	found.Mounts = parseMounts(string(mounts))
+	found.Mounts = space.MountPoints(string(mounts))
 	for _, hierarchy := range host.Hierarchies(string(mounts)) {
 		folder := filepath.Join(hierarchy.Path, layout.CgroupName)
 		if _, err := os.Stat(folder); err == nil {
@@ -49,7 +50,8 @@ func Look(l layout.Layout, ledger host.Ledger) (Found, error) {
 			found.LogLinks[link] = target
 		}
 	}
-	found.Sockets = append(shimSockets(l), glob(filepath.Join(layout.DevicePlugins, layout.DeviceSockets+"*.sock"))...)
+	found.Shims = shimSockets(l)
+	found.Sockets = glob(filepath.Join(layout.DevicePlugins, layout.DeviceSockets+"*.sock"))
 	found.Dead = deadSockets(glob(filepath.Join(layout.ShimSockets, "*")))
 	found.Sysctls = map[string]string{}
 	for name := range ledger.Sysctls {
@@ -87,22 +89,6 @@ func (f *Found) lookAtTables() error {
 	return nil
 }
 
-// parseMounts reads /proc/self/mountinfo (proc_pid_mountinfo(5)).
-func parseMounts(mountinfo string) []Mount {
-	var mounts []Mount
-	for line := range strings.Lines(mountinfo) {
-		if fields := strings.Fields(line); len(fields) > 4 {
-			mounts = append(mounts, Mount{Point: unescape(fields[4])})
-		}
-	}
-	return mounts
-}
-
-// unescape undoes the octal escapes that the kernel writes for blank, tab, newline and backslash.
-func unescape(point string) string {
-	return strings.NewReplacer(`\040`, " ", `\011`, "\t", `\012`, "\n", `\134`, `\`).Replace(point)
-}
-
 // parseRules reads `nft --json list table` (libnftables-json(5)). Rules without a comment belong to the table's frame, not to a container.
 func parseRules(out []byte) ([]Rule, error) {
 	var list struct {
@@ -125,10 +111,10 @@ func parseRules(out []byte) ([]Rule, error) {
 	return rules, nil
 }
 
-// shimSockets lists the sockets of our containers' shims. containerd notes each in the container's bundle; the socket itself lies in a folder that all containerds share.
-func shimSockets(l layout.Layout) []string {
-	var sockets []string
-	for _, file := range glob(filepath.Join(l.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*", "bootstrap.json")) {
+// shimSockets finds the sockets of our containers' shims: bundle → socket. containerd notes each in the container's bundle; the socket itself lies in a folder that all containerds share.
+func shimSockets(l layout.Layout) map[string]string {
+	sockets := map[string]string{}
+	for _, file := range bundles(l) {
 		content, err := os.ReadFile(file)
 		if err != nil {
 			continue
@@ -139,10 +125,19 @@ func shimSockets(l layout.Layout) []string {
 		}
 		socket := filepath.Clean(strings.TrimPrefix(bootstrap.Address, "unix://"))
 		if _, err := os.Lstat(socket); err == nil && filepath.Dir(socket) == layout.ShimSockets {
-			sockets = append(sockets, socket)
+			sockets[file] = socket
 		}
 	}
 	return sockets
+}
+
+// bundles lists the files in which the containerds of all nodes note where a container's shim listens.
+func bundles(l layout.Layout) []string {
+	var files []string
+	for _, n := range l.Nodes(layout.MaxNodes) {
+		files = append(files, glob(filepath.Join(n.ContainerdState(), "io.containerd.runtime.v2.task", "*", "*", "bootstrap.json"))...)
+	}
+	return files
 }
 
 // deadSockets returns those sockets that refuse: their file outlived the process that listened.

@@ -12,20 +12,18 @@ import (
 
 // Found is what Look saw on the machine.
 type Found struct {
-	Mounts    []Mount
+	Mounts    []string          // mount points
 	Links     []string          // names of network interfaces
 	Tables    []string          // nftables tables, as "family name"
 	HostPorts []Rule            // rules of CNI portmap's shared table
 	Cached    []string          // files in the CNI library's cache
 	LogLinks  map[string]string // link in /var/log/containers → target
-	Sockets   []string          // shim sockets named in the state folder, and those of our device plugin
+	Shims     map[string]string // file of a container in the state folder → its shim's socket
+	Sockets   []string          // those of our device plugin
 	Dead      []string          // shim sockets without a listener, of every containerd
 	Cgroups   []string          // cgroup folders called layout.CgroupName, one per hierarchy
 	Sysctls   map[string]string // present values of the ledger's kernel settings
 }
-
-// Mount is one mount point and where in the host's tree it is.
-type Mount struct{ Point string }
 
 // Rule is one nftables rule that has a comment.
 type Rule struct {
@@ -53,8 +51,10 @@ func Make(l layout.Layout, found Found, ledger host.Ledger, known bool) Plan {
 		RemoveState: l.State,
 		Sysctls:     map[string]string{},
 	}
-	if slices.Contains(found.Links, layout.Bridge) {
-		plan.DeleteLinks = []string{layout.Bridge}
+	for _, name := range append(cables(l), layout.Bridge) {
+		if slices.Contains(found.Links, name) {
+			plan.DeleteLinks = append(plan.DeleteLinks, name)
+		}
 	}
 	containers := map[string]bool{}
 	for _, file := range found.Cached {
@@ -68,6 +68,9 @@ func Make(l layout.Layout, found Found, ledger host.Ledger, known bool) Plan {
 		if within(target, l.State) {
 			plan.Remove = append(plan.Remove, link)
 		}
+	}
+	for _, socket := range found.Shims {
+		plan.Remove = append(plan.Remove, socket)
 	}
 	plan.Remove = append(plan.Remove, found.Sockets...)
 	slices.Sort(plan.Remove)
@@ -85,6 +88,45 @@ func Make(l layout.Layout, found Found, ledger host.Ledger, known bool) Plan {
 			}
 		}
 	}
+	return plan
+}
+
+// cables lists the machine's ends of all cables that there can be.
+func cables(l layout.Layout) []string {
+	var names []string
+	for _, n := range l.Nodes(layout.MaxNodes) {
+		if !n.First() {
+			names = append(names, n.Cable())
+		}
+	}
+	return names
+}
+
+// MakeNode plans the removal of one further node while the others go on. Rules and interfaces inside its namespace go with that.
+func MakeNode(n layout.Node, found Found) Plan {
+	plan := Plan{Unmount: mountsBelow(found.Mounts, n.Home()), RemoveState: n.Home()}
+	if slices.Contains(found.Links, n.Cable()) {
+		plan.DeleteLinks = []string{n.Cable()}
+	}
+	for _, tree := range found.Cgroups {
+		plan.RemoveTrees = append(plan.RemoveTrees, strings.TrimSuffix(tree, layout.CgroupName)+n.Cgroup())
+	}
+	for _, file := range found.Cached {
+		if strings.HasPrefix(filepath.Base(file), n.Network()+"-") {
+			plan.Remove = append(plan.Remove, file)
+		}
+	}
+	for link, target := range found.LogLinks {
+		if within(target, n.Home()) {
+			plan.Remove = append(plan.Remove, link)
+		}
+	}
+	for bundle, socket := range found.Shims {
+		if within(bundle, n.Home()) {
+			plan.Remove = append(plan.Remove, socket)
+		}
+	}
+	slices.Sort(plan.Remove)
 	return plan
 }
 
@@ -123,11 +165,11 @@ func containerOf(file string) (string, bool) {
 }
 
 // mountsBelow lists mount points inside folder, deepest first; of two at one place, both.
-func mountsBelow(mounts []Mount, folder string) []string {
+func mountsBelow(mounts []string, folder string) []string {
 	var points []string
-	for _, mount := range mounts {
-		if within(mount.Point, folder) {
-			points = append(points, mount.Point)
+	for _, point := range mounts {
+		if within(point, folder) {
+			points = append(points, point)
 		}
 	}
 	slices.SortStableFunc(points, func(a, b string) int { return cmp.Compare(len(b), len(a)) })

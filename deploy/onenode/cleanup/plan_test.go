@@ -17,8 +17,8 @@ func freshLedger() host.Ledger {
 
 func everything() Found {
 	return Found{
-		Mounts: []Mount{{"/"}, {"/var/lib/node/a"}, {"/var/lib/node/a/b"}, {"/var/lib/node2/x"}, {"/var/lib"}},
-		Links:  []string{"lo", "eth0", "cni0", layout.Bridge},
+		Mounts: []string{"/", "/var/lib/node/a", "/var/lib/node/a/b", "/var/lib/node2/x", "/var/lib"},
+		Links:  []string{"lo", "eth0", "cni0", "perijove-n9", "perijove-n2", layout.Bridge},
 		Tables: []string{"ip perijove_onenode", "ip kube-proxy", "ip6 kube-proxy", "ip cni_hostport", "ip filter"},
 		HostPorts: []Rule{
 			{Family: "ip", Chain: "hostports", Handle: "7", Comment: "aaa"},
@@ -26,7 +26,7 @@ func everything() Found {
 		},
 		Cached:   []string{"/var/lib/cni/results/perijove-onenode-aaa-eth0", "/var/lib/cni/results/podman-bbb-eth0"},
 		LogLinks: map[string]string{"/var/log/containers/ours.log": "/var/lib/node/pod-logs/x/0.log", "/var/log/containers/theirs.log": "/var/log/pods/y/0.log"},
-		Sockets:  []string{"/run/containerd/s/1"},
+		Shims:    map[string]string{"/var/lib/node/containerd/run/x/bootstrap.json": "/run/containerd/s/1"},
 		Dead:     []string{"/run/containerd/s/2"},
 		Cgroups:  []string{"/sys/fs/cgroup/cpu/perijove-onenode"},
 		Sysctls:  map[string]string{"net/ipv4/ip_forward": "1"},
@@ -38,7 +38,7 @@ func TestOnlyOurs(t *testing.T) {
 	if want := []string{"/var/lib/node/a/b", "/var/lib/node/a"}; !slices.Equal(plan.Unmount, want) {
 		t.Errorf("unmounts %v, want %v: deepest first, and not /var/lib/node2", plan.Unmount, want)
 	}
-	if !slices.Equal(plan.DeleteLinks, []string{layout.Bridge}) {
+	if !slices.Equal(plan.DeleteLinks, []string{"perijove-n2", layout.Bridge}) {
 		t.Errorf("deletes interfaces %v", plan.DeleteLinks)
 	}
 	if want := []string{"ip perijove_onenode", "ip kube-proxy", "ip6 kube-proxy"}; !slices.Equal(plan.DeleteTable, want) {
@@ -111,7 +111,7 @@ func TestLostLedger(t *testing.T) {
 	if len(plan.RemoveEmpty) != 0 || len(plan.Sysctls) != 0 {
 		t.Errorf("without a ledger nothing shared is ours: %v %v", plan.RemoveEmpty, plan.Sysctls)
 	}
-	if len(plan.Unmount) != 2 || len(plan.DeleteLinks) != 1 || plan.RemoveState != at.State {
+	if len(plan.Unmount) != 2 || len(plan.DeleteLinks) != 2 || plan.RemoveState != at.State {
 		t.Errorf("what bears our name must go all the same: %+v", plan)
 	}
 }
@@ -121,15 +121,6 @@ func TestNothingThere(t *testing.T) {
 	plan.RemoveEmpty, plan.RemoveState, plan.Remove = nil, "", nil
 	if want := (Plan{Sysctls: map[string]string{}}); !reflect.DeepEqual(plan, want) {
 		t.Errorf("plans %+v for an empty machine", plan)
-	}
-}
-
-func TestParseMounts(t *testing.T) {
-	const mountinfo = `23 1 254:0 / / rw,relatime - ext4 /dev/vda rw
-41 23 0:38 / /var/lib/node/with\040blank rw,relatime shared:2 - tmpfs tmpfs rw
-`
-	if got, want := parseMounts(mountinfo), []Mount{{"/"}, {"/var/lib/node/with blank"}}; !slices.Equal(got, want) {
-		t.Errorf("got %v, want %v", got, want)
 	}
 }
 
@@ -160,5 +151,31 @@ func TestHasVariable(t *testing.T) {
 		if got := hasVariable([]byte(environment), mark); got != want {
 			t.Errorf("%q: got %v", environment, got)
 		}
+	}
+}
+
+// A node that goes takes what carries its name, and nothing of the first node or of one whose number begins like its own.
+func TestOneNode(t *testing.T) {
+	n := at.Node(2)
+	plan := MakeNode(n, Found{
+		Mounts:   []string{"/", "/var/lib/node/kubelet/x", "/var/lib/node/nodes/2/network", "/var/lib/node/nodes/2/kubelet/y", "/var/lib/node/nodes/21/network"},
+		Links:    []string{"lo", layout.Bridge, n.Cable(), at.Node(3).Cable()},
+		Tables:   []string{"ip perijove_onenode", "ip kube-proxy"},
+		Cached:   []string{"/var/lib/cni/results/perijove-onenode-aaa-eth0", "/var/lib/cni/results/perijove-onenode-2-bbb-eth0", "/var/lib/cni/results/perijove-onenode-3-ccc-eth0"},
+		LogLinks: map[string]string{"/var/log/containers/first.log": "/var/lib/node/pod-logs/x", "/var/log/containers/second.log": "/var/lib/node/nodes/2/pod-logs/x"},
+		Shims: map[string]string{
+			"/var/lib/node/containerd/run/x/bootstrap.json": "/run/containerd/s/first", "/var/lib/node/nodes/2/containerd/run/x/bootstrap.json": "/run/containerd/s/second",
+		},
+		Cgroups: []string{"/sys/fs/cgroup/cpu/perijove-onenode"},
+	})
+	want := Plan{
+		Unmount:     []string{"/var/lib/node/nodes/2/kubelet/y", "/var/lib/node/nodes/2/network"},
+		DeleteLinks: []string{"perijove-n2"},
+		RemoveTrees: []string{"/sys/fs/cgroup/cpu/perijove-onenode/node-2"},
+		Remove:      []string{"/run/containerd/s/second", "/var/lib/cni/results/perijove-onenode-2-bbb-eth0", "/var/log/containers/second.log"},
+		RemoveState: "/var/lib/node/nodes/2",
+	}
+	if !reflect.DeepEqual(plan, want) {
+		t.Errorf("plans %+v, want %+v", plan, want)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"os/exec"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +20,12 @@ import (
 // requestWithin bounds one request to the API server.
 const requestWithin = 5 * time.Second
 
-// Client talks to the API server of one node.
+const (
+	drainGrace  = 10 * time.Second // for each pod of a node that goes
+	drainWithin = 30 * time.Second // for all of them
+)
+
+// Client talks to the API server of one cluster.
 type Client struct {
 	Layout layout.Layout
 	Bin    string // folder of the built programs
@@ -34,9 +40,29 @@ type object struct {
 	}
 }
 
-// NodeReady returns nil if the node's kubelet reports Ready, else an error that says why not.
-func (c Client) NodeReady(ctx context.Context) error {
-	return c.condition(ctx, "/api/v1/nodes/"+layout.NodeName, "Ready")
+// NodesReady returns nil if the kubelets of all these nodes report Ready, else an error that says of one why not.
+func (c Client) NodesReady(ctx context.Context, nodes []layout.Node) error {
+	for _, n := range nodes {
+		if err := c.condition(ctx, "/api/v1/nodes/"+n.Name(), "Ready"); err != nil {
+			return fmt.Errorf("%s: %w", n.Name(), err)
+		}
+	}
+	return nil
+}
+
+// NodeNames returns the names of all nodes that the API knows, simulated ones of a benchmark included.
+func (c Client) NodeNames(ctx context.Context) ([]string, error) {
+	var list struct {
+		Items []struct{ Metadata struct{ Name string } }
+	}
+	if err := c.get(ctx, "/api/v1/nodes", &list); err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, item := range list.Items {
+		names = append(names, item.Metadata.Name)
+	}
+	return names, nil
 }
 
 // DNSReady returns nil if the cluster's DNS has a pod that answers.
@@ -88,10 +114,30 @@ func (c Client) get(ctx context.Context, path string, into any) error {
 
 // Apply creates or updates the objects in the YAML text, by server-side apply.
 func (c Client) Apply(ctx context.Context, manifests []byte) error {
-	cmd := exec.CommandContext(ctx, c.Bin+"/kubectl", "--kubeconfig", c.Layout.Kubeconfig(), "apply", "--server-side", "--field-manager=onenode", "--force-conflicts", "--filename=-")
-	cmd.Stdin = bytes.NewReader(manifests)
+	return c.kubectl(ctx, manifests, "apply", "--server-side", "--field-manager=onenode", "--force-conflicts", "--filename=-")
+}
+
+// Drain ends the pods of a node in good order; no new ones come. Disruption budgets do not hold it up: the node goes in any case.
+func (c Client) Drain(ctx context.Context, n layout.Node) error {
+	return c.kubectl(ctx, nil, "drain", n.Name(), "--ignore-daemonsets", "--delete-emptydir-data", "--force", "--disable-eviction",
+		"--grace-period="+seconds(drainGrace), "--timeout="+drainWithin.String())
+}
+
+// Forget deletes a node that is gone, and its pods: nothing is left that could end them.
+func (c Client) Forget(ctx context.Context, n layout.Node) error {
+	if err := c.kubectl(ctx, nil, "delete", "node", n.Name(), "--ignore-not-found"); err != nil {
+		return err
+	}
+	return c.kubectl(ctx, nil, "delete", "pods", "--all-namespaces", "--field-selector=spec.nodeName="+n.Name(), "--force", "--grace-period=0", "--ignore-not-found")
+}
+
+func seconds(d time.Duration) string { return strconv.Itoa(int(d.Seconds())) }
+
+func (c Client) kubectl(ctx context.Context, input []byte, args ...string) error {
+	cmd := exec.CommandContext(ctx, c.Bin+"/kubectl", append([]string{"--kubeconfig", c.Layout.Kubeconfig()}, args...)...)
+	cmd.Stdin = bytes.NewReader(input)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("kubectl apply: %w: %s", err, strings.TrimSpace(string(out)))
+		return fmt.Errorf("kubectl %s: %w: %s", args[0], err, strings.TrimSpace(string(out)))
 	}
 	return nil
 }

@@ -8,18 +8,47 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 
 	"github.com/perijove/perijove/deploy/onenode/layout"
+	"github.com/perijove/perijove/deploy/onenode/space"
 )
 
-// Prepare brings the machine into the state that the parts need. The ledger is written first.
-func Prepare(l layout.Layout) error {
+// Prepare brings the machine into the state that the parts of that many nodes need. The ledger is written first.
+func Prepare(l layout.Layout, nodes int) error {
 	loadModules()
 	if err := note(l.Ledger()); err != nil {
 		return err
 	}
+	for _, n := range l.Nodes(nodes) {
+		if err := prepare(n); err != nil {
+			return fmt.Errorf("node %s: %w", n.Name(), err)
+		}
+	}
+	return nil
+}
+
+// prepare does the same for one node. A further one has the same things as the machine, inside its network namespace.
+func prepare(n layout.Node) error {
+	if n.First() {
+		if err := equip(n); err != nil {
+			return err
+		}
+	} else {
+		if err := makeSpace(n); err != nil {
+			return err
+		}
+		if err := space.Inside(n.Namespace(), func() error { return equip(n) }); err != nil {
+			return err
+		}
+	}
+	return makeCgroups(n.Cgroup())
+}
+
+// equip sets kernel settings, makes the bridge and writes the rules in the network namespace that it is called in.
+func equip(n layout.Node) error {
 	for name, value := range sysctls() {
 		if value == "" {
 			continue
@@ -28,13 +57,15 @@ func Prepare(l layout.Layout) error {
 			return fmt.Errorf("kernel setting %s: %w (on some kernels it needs `modprobe br_netfilter`)", name, err)
 		}
 	}
-	if err := makeBridge(); err != nil {
+	if err := makeBridge(n); err != nil {
 		return fmt.Errorf("bridge %s: %w", layout.Bridge, err)
 	}
-	if err := nft(ownTable()); err != nil {
-		return err
+	if !n.First() {
+		if err := plugIn(n); err != nil {
+			return fmt.Errorf("cable: %w", err)
+		}
 	}
-	return makeCgroups()
+	return nft(ownTable(n))
 }
 
 // loadModules is best effort: most kernels load them on demand or have them built in, and what is really missing shows in the step that needs it.
@@ -44,8 +75,9 @@ func loadModules() {
 	}
 }
 
-// makeBridge makes the bridge of the pods before any pod, because it also carries the node's own address: the API server listens there.
-func makeBridge() error {
+// makeBridge makes the bridge of the pods before any pod, because it also carries the node's own address: the kubelet listens there, and on the first node the
+// API server.
+func makeBridge(n layout.Node) error {
 	link, err := netlink.LinkByName(layout.Bridge)
 	if errors.As(err, new(netlink.LinkNotFoundError)) {
 		attributes := netlink.NewLinkAttrs()
@@ -58,17 +90,8 @@ func makeBridge() error {
 	if err != nil {
 		return err
 	}
-	_, pods, err := net.ParseCIDR(layout.PodCIDR)
-	if err != nil {
+	if err := setAddresses(link, n); err != nil {
 		return err
-	}
-	for _, address := range []net.IPNet{
-		{IP: net.ParseIP(layout.BridgeIP), Mask: pods.Mask},
-		{IP: net.ParseIP(layout.NodeIP), Mask: net.CIDRMask(32, 32)},
-	} {
-		if err := netlink.AddrReplace(link, &netlink.Addr{IPNet: &address}); err != nil {
-			return fmt.Errorf("address %s: %w", address.IP, err)
-		}
 	}
 	if err := netlink.LinkSetUp(link); err != nil {
 		return err
@@ -78,26 +101,57 @@ func makeBridge() error {
 	if err != nil {
 		return err
 	}
-	return netlink.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: services, Src: net.ParseIP(layout.NodeIP), Scope: netlink.SCOPE_LINK})
+	return netlink.RouteReplace(&netlink.Route{LinkIndex: link.Attrs().Index, Dst: services, Src: net.ParseIP(n.IP()), Scope: netlink.SCOPE_LINK})
 }
 
-// makeCgroups makes the parent of the pods' cgroups.
-func makeCgroups() error {
+// setAddresses gives the bridge its two addresses and takes all others away: CNI's bridge plugin refuses one whose first address is not the pods' router, such as
+// that of an older version, with another mask.
+func setAddresses(link netlink.Link, n layout.Node) error {
+	_, pods, err := net.ParseCIDR(n.PodCIDR())
+	if err != nil {
+		return err
+	}
+	wanted := []*net.IPNet{
+		{IP: net.ParseIP(n.BridgeIP()).To4(), Mask: pods.Mask},
+		{IP: net.ParseIP(n.IP()).To4(), Mask: net.CIDRMask(32, 32)},
+	}
+	have, err := netlink.AddrList(link, netlink.FAMILY_V4)
+	if err != nil {
+		return err
+	}
+	if slices.EqualFunc(have, wanted, func(a netlink.Addr, b *net.IPNet) bool { return a.IPNet.String() == b.String() }) {
+		return nil
+	}
+	for _, address := range have {
+		if err := netlink.AddrDel(link, &address); err != nil {
+			return fmt.Errorf("address %s: %w", address.IP, err)
+		}
+	}
+	for _, address := range wanted {
+		if err := netlink.AddrReplace(link, &netlink.Addr{IPNet: address}); err != nil {
+			return fmt.Errorf("address %s: %w", address.IP, err)
+		}
+	}
+	return nil
+}
+
+// makeCgroups makes the parent of the pods' cgroups in every hierarchy.
+func makeCgroups(name string) error {
 	mounts, err := os.ReadFile("/proc/self/mountinfo")
 	if err != nil {
 		return fmt.Errorf("cgroups: %w", err)
 	}
 	for _, hierarchy := range Hierarchies(string(mounts)) {
-		folder := filepath.Join(hierarchy.Path, layout.CgroupName)
+		folder := filepath.Join(hierarchy.Path, name)
 		if hierarchy.Delegates {
-			if err := delegate(hierarchy.Path); err != nil {
+			if err := delegate(filepath.Dir(folder)); err != nil {
 				return err
 			}
 		}
 		if err := os.Mkdir(folder, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 			return fmt.Errorf("cgroup: %w", err)
 		}
-		if err := copyCPUSet(hierarchy.Path, folder); err != nil {
+		if err := copyCPUSet(filepath.Dir(folder), folder); err != nil {
 			return err
 		}
 	}

@@ -2,30 +2,35 @@ package layout
 
 import "path/filepath"
 
-// Fixed names and addresses of the node. The addresses are private to the machine: they sit on a bridge that has no port to the outside.
+// Fixed names and addresses of the cluster. The addresses are private to the machine: they sit on a bridge that has no port to the outside.
 const (
 	DefaultState = "/var/lib/perijove-onenode"
 
-	NodeName    = "onenode"
-	NodeIP      = "10.245.0.1" // kube-apiserver and kubelet listen here only
-	Bridge      = "perijove0"
-	BridgeIP    = "10.244.0.1"
-	PodCIDR     = "10.244.0.0/16"
+	NodeName    = "onenode"       // of the first node; see Node
+	NodeIP      = "10.245.0.1"    // of the first node: kube-apiserver and its kubelet listen here only
+	NodeCIDR    = "10.245.0.0/24" // of all nodes
+	Bridge      = "perijove0"     // of a node's pods, on every node; it begins with InterfaceStart
+	PodCIDR     = "10.244.0.0/16" // of all nodes; each has a part of it
 	ServiceCIDR = "10.96.0.0/16"
 	ServiceIP   = "10.96.0.1"  // first address of ServiceCIDR: Kubernetes gives it to the Service `kubernetes`
 	DNSIP       = "10.96.0.10" // by custom the tenth
 	Domain      = "cluster.local"
 
-	Network    = "perijove-onenode"  // CNI network name; it starts the name of each file that the CNI library caches
-	NFTTable   = "perijove_onenode"  // our own nftables table (masquerading of pods)
-	CgroupName = "/perijove-onenode" // parent of every pod's cgroup
+	Network        = "perijove-onenode"  // CNI network name; it starts the name of each file that the CNI library caches
+	InterfaceStart = "perijove"          // start of the names of all our network interfaces on the machine
+	NFTTable       = "perijove_onenode"  // our own nftables table (masquerading of pods)
+	CgroupName     = "/perijove-onenode" // parent of every pod's cgroup, on every node
+
+	// NodeMarker is an environment variable of the processes of a further node: its number.
+	NodeMarker = "PERIJOVE_ONENODE_NODE"
 
 	// Marker is an environment variable that every process of the node inherits (pods do not: runc gives them their own environment).
 	// Its value is the state folder. `down` finds by it the processes that outlived a kill -9.
 	Marker = "PERIJOVE_ONENODE_STATE"
 )
 
-// Ports that the parts listen on: on loopback, except APIServer and Kubelet, which are on NodeIP.
+// Ports that the parts listen on: on loopback, except APIServer and Kubelet, which are on the node's address. What the supervisor probes on further nodes is on
+// their address too: it cannot reach their loopback.
 const (
 	PortAPIServer   = 6443
 	PortEtcd        = 2379
@@ -40,7 +45,7 @@ const (
 	PortDevices     = 10298
 )
 
-// Layout is the two folders of one node.
+// Layout is the two folders of one cluster.
 type Layout struct {
 	State string // absolute
 	Cache string // absolute
@@ -52,22 +57,18 @@ func (l Layout) Path(names ...string) string {
 }
 
 // Folders of the state, each with one owner.
-func (l Layout) PKI() string         { return l.Path("pki") }
-func (l Layout) Config() string      { return l.Path("config") }
-func (l Layout) Logs() string        { return l.Path("logs") }
-func (l Layout) Volumes() string     { return l.Path("volumes") }
-func (l Layout) KubeletRoot() string { return l.Path("kubelet") }
-func (l Layout) PodLogs() string     { return l.Path("pod-logs") }
+func (l Layout) PKI() string     { return l.Path("pki") }
+func (l Layout) Config() string  { return l.Path("config") }
+func (l Layout) Logs() string    { return l.Path("logs") }
+func (l Layout) Volumes() string { return l.Path("volumes") }
+func (l Layout) Further() string { return l.Path("nodes") } // a folder for each node but the first
 
 // Single files of the state.
-func (l Layout) Kubeconfig() string       { return l.Path("kubeconfig") }
-func (l Layout) Ledger() string           { return l.Path("ledger.json") }
-func (l Layout) Finished() string         { return l.Path("finished") }
-func (l Layout) Lock() string             { return l.Path("lock") }
-func (l Layout) ControlSocket() string    { return l.Path("onenode.sock") }
-func (l Layout) ContainerdSocket() string { return l.Path("containerd", "run", "containerd.sock") }
-func (l Layout) ContainerdState() string  { return l.Path("containerd", "run") }
-func (l Layout) ContainerdRoot() string   { return l.Path("containerd", "root") }
+func (l Layout) Kubeconfig() string    { return l.Path("kubeconfig") }
+func (l Layout) Ledger() string        { return l.Path("ledger.json") }
+func (l Layout) Finished() string      { return l.Path("finished") }
+func (l Layout) Lock() string          { return l.Path("lock") }
+func (l Layout) ControlSocket() string { return l.Path("onenode.sock") }
 
 // LogFile is where a part's output goes.
 func (l Layout) LogFile(part string) string { return filepath.Join(l.Logs(), part+".log") }

@@ -11,11 +11,11 @@ const (
 	provisionerCN   = "perijove:provisioner"                   // manifests.yaml grants what it needs
 )
 
-// Leaves lists every certificate of the node. User and group names are Kubernetes' own (see "Using RBAC Authorization", core component roles), so that the
+// Leaves lists every certificate of the cluster, those of nodes that it does not have included: see layout.MaxNodes. User and group names are Kubernetes' own (see "Using RBAC Authorization", core component roles), so that the
 // roles that every cluster has apply.
 func Leaves() []pki.Leaf {
 	localhost := []string{"localhost", "127.0.0.1"}
-	return []pki.Leaf{
+	leaves := []pki.Leaf{
 		{Name: "etcd", CA: pki.EtcdCA, CN: "etcd", Hosts: localhost, Client: true}, // peers are clients of each other
 		{Name: "etcd-client", CA: pki.EtcdCA, CN: "kube-apiserver-etcd-client", Client: true},
 		{Name: "apiserver", CA: pki.CA, CN: "kube-apiserver", Hosts: []string{
@@ -26,8 +26,13 @@ func Leaves() []pki.Leaf {
 		{Name: "admin", CA: pki.CA, CN: "kubernetes-admin", Groups: []string{"system:masters"}, Client: true},
 		{Name: "controller-manager", CA: pki.CA, CN: "system:kube-controller-manager", Hosts: localhost, Client: true},
 		{Name: "scheduler", CA: pki.CA, CN: "system:kube-scheduler", Hosts: localhost, Client: true},
-		{Name: "kubelet", CA: pki.CA, CN: "system:node:" + layout.NodeName, Groups: []string{"system:nodes"}, Hosts: []string{layout.NodeIP, layout.NodeName}, Client: true},
 		{Name: "kube-proxy", CA: pki.CA, CN: "system:kube-proxy", Client: true},
 		{Name: "provisioner", CA: pki.CA, CN: provisionerCN, Client: true},
 	}
+	for _, n := range (layout.Layout{}).Nodes(layout.MaxNodes) {
+		leaves = append(leaves, pki.Leaf{
+			Name: n.Part("kubelet"), CA: pki.CA, CN: "system:node:" + n.Name(), Groups: []string{"system:nodes"}, Hosts: []string{n.IP(), n.Name()}, Client: true,
+		})
+	}
+	return leaves
 }

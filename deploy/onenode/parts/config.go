@@ -5,7 +5,6 @@ import (
 	"embed"
 	"encoding/base64"
 	"fmt"
-	"io/fs"
 	"text/template"
 
 	"github.com/perijove/perijove/deploy/onenode/layout"
@@ -22,56 +21,64 @@ var templates embed.FS
 // view is what the templates may use.
 type view struct {
 	Settings
-	NodeName, NodeIP, Bridge, BridgeIP, PodCIDR, ServiceCIDR, DNSIP, Domain, Network, CgroupName string
-	PauseImage, CoreDNSImage, KubeletClientCN, ProvisionerCN                                     string
-	PortKubelet, PortKubeletLive, PortProxy, PortProxyLive                                       int
+	Node                                                     layout.Node
+	PodCIDR, ServiceCIDR, DNSIP, Domain, Bridge              string
+	PauseImage, CoreDNSImage, KubeletClientCN, ProvisionerCN string
+	ProxyLive                                                string // host:port
+	PortKubelet, PortKubeletLive, PortProxy                  int
 }
 
-func newView(s Settings) view {
+func newView(s Settings, n layout.Node) view {
 	return view{
-		Settings: s,
-		NodeName: layout.NodeName, NodeIP: layout.NodeIP, Bridge: layout.Bridge, BridgeIP: layout.BridgeIP, PodCIDR: layout.PodCIDR,
-		ServiceCIDR: layout.ServiceCIDR, DNSIP: layout.DNSIP, Domain: layout.Domain, Network: layout.Network, CgroupName: layout.CgroupName,
+		Settings: s, Node: n,
+		PodCIDR: layout.PodCIDR, ServiceCIDR: layout.ServiceCIDR, DNSIP: layout.DNSIP, Domain: layout.Domain, Bridge: layout.Bridge,
 		PauseImage: PauseImage(s.Key), CoreDNSImage: CoreDNSImage(s.Key), KubeletClientCN: kubeletClientCN, ProvisionerCN: provisionerCN,
-		PortKubelet: layout.PortKubelet, PortKubeletLive: layout.PortKubeletLive, PortProxy: layout.PortProxy, PortProxyLive: layout.PortProxyLive,
+		ProxyLive:   probed(n, layout.PortProxyLive),
+		PortKubelet: layout.PortKubelet, PortKubeletLive: layout.PortKubeletLive, PortProxy: layout.PortProxy,
 	}
 }
 
 // Files renders every file below the config folder (name → content): the parts' configurations and a kubeconfig for each client.
 func Files(s Settings) (map[string][]byte, error) {
 	files := map[string][]byte{}
-	names, err := fs.Glob(templates, "templates/*")
-	if err != nil {
-		return nil, fmt.Errorf("templates: %w", err)
-	}
-	for _, name := range names {
-		content, err := render(name, newView(s))
-		if err != nil {
-			return nil, err
+	for _, n := range s.Layout.Nodes(s.Nodes) {
+		for template, file := range ofNodeFiles(n) {
+			content, err := render(template, newView(s, n))
+			if err != nil {
+				return nil, err
+			}
+			files[file] = content
 		}
-		files[target(name[len("templates/"):])] = content
+		files[n.Part("kubelet")+".kubeconfig"] = s.kubeconfig(n.Part("kubelet"))
 	}
-	for _, client := range []string{"controller-manager", "scheduler", "kubelet", "kube-proxy", "provisioner"} {
+	manifests, err := render("manifests.yaml", newView(s, s.Layout.Node(1)))
+	if err != nil {
+		return nil, err
+	}
+	files["manifests.yaml"] = manifests
+	for _, client := range []string{"controller-manager", "scheduler", "kube-proxy", "provisioner"} {
 		files[client+".kubeconfig"] = s.kubeconfig(client)
 	}
 	return files, nil
 }
 
-// target is where a template's result goes: containerd wants network configurations in a folder of their own.
-func target(name string) string {
-	if name == "cni.conflist" {
-		return "cni/10-onenode.conflist"
+// ofNodeFiles maps each template that is rendered for each node to its file. containerd wants network configurations in a folder of their own.
+func ofNodeFiles(n layout.Node) map[string]string {
+	return map[string]string{
+		"cni.conflist":    n.Part("cni") + "/10-onenode.conflist",
+		"containerd.toml": n.Part("containerd") + ".toml",
+		"kubelet.yaml":    n.Part("kubelet") + ".yaml",
+		"kube-proxy.yaml": n.Part("kube-proxy") + ".yaml",
 	}
-	return name
 }
 
 func render(name string, data view) ([]byte, error) {
-	parsed, err := template.New("").Option("missingkey=error").ParseFS(templates, name)
+	parsed, err := template.New("").Option("missingkey=error").ParseFS(templates, "templates/"+name)
 	if err != nil {
 		return nil, fmt.Errorf("template %s: %w", name, err)
 	}
 	var out bytes.Buffer
-	if err := parsed.ExecuteTemplate(&out, name[len("templates/"):], data); err != nil {
+	if err := parsed.ExecuteTemplate(&out, name, data); err != nil {
 		return nil, fmt.Errorf("template %s: %w", name, err)
 	}
 	return out.Bytes(), nil

@@ -3,6 +3,7 @@ package parts
 import (
 	"fmt"
 	"path/filepath"
+	"strconv"
 
 	"github.com/perijove/perijove/deploy/onenode/layout"
 	"github.com/perijove/perijove/deploy/onenode/pki"
@@ -11,6 +12,8 @@ import (
 // Settings are the facts about the machine that the parts depend on.
 type Settings struct {
 	Layout     layout.Layout
+	Nodes      int    // from 1
+	Program    string // this program: it starts the parts of further nodes where they belong
 	Key        string // of the build
 	ResolvConf string // the machine's name servers
 	Forward    bool   // a pod can reach those name servers, so the cluster's DNS may forward to them
@@ -25,6 +28,13 @@ type Part struct {
 	Probe Probe
 }
 
+// How this program is called to start another one on a further node: `onenode enter NUMBER PROGRAM [ARGUMENTS]`. A kubelet also needs its own view of the
+// folder for device plugins.
+const (
+	EnterCommand        = "enter"
+	EnterKubeletCommand = "enter-kubelet"
+)
+
 // Probe tells whether a part works: an HTTP GET that answers 200 (Cert names the client certificate to show, "" for none), or a command that exits 0.
 type Probe struct {
 	URL     string
@@ -32,9 +42,18 @@ type Probe struct {
 	Command []string
 }
 
-// All returns the parts in the order in which they start.
+// All returns the parts in the order in which they start: those that the cluster has once, then those that each node has.
 func All(s Settings) []Part {
-	return []Part{etcd(s), containerd(s), apiserver(s), manager(s), scheduler(s), kubelet(s), proxy(s), provisioner(s), deviceplugin(s)}
+	all := []Part{etcd(s), apiserver(s), manager(s), scheduler(s), provisioner(s)}
+	for _, n := range s.Layout.Nodes(s.Nodes) {
+		all = append(all, ofNode(s, n)...)
+	}
+	return all
+}
+
+// ofNode returns the parts that each node has one of.
+func ofNode(s Settings, n layout.Node) []Part {
+	return []Part{containerd(s, n), kubelet(s, n), proxy(s, n), deviceplugin(s, n)}
 }
 
 // Bin is the folder of the built programs.
@@ -43,6 +62,26 @@ func (s Settings) Bin() string { return s.Layout.Bin(s.Key) }
 func (s Settings) bin(name string) string    { return filepath.Join(s.Bin(), name) }
 func (s Settings) pki(name string) string    { return filepath.Join(s.Layout.PKI(), name) }
 func (s Settings) config(name string) string { return filepath.Join(s.Layout.Config(), name) }
+
+// on places a part: its name tells the node, and on a further node it is started by this program in the node's network. command is EnterCommand or another that
+// begins like it.
+func (s Settings) on(n layout.Node, command string, part Part) Part {
+	part.Name = n.Part(part.Name)
+	if n.First() {
+		return part
+	}
+	args := []string{"--state", s.Layout.State, "--cache", s.Layout.Cache, command, strconv.Itoa(n.Number), part.Path}
+	part.Path, part.Args = s.Program, append(args, part.Args...)
+	return part
+}
+
+// probed is where a part of a node listens for the supervisor, which is on the first node.
+func probed(n layout.Node, port int) string {
+	if n.First() {
+		return loopback(port)
+	}
+	return fmt.Sprintf("%s:%d", n.IP(), port)
+}
 
 func loopback(port int) string { return fmt.Sprintf("127.0.0.1:%d", port) }
 
@@ -69,12 +108,12 @@ func etcd(s Settings) Part {
 	}
 }
 
-func containerd(s Settings) Part {
-	return Part{
+func containerd(s Settings, n layout.Node) Part {
+	return s.on(n, EnterCommand, Part{
 		Name: "containerd", Path: s.bin("containerd"),
-		Args:  []string{"--config", s.config("containerd.toml")},
-		Probe: Probe{Command: []string{s.bin("ctr"), "--address", s.Layout.ContainerdSocket(), "version"}},
-	}
+		Args:  []string{"--config", s.config(n.Part("containerd") + ".toml")},
+		Probe: Probe{Command: []string{s.bin("ctr"), "--address", n.ContainerdSocket(), "version"}},
+	})
 }
 
 func apiserver(s Settings) Part {
@@ -131,31 +170,31 @@ func scheduler(s Settings) Part {
 	}
 }
 
-func kubelet(s Settings) Part {
-	return Part{
-		Name: "kubelet", Path: s.bin("kubelet"), After: []string{"kube-apiserver", "containerd"},
+func kubelet(s Settings, n layout.Node) Part {
+	return s.on(n, EnterKubeletCommand, Part{
+		Name: "kubelet", Path: s.bin("kubelet"), After: []string{"kube-apiserver", n.Part("containerd")},
 		Args: []string{
-			"--config=" + s.config("kubelet.yaml"), "--kubeconfig=" + s.config("kubelet.kubeconfig"),
-			"--hostname-override=" + layout.NodeName, "--node-ip=" + layout.NodeIP,
-			"--root-dir=" + s.Layout.KubeletRoot(), "--cert-dir=" + s.Layout.Path("kubelet", "pki"),
+			"--config=" + s.config(n.Part("kubelet")+".yaml"), "--kubeconfig=" + s.config(n.Part("kubelet")+".kubeconfig"),
+			"--hostname-override=" + n.Name(), "--node-ip=" + n.IP(),
+			"--root-dir=" + n.KubeletRoot(), "--cert-dir=" + filepath.Join(n.KubeletRoot(), "pki"),
 		},
-		Probe: Probe{URL: "http://" + loopback(layout.PortKubeletLive) + "/healthz"},
-	}
+		Probe: Probe{URL: "http://" + probed(n, layout.PortKubeletLive) + "/healthz"},
+	})
 }
 
-func proxy(s Settings) Part {
-	return Part{
+func proxy(s Settings, n layout.Node) Part {
+	return s.on(n, EnterCommand, Part{
 		Name: "kube-proxy", Path: s.bin("kube-proxy"), After: []string{"kube-apiserver"},
-		Args:  []string{"--config=" + s.config("kube-proxy.yaml"), "--hostname-override=" + layout.NodeName},
-		Probe: Probe{URL: "http://" + loopback(layout.PortProxyLive) + "/livez"},
-	}
+		Args:  []string{"--config=" + s.config(n.Part("kube-proxy")+".yaml"), "--hostname-override=" + n.Name()},
+		Probe: Probe{URL: "http://" + probed(n, layout.PortProxyLive) + "/livez"},
+	})
 }
 
 func provisioner(s Settings) Part {
 	return Part{
 		Name: "provisioner", Path: s.bin("provisioner"), After: []string{"kube-apiserver"},
 		Args: []string{
-			"--kubeconfig=" + s.config("provisioner.kubeconfig"), "--folder=" + s.Layout.Volumes(), "--node=" + layout.NodeName,
+			"--kubeconfig=" + s.config("provisioner.kubeconfig"), "--folder=" + s.Layout.Volumes(),
 			fmt.Sprintf("--metrics-port=%d", layout.PortProvisioner),
 		},
 		Probe: Probe{URL: "http://" + loopback(layout.PortProvisioner) + "/metrics"},
@@ -163,11 +202,11 @@ func provisioner(s Settings) Part {
 }
 
 // deviceplugin gives the node two GPUs and two parts of one, none of which exists: servers ask for them, wait for them and give them back.
-func deviceplugin(s Settings) Part {
-	health := loopback(layout.PortDevices)
-	return Part{
-		Name: "deviceplugin", Path: s.bin("deviceplugin"), After: []string{"kubelet"},
-		Args:  []string{"-folder=" + layout.DevicePlugins, "-health=" + health, "-resource=nvidia.com/gpu=2", "-resource=nvidia.com/mig-1g.5gb=2"},
+func deviceplugin(s Settings, n layout.Node) Part {
+	health := probed(n, layout.PortDevices)
+	return s.on(n, EnterCommand, Part{
+		Name: "deviceplugin", Path: s.bin("deviceplugin"), After: []string{n.Part("kubelet")},
+		Args:  []string{"-folder=" + n.DevicePlugins(), "-health=" + health, "-resource=nvidia.com/gpu=2", "-resource=nvidia.com/mig-1g.5gb=2"},
 		Probe: Probe{URL: "http://" + health + "/healthz"},
-	}
+	})
 }

@@ -25,7 +25,7 @@ var update = flag.CommandLine.Bool("update", false, "rewrite the golden files")
 
 func settings() parts.Settings {
 	return parts.Settings{
-		Layout: layout.Layout{State: "/state", Cache: "/cache"}, Key: "k1", ResolvConf: "/etc/resolv.conf", Forward: true,
+		Layout: layout.Layout{State: "/state", Cache: "/cache"}, Nodes: 2, Program: "/bin/onenode", Key: "k1", ResolvConf: "/etc/resolv.conf", Forward: true,
 	}
 }
 
@@ -38,20 +38,50 @@ func files(t *testing.T, s parts.Settings) map[string][]byte {
 	return files
 }
 
-// TestGolden shows every argument and file of the node. `go test ./parts -update` rewrites it; review the difference.
+// TestGolden shows every argument and file of one node, and what a second one adds. `go test ./parts -update` rewrites it; review the difference.
 func TestGolden(t *testing.T) {
-	archive := &txtar.Archive{Comment: []byte("What the node runs and with which configuration, for the state folder /state.\n")}
+	one := settings()
+	one.Nodes = 1
+	single := archive(t, one)
+	compare(t, "node.txtar", "What one node runs and with which configuration, for the state folder /state.", single)
+	var more []txtar.File
+	for _, file := range archive(t, settings()) {
+		i := slices.IndexFunc(single, func(other txtar.File) bool { return other.Name == file.Name })
+		switch {
+		case i < 0:
+			more = append(more, file)
+		case file.Name == "parts":
+			added, ok := bytes.CutPrefix(file.Data, single[i].Data)
+			if !ok {
+				t.Error("a second node changes the parts of the first")
+			}
+			more = append(more, txtar.File{Name: file.Name, Data: added})
+		case !bytes.Equal(file.Data, single[i].Data):
+			t.Errorf("a second node changes %s", file.Name)
+		}
+	}
+	compare(t, "second.txtar", "What a second node adds.", more)
+}
+
+// archive lists the parts and the files.
+func archive(t *testing.T, s parts.Settings) []txtar.File {
+	t.Helper()
 	var commands bytes.Buffer
-	for _, part := range parts.All(settings()) {
+	for _, part := range parts.All(s) {
 		fmt.Fprintf(&commands, "%s\n  after %v\n  ready %+v\n  %s\n    %s\n", part.Name, part.After, part.Probe, part.Path, strings.Join(part.Args, "\n    "))
 	}
-	archive.Files = append(archive.Files, txtar.File{Name: "parts", Data: commands.Bytes()})
-	made := files(t, settings())
+	all := []txtar.File{{Name: "parts", Data: commands.Bytes()}}
+	made := files(t, s)
 	for _, name := range slices.Sorted(maps.Keys(made)) {
-		archive.Files = append(archive.Files, txtar.File{Name: name, Data: made[name]})
+		all = append(all, txtar.File{Name: name, Data: made[name]})
 	}
-	golden := filepath.Join("testdata", "node.txtar")
-	got := txtar.Format(archive)
+	return all
+}
+
+func compare(t *testing.T, name, comment string, files []txtar.File) {
+	t.Helper()
+	golden := filepath.Join("testdata", name)
+	got := txtar.Format(&txtar.Archive{Comment: []byte(comment + "\n"), Files: files})
 	if *update {
 		if err := os.WriteFile(golden, got, 0o644); err != nil {
 			t.Fatal(err)
@@ -74,7 +104,7 @@ func TestCertificatesExist(t *testing.T) {
 	}
 	used := map[string]bool{}
 	collect := func(text string) {
-		for _, match := range regexp.MustCompile(`/state/pki/([a-z-]+\.[a-z]+)`).FindAllStringSubmatch(text, -1) {
+		for _, match := range regexp.MustCompile(`/state/pki/([a-z0-9-]+\.[a-z]+)`).FindAllStringSubmatch(text, -1) {
 			used[match[1]] = true
 			if _, ok := made[match[1]]; !ok {
 				t.Errorf("%s is used and not made, in %q", match[1], text)
@@ -90,7 +120,7 @@ func TestCertificatesExist(t *testing.T) {
 	for _, content := range files(t, settings()) {
 		collect(string(content))
 	}
-	if !used["apiserver.crt"] || !used["kubelet.key"] {
+	if !used["apiserver.crt"] || !used["kubelet.key"] || !used["kubelet-2.key"] {
 		t.Errorf("the search found too little to prove anything: %v", used)
 	}
 }

@@ -31,7 +31,6 @@ func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("provisioner", flag.ContinueOnError)
 	kubeconfig := flags.String("kubeconfig", "", "credentials for the API server")
 	folder := flags.String("folder", "", "where the volumes' folders are made")
-	node := flags.String("node", "", "name of the node whose disk this is")
 	port := flags.Int("metrics-port", 0, "port on loopback for /metrics")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -49,9 +48,9 @@ func run(ctx context.Context, args []string) error {
 		return fmt.Errorf("folder for volumes: %w", err)
 	}
 	defer root.Close()
-	provision := volumes.Folders{Root: root, Node: *node, Chown: volumes.OwnedByUser}
+	provision := volumes.Folders{Root: root, Chown: volumes.OwnedByUser}
 	controller.NewProvisionController(ctx, client, volumes.Name, provision,
-		controller.LeaderElection(false), // one node, one provisioner
+		controller.LeaderElection(false), // there is one
 		controller.MetricsAddress("127.0.0.1"),
 		controller.MetricsPort(int32(*port)),
 	).Run(ctx)

@@ -18,10 +18,9 @@ const Name = "perijove.dev/onenode"
 // Owner of a new folder: the user and group that notebook images run as. A pod with another fsGroup gets the folder's group changed to it by the kubelet.
 const Owner = 1000
 
-// Folders provisions volumes as folders below Root, on the one node called Node.
+// Folders provisions volumes as folders below Root. Every node of the machine reaches them.
 type Folders struct {
 	Root  *os.Root
-	Node  string
 	Chown func(root *os.Root, name string) error // OwnedByUser; tests without root pass their own
 }
 
@@ -38,7 +37,7 @@ func (f Folders) Provision(_ context.Context, options controller.ProvisionOption
 		return nil, controller.ProvisioningFinished, errors.New("a claim with a selector cannot be provisioned: remove spec.selector")
 	}
 	if claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode == corev1.PersistentVolumeBlock {
-		return nil, controller.ProvisioningFinished, errors.New("only volumeMode Filesystem can be provisioned on this node")
+		return nil, controller.ProvisioningFinished, errors.New("only volumeMode Filesystem can be provisioned here")
 	}
 	if err := f.makeFolder(options.PVName); err != nil {
 		return nil, controller.ProvisioningFinished, fmt.Errorf("volume %s: %w", options.PVName, err)
@@ -56,8 +55,9 @@ func (f Folders) Provision(_ context.Context, options controller.ProvisionOption
 			PersistentVolumeSource: corev1.PersistentVolumeSource{
 				Local: &corev1.LocalVolumeSource{Path: filepath.Join(f.Root.Name(), options.PVName)},
 			},
+			// Kubernetes wants to know where a local volume is. It is on every node: a home must not keep its user's server on the node that it was first made for.
 			NodeAffinity: &corev1.VolumeNodeAffinity{Required: &corev1.NodeSelector{NodeSelectorTerms: []corev1.NodeSelectorTerm{{
-				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpIn, Values: []string{f.Node}}},
+				MatchExpressions: []corev1.NodeSelectorRequirement{{Key: corev1.LabelHostname, Operator: corev1.NodeSelectorOpExists}},
 			}}}},
 		},
 	}, controller.ProvisioningFinished, nil

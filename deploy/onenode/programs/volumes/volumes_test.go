@@ -22,7 +22,7 @@ func folders(t *testing.T) (Folders, string, *[]string) {
 	}
 	t.Cleanup(func() { _ = root.Close() })
 	var owned []string
-	return Folders{Root: root, Node: "n1", Chown: func(_ *os.Root, name string) error {
+	return Folders{Root: root, Chown: func(_ *os.Root, name string) error {
 		owned = append(owned, name)
 		return nil
 	}}, path, &owned
@@ -54,8 +54,8 @@ func TestProvision(t *testing.T) {
 	if size := volume.Spec.Capacity[corev1.ResourceStorage]; size.String() != "3Gi" {
 		t.Errorf("size %s", size.String())
 	}
-	if values := volume.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0].Values; len(values) != 1 || values[0] != "n1" {
-		t.Errorf("bound to nodes %v", values)
+	if where := volume.Spec.NodeAffinity.Required.NodeSelectorTerms[0].MatchExpressions[0]; where.Operator != corev1.NodeSelectorOpExists || where.Key != corev1.LabelHostname {
+		t.Errorf("a server on another node cannot have its home: %v", where)
 	}
 	if len(*owned) != 1 {
 		t.Errorf("handed over: %v", *owned)
