@@ -17,7 +17,7 @@ FUZZTIME ?= 5s
 TAGS := -tags cluster,onenode
 # Suites that need neither a cluster, nor its programs, nor Envoy. Those that start other programs and wait for them have no
 # goroutines of ours to race.
-QUICK := go list ./... | grep -v -e /test/dataplane -e /test/e2e -e /test/starts
+QUICK := go list ./... | grep -v -e /test/dataplane -e /test/e2e -e /test/starts -e /test/scheduling
 PROGRAMS := -e /deploy/chart -e /test/pages -e /test/jupyter -e '/perijove/test$$'
 
 # What make golden writes.
@@ -51,7 +51,7 @@ dataplane: deps ## the real Envoy with the three services, no cluster
 e2e: deps up ## the whole platform in a real browser
 	export KUBECONFIG=$$(go run ./deploy/up kubeconfig); \
 	go test -count=1 -tags cluster -run Cluster ./deploy/chart; \
-	go test -count=1 ./test/starts; \
+	go test -count=1 ./test/starts ./test/scheduling; \
 	go test -count=1 -v ./test/e2e/...
 
 .PHONY: node
