@@ -63,6 +63,9 @@ const (
 	// of a quota together, have.
 	ComponentUsage = "usage"
 
+	// LabelSize is how much CPU and memory is kept for a server: servers are spread among those of
+	// their own size.
+	LabelSize = "perijove.dev/size"
 	// LabelAccount with value "true" marks a Secret that holds one person's account.
 	LabelAccount = "perijove.dev/account"
 	// LabelAccountLink and the hash of a login is a label of its account, to find it by.

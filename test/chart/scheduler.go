@@ -66,7 +66,12 @@ func (s Scheduler) Outside(kubeconfig string) (string, error) {
 	if err := yaml.Unmarshal([]byte(s.Config), &config); err != nil {
 		return "", fmt.Errorf("read the scheduler's configuration: %w", err)
 	}
-	config["clientConnection"] = map[string]any{"kubeconfig": kubeconfig}
+	connection, ok := config["clientConnection"].(map[string]any)
+	if !ok {
+		connection = map[string]any{}
+	}
+	connection["kubeconfig"] = kubeconfig
+	config["clientConnection"] = connection
 	text, err := yaml.Marshal(config)
 	return string(text), err
 }

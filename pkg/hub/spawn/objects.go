@@ -148,7 +148,7 @@ func Pod(site Site, s Spec) *corev1.Pod {
 		promiseProof(pod, secretName(pod.Name, s.Nonce))
 	}
 	mergeClaims(&pod.Spec)
-	site.Scheduling.put(&pod.Spec)
+	site.Scheduling.put(pod)
 	identify(&pod.ObjectMeta, id)
 	return pod
 }

@@ -31,19 +31,36 @@ func (n Neighbours) IsKnown() bool { return n == Indifferent || n == Apart || n 
 
 // put writes s into a pod. Neighbours are wishes and no rules: with a rule, servers would wait while
 // other nodes have room. Kubernetes finds the pods to spread by their owner, and servers have none, so
-// they name the label that all of them have.
-func (s Scheduling) put(pod *corev1.PodSpec) {
-	pod.SchedulerName, pod.PriorityClassName = s.Scheduler, s.PriorityClass
+// they name labels. Servers are kept apart from those of their own size: when small and large ones start
+// in turn, and all are counted alike, all large ones come to the same node.
+func (s Scheduling) put(pod *corev1.Pod) {
+	size := sizeOf(pod)
+	pod.Labels[contract.LabelSize] = size
+	pod.Spec.SchedulerName, pod.Spec.PriorityClassName = s.Scheduler, s.PriorityClass
 	servers := &metav1.LabelSelector{MatchLabels: map[string]string{contract.LabelComponent: contract.ComponentServer}}
 	switch s.Neighbours {
 	case Indifferent:
 	case Apart:
-		pod.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
+		servers.MatchLabels[contract.LabelSize] = size
+		pod.Spec.TopologySpreadConstraints = []corev1.TopologySpreadConstraint{{
 			MaxSkew: 1, TopologyKey: corev1.LabelHostname, WhenUnsatisfiable: corev1.ScheduleAnyway, LabelSelector: servers,
 		}}
 	case Together:
-		pod.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
+		pod.Spec.Affinity = &corev1.Affinity{PodAffinity: &corev1.PodAffinity{PreferredDuringSchedulingIgnoredDuringExecution: []corev1.WeightedPodAffinityTerm{{
 			Weight: 100, PodAffinityTerm: corev1.PodAffinityTerm{TopologyKey: corev1.LabelHostname, LabelSelector: servers},
 		}}}}
 	}
+}
+
+// sizeOf is the value of contract.LabelSize: what a pod requests, such as 100m-256Mi.
+func sizeOf(pod *corev1.Pod) string {
+	of := pod.Spec.Containers[0].Resources
+	amount := func(name corev1.ResourceName) string {
+		q, ok := of.Requests[name]
+		if !ok { // Kubernetes fills it in
+			q = of.Limits[name]
+		}
+		return q.String()
+	}
+	return amount(corev1.ResourceCPU) + "-" + amount(corev1.ResourceMemory)
 }

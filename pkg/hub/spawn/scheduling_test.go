@@ -6,7 +6,9 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/util/validation"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 )
 
@@ -35,11 +37,32 @@ func TestScheduling(t *testing.T) {
 		t.Fatalf("together: %+v", together)
 	}
 	term := together.Affinity.PodAffinity.PreferredDuringSchedulingIgnoredDuringExecution[0].PodAffinityTerm
-	server := Pod(site, Spec{ID: server.ID{User: "bob", Name: "second"}, Nonce: nonce}).Labels
-	for what, s := range map[string]*metav1.LabelSelector{"apart": apart.TopologySpreadConstraints[0].LabelSelector, "together": term.LabelSelector} {
-		selector, err := metav1.LabelSelectorAsSelector(s)
-		if err != nil || !selector.Matches(labels.Set(server)) || selector.Matches(labels.Set{"app": "x"}) {
+	other := func(o Override) labels.Set {
+		return Pod(site, Spec{ID: server.ID{User: "bob", Name: "second"}, Profile: Profile{Slug: "x", Override: o}, Nonce: nonce}).Labels
+	}
+	small, large := other(Override{}), other(Override{MemGuarantee: "1G"})
+	for what, c := range map[string]struct {
+		by        *metav1.LabelSelector
+		sameSizes bool
+	}{"apart": {apart.TopologySpreadConstraints[0].LabelSelector, true}, "together": {term.LabelSelector, false}} {
+		selector, err := metav1.LabelSelectorAsSelector(c.by)
+		if err != nil || !selector.Matches(small) || selector.Matches(large) == c.sameSizes || selector.Matches(labels.Set{"app": "x"}) {
 			t.Errorf("%s counts by %s, %v", what, selector, err)
+		}
+	}
+}
+
+// TestSizeIsALabel: Kubernetes takes it for every amount that a profile may have.
+func TestSizeIsALabel(t *testing.T) {
+	for _, c := range []struct {
+		cpu  Cores
+		mem  Memory
+		want string
+	}{{"", "", "0-0"}, {"0.1", "256M", "100m-256Mi"}, {"1.5", "1.5G", "1500m-1536Mi"}, {"1024", "123456789", "1024-123456789"}, {"2", "0.0001T", "2-109951163"}, {"0.25", "1e9", "250m-1000000000"}} {
+		o := Override{CPUGuarantee: c.cpu, MemGuarantee: c.mem}
+		got := Pod(site, Spec{ID: server.ID{User: "bob"}, Profile: Profile{Slug: "x", Override: o}, Nonce: nonce}).Labels[contract.LabelSize]
+		if faults := validation.IsValidLabelValue(got); len(faults) > 0 || got != c.want {
+			t.Errorf("%s, %s: %q, want %q; %v", c.cpu, c.mem, got, c.want, faults)
 		}
 	}
 }
