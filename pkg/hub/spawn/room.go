@@ -47,7 +47,13 @@ var (
 	nodesTried   = regexp.MustCompile(`^0/([0-9]{1,6}) nodes are available: `)
 	nodesReason  = regexp.MustCompile(`(?:^|, )([0-9]{1,6}) (Insufficient ([A-Za-z0-9./_-]+)|Too many pods|[^,]+)`)
 	notOfTheseOf = regexp.MustCompile(`preemption: |no new claims to deallocate`) // what follows is about other pods
+	// neverFits counts nodes that would not do if they were empty: it would help nobody to end other
+	// pods. A node that has less than the server wants is among them.
+	neverFits = regexp.MustCompile(`preemption: 0/[0-9]{1,6} nodes are available: (?:[^:]*, )?([0-9]{1,6}) Preemption is not helpful for scheduling`)
 )
+
+// noNodes is what the scheduler says in a cluster without any node.
+const noNodes = "no nodes available to schedule pods"
 
 // shortage returns the resources that every node lacks that would do otherwise, in the order
 // cpu, memory, then others by name. fits is false when no node would do, however empty. Where nodes lack
@@ -55,7 +61,10 @@ var (
 func shortage(why string) (scarce []string, fits bool) {
 	tried := nodesTried.FindStringSubmatch(why)
 	if tried == nil {
-		return nil, true
+		return nil, !strings.HasPrefix(why, noNodes)
+	}
+	if never := neverFits.FindStringSubmatch(why); never != nil && never[1] == tried[1] {
+		return nil, false
 	}
 	reasons := why[len(tried[0]):]
 	if end := notOfTheseOf.FindStringIndex(reasons); end != nil {
