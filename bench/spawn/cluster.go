@@ -1,42 +1,33 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/perijove/perijove/bench/internal/rig"
-	"github.com/perijove/perijove/pkg/hub/spawn"
-	"github.com/perijove/perijove/pkg/run"
-	"github.com/perijove/perijove/pkg/server"
-	"github.com/perijove/perijove/test/kubectl"
+	"github.com/perijove/perijove/bench/internal/installed"
 )
 
-// Where things are: the platform, its servers, and the pods that are not its own.
+// Where things are: the platform's servers, and the pods that are not its own.
 const (
-	platform  = "perijove"
-	servers   = "perijove-servers"
-	apart     = "perijove-bench"
-	directory = "perijove-directory"
-	base      = "dc=perijove,dc=test"
+	servers = installed.Servers
+	apart   = "perijove-bench"
 )
 
 // patience is the longest that anything of a round may take.
-const patience = 2 * time.Minute
+const patience = installed.Patience
 
 // cluster is the one that runs on this machine, with people added to its directory.
 type cluster struct {
 	options
-	client kubernetes.Interface
+	platform *installed.Platform
+	client   kubernetes.Interface
 	// like is a pod of ours, whose image and resources all have.
 	like *corev1.Pod
 }
@@ -44,57 +35,24 @@ type cluster struct {
 // user is the name of the i-th person.
 func user(i int) string { return fmt.Sprintf("bench-%d", i) }
 
+// people are the names of all.
+func (o options) people() (all []string) {
+	for i := range o.servers {
+		all = append(all, user(i))
+	}
+	return all
+}
+
 func connect(ctx context.Context, o options) (*cluster, error) {
-	client, err := run.KubeClient(o.kubeconfig, "perijove-bench", 0)
+	platform, err := installed.Connect(o.kubeconfig, o.url)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{options: o, client: client}
-	if err := c.addPeople(ctx); err != nil {
+	c := &cluster{options: o, platform: platform, client: platform.Client}
+	if err := platform.AddPeople(ctx, o.people()); err != nil {
 		return nil, err
 	}
 	return c, c.makeApart(ctx)
-}
-
-// addPeople puts them into the development directory, which forgets them when its pod ends. It
-// has no account that may change anything, so slapadd does it.
-func (c *cluster) addPeople(ctx context.Context) error {
-	hash, err := c.inDirectory(ctx, "", "slappasswd", "-h", "{SSHA}", "-s", rig.Password)
-	if err != nil {
-		return err
-	}
-	// Only students and staff may log in. A group of its own with that name leaves theirs alone.
-	group := "dn: cn=students+description=bench,ou=groups," + base + "\nobjectClass: groupOfNames\ncn: students\ndescription: bench\n"
-	for i := range c.servers {
-		dn := "uid=" + user(i) + ",ou=people," + base
-		entry := fmt.Sprintf("dn: %[2]s\nobjectClass: inetOrgPerson\nuid: %[1]s\ncn: %[1]s\nsn: %[1]s\nuserPassword: %[3]s\n", user(i), dn, hash)
-		if err := c.addEntry(ctx, entry); err != nil {
-			return err
-		}
-		group += "member: " + dn + "\n"
-	}
-	return c.addEntry(ctx, group)
-}
-
-// addEntry adds what is not there from a run before.
-func (c *cluster) addEntry(ctx context.Context, entry string) error {
-	_, err := c.inDirectory(ctx, entry, "slapadd", "-f", "/data/slapd.conf")
-	if err != nil && strings.Contains(err.Error(), "MDB_KEYEXIST") {
-		return nil
-	}
-	return err
-}
-
-// inDirectory runs a program beside the directory.
-func (c *cluster) inDirectory(ctx context.Context, stdin string, args ...string) (string, error) {
-	cmd := exec.CommandContext(ctx, kubectl.Path(), append([]string{"--kubeconfig", c.kubeconfig, "-n", platform, "exec", "-i", "deployment/" + directory, "--", "env", "PATH=/usr/sbin:/sbin:/usr/bin:/bin"}, args...)...)
-	cmd.Stdin = strings.NewReader(stdin)
-	var out, errs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &errs
-	if err := cmd.Run(); err != nil {
-		return "", fmt.Errorf("%s in the directory's pod: %w: %.500s", args[0], err, errs.String())
-	}
-	return strings.TrimSpace(out.String()), nil
 }
 
 // makeApart makes the namespace of the pods that are not the platform's, with the configuration
@@ -122,43 +80,17 @@ func (c *cluster) makeApart(ctx context.Context) error {
 func (c *cluster) clean() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	faults := []error{c.client.CoreV1().Namespaces().Delete(ctx, apart, metav1.DeleteOptions{})}
-	for i := range c.servers {
-		id := server.ID{User: user(i)}
-		faults = append(faults,
-			c.client.CoreV1().Pods(servers).Delete(ctx, spawn.PodName(id), metav1.DeleteOptions{}),
-			c.client.CoreV1().PersistentVolumeClaims(servers).Delete(ctx, "home-"+id.User, metav1.DeleteOptions{}))
+	err := c.client.CoreV1().Namespaces().Delete(ctx, apart, metav1.DeleteOptions{})
+	if apierrors.IsNotFound(err) {
+		err = nil
 	}
-	for _, err := range faults {
-		if err != nil && !apierrors.IsNotFound(err) {
-			return fmt.Errorf("clean up: %w", errors.Join(faults...))
-		}
+	if err := errors.Join(err, c.platform.Remove(ctx, c.people())); err != nil {
+		return fmt.Errorf("clean up: %w", err)
 	}
 	return nil
 }
 
 // gone waits until a namespace has none of the people's pods any more.
 func (c *cluster) gone(ctx context.Context, namespace string) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	for {
-		pods, err := c.client.CoreV1().Pods(namespace).List(ctx, metav1.ListOptions{})
-		if err != nil {
-			return fmt.Errorf("list pods: %w", err)
-		}
-		left := 0
-		for _, pod := range pods.Items {
-			if strings.Contains(pod.Name, "bench-") {
-				left++
-			}
-		}
-		if left == 0 {
-			return nil
-		}
-		select {
-		case <-time.After(100 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("%d pods are left in %s: %w", left, namespace, ctx.Err())
-		}
-	}
+	return c.platform.Gone(ctx, namespace, func(pod *corev1.Pod) bool { return strings.Contains(pod.Name, "bench-") })
 }

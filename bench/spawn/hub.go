@@ -9,6 +9,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/perijove/perijove/bench/internal/installed"
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/bench/internal/visitor"
 )
@@ -22,7 +23,7 @@ func (c *cluster) jupyterHub(r *rig.Rig) (*contestant, error) {
 	if err != nil {
 		return nil, err
 	}
-	hub, err := r.StartJupyterHub("jupyterhub", c.kubeconfig, traits)
+	hub, err := r.StartJupyterHub("jupyterhub", c.platform.Kubeconfig, traits)
 	if err != nil {
 		return nil, err
 	}
@@ -30,7 +31,7 @@ func (c *cluster) jupyterHub(r *rig.Rig) (*contestant, error) {
 	one := &contestant{name: "JupyterHub", namespace: apart}
 	one.start, one.stop = func(ctx context.Context) ([]time.Duration, error) {
 		if people == nil {
-			if people, err = crowd(ctx, visitor.Site{Base: "http://" + hub.Addr, Addr: hub.Addr, Click: time.Second}, c.servers); err != nil {
+			if people, err = installed.LogIn(ctx, visitor.Site{Base: "http://" + hub.Addr, Addr: hub.Addr, Click: time.Second}, c.people()); err != nil {
 				return nil, err
 			}
 		}

@@ -31,15 +31,12 @@ func main() {
 	o := options{}
 	flag.IntVar(&o.servers, "servers", 10, "how many are started at once")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds that count; one before them does not")
-	flag.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "`file` to reach the cluster with; default $KUBECONFIG, or the one-node cluster's")
+	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to reach the cluster with; default $KUBECONFIG, or the one-node cluster's")
 	flag.StringVar(&o.url, "url", "http://localhost:8000", "where Perijove answers")
 	flag.BoolVar(&o.peer, "jupyterhub", true, "measure JupyterHub too")
 	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md and its plot")
 	flag.BoolVar(&o.check, "check", false, "exit 1 when Perijove takes too much longer than bare pods")
 	flag.Parse()
-	if o.kubeconfig == "" {
-		o.kubeconfig = "/var/lib/perijove-onenode/kubeconfig"
-	}
 	var install []func() error
 	if o.peer {
 		install = []func() error{rig.InstallCHP, rig.InstallJupyterHub}

@@ -3,12 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"net/url"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
-	"github.com/perijove/perijove/bench/internal/rig"
+	"github.com/perijove/perijove/bench/internal/installed"
 	"github.com/perijove/perijove/bench/internal/visitor"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
@@ -16,23 +15,6 @@ import (
 
 // answering is the path below a server's own that Jupyter answers with its version.
 const answering = "api"
-
-// crowd logs everybody in.
-func crowd(ctx context.Context, site visitor.Site, people int) (all []*visitor.Visitor, err error) {
-	for i := range people {
-		v, err := visitor.New(site, user(i))
-		if err != nil {
-			return nil, err
-		}
-		ctx, cancel := context.WithTimeout(ctx, patience)
-		defer cancel()
-		if err := v.Login(ctx, rig.Password); err != nil {
-			return nil, fmt.Errorf("log %s in: %w", v.Name, err)
-		}
-		all = append(all, v)
-	}
-	return all, nil
-}
 
 // press lets everybody press Start at once, follow the progress and open their server.
 func (one *contestant) press(ctx context.Context, people []*visitor.Visitor) ([]time.Duration, error) {
@@ -58,11 +40,11 @@ func (one *contestant) press(ctx context.Context, people []*visitor.Visitor) ([]
 
 // perijove is the platform as it runs on the cluster.
 func (c *cluster) perijove(ctx context.Context) (*contestant, error) {
-	at, err := url.Parse(c.url)
+	site, err := c.platform.Site()
 	if err != nil {
-		return nil, fmt.Errorf("address of the platform: %w", err)
+		return nil, err
 	}
-	people, err := crowd(ctx, visitor.Site{Base: c.url, Addr: at.Host, Form: true, Click: time.Second}, c.servers)
+	people, err := installed.LogIn(ctx, site, c.people())
 	if err != nil {
 		return nil, err
 	}
