@@ -144,16 +144,8 @@ func late(pod *corev1.Pod, events []*corev1.Event, timeout time.Duration) Step {
 		}
 	case pulls(events) && containerStatus(pod).State.Running == nil:
 		s.Message, s.Data["Image"] = MsgPullLate, imageOf(pod)
-	case silent(pod):
-		s.Message = MsgNodeSilent
 	}
 	return s
-}
-
-// silent reports whether the kubelet of a pod's node has written nothing of the pod. It writes both
-// as soon as it has read it.
-func silent(pod *corev1.Pod) bool {
-	return pod.Spec.NodeName != "" && pod.Status.StartTime == nil && len(pod.Status.ContainerStatuses) == 0
 }
 
 // waitsForNode returns why the scheduler has found no node yet; false when it has, or has not

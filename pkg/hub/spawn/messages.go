@@ -56,7 +56,6 @@ const (
 	MsgRoomLate     Message = "failure.room_late"
 	MsgGPULate      Message = "failure.gpu_late"
 	MsgNodeLate     Message = "failure.node_late"
-	MsgNodeSilent   Message = "failure.node_silent"
 	MsgPullLate     Message = "failure.pull_late"
 	MsgLost         Message = "failure.lost"
 	MsgQuota        Message = "failure.quota"
@@ -95,7 +94,7 @@ const (
 func Messages() []Message {
 	return []Message{
 		MsgNoNode, MsgNoCores, MsgNoMemory, MsgNoGPU, MsgNoDevice, MsgNoCoresAndMemory,
-		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate, MsgNodeLate, MsgNodeSilent,
+		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate, MsgNodeLate,
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
 		MsgRestarted, MsgRestartedOOM, MsgQueued, MsgQueueNext, MsgWarnAge, MsgWarnIdle, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgRestarting, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
