@@ -105,11 +105,13 @@ func (l localized) funcs(announcements func(language string) []Announcement) tem
 func parse(l localized, announcements func(language string) []Announcement) (map[string]*template.Template, error) {
 	pages := map[string]*template.Template{}
 	for _, p := range []Page{Login{}, Logout{}, Message{}, Home{}, Spawn{}, Pending{}, Token{}, Sessions{}, DeleteUser{}, Admin{}, AdminUser{}, Account{}, Log{}, AdminQuotas{}, AdminMessages{}, AdminCluster{}} {
-		t, err := template.New("layout.html").Funcs(l.funcs(announcements)).ParseFS(files,
+		funcs := l.funcs(announcements)
+		t, err := template.New("layout.html").Funcs(funcs).ParseFS(files,
 			"templates/layout.html", "templates/parts/*.html", "templates/"+p.template()+".html")
 		if err != nil {
 			return nil, fmt.Errorf("parse page %s: %w", p.template(), err)
 		}
+		fold(t, funcs)
 		pages[p.template()] = t
 	}
 	return pages, nil

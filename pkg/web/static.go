@@ -24,6 +24,16 @@ func assetVersion(name string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
+// assetVersions are the hashes of all static files by name.
+func assetVersions() map[string]string {
+	all := map[string]string{}
+	entries, _ := static.ReadDir("static") // cannot fail: it is in the program
+	for _, e := range entries {
+		all[e.Name()] = assetVersion(e.Name())
+	}
+	return all
+}
+
 // assetURL is the address that pages load a static file from. The version is in the query and
 // not in the name, so that a page of the old version finds the file during an upgrade.
 func assetURL(name string) string {
@@ -38,6 +48,7 @@ func Static() http.Handler {
 		".js":  "text/javascript; charset=utf-8",
 		".svg": "image/svg+xml",
 	}
+	versions := assetVersions()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
@@ -45,7 +56,7 @@ func Static() http.Handler {
 			return
 		}
 		name := strings.TrimPrefix(r.URL.Path, contract.PathStatic)
-		version := assetVersion(name)
+		version := versions[name]
 		if version == "" || types[path.Ext(name)] == "" {
 			http.NotFound(w, r)
 			return
