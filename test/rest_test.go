@@ -12,10 +12,12 @@ import (
 func restRows() (rows []string) {
 	for _, e := range contract.Endpoints() {
 		scope := "`" + e.Scope + "`"
-		switch e.Scope {
-		case "":
+		switch {
+		case e.Open():
+			scope = "open to all"
+		case e.Scope == "":
 			scope = "no token"
-		case "version":
+		case e.Scope == "version":
 			scope = "any token"
 		}
 		rows = append(rows, fmt.Sprintf("| `%s %s` | %s | %s |", e.Method, strings.TrimSuffix(e.Path, "{$}"), scope, e.Summary))

@@ -90,6 +90,10 @@ const (
 	progress     = "/progress"
 )
 
+// Open reports whether anybody may ask, without a session or a token. Clients of JupyterHub's API,
+// and its single-user servers when they start, ask for the version like that.
+func (e Endpoint) Open() bool { return e.Operation == OpVersion }
+
 // Endpoints is the REST API: JupyterHub's paths, as far as this platform has them. Envoy's
 // routes, the scopes that tokens need, the services' handlers and the tests are made from
 // this table. A path that is not here does not exist.

@@ -40,14 +40,18 @@ func hubRoutes(page contract.HubPage) []*routev3.Route {
 	}
 	rest.GetRoute().RetryPolicy = retries(retryUnsent)
 	reads := hubRoute(page)
-	reads.Match.Headers = []*routev3.HeaderMatcher{{
+	reads.Match.Headers = onlyReads()
+	reads.GetRoute().RetryPolicy = retries(retryUnsent + ",reset")
+	return []*routev3.Route{reads, rest}
+}
+
+func onlyReads() []*routev3.HeaderMatcher {
+	return []*routev3.HeaderMatcher{{
 		Name: ":method",
 		HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
 			MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{Regex: "GET|HEAD"}},
 		}},
 	}}
-	reads.GetRoute().RetryPolicy = retries(retryUnsent + ",reset")
-	return []*routev3.Route{reads, rest}
 }
 
 // Envoy tries a request again when a spawner cannot have seen it. A spawner that is killed may have
@@ -89,6 +93,30 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 		RequestHeadersToAdd:  clientAddress(page.Upstream),
 		TypedPerFilterConfig: ours(check),
 	}
+}
+
+// openAPIRoutes lead to what anybody may ask of the REST API. The spawner is told nothing of who
+// asks, which authz would have judged.
+func openAPIRoutes() (all []*routev3.Route) {
+	for _, e := range contract.EndpointsOf(contract.UpstreamHub) {
+		if !e.Open() {
+			continue
+		}
+		all = append(all, &routev3.Route{
+			Match: &routev3.RouteMatch{
+				PathSpecifier: &routev3.RouteMatch_Path{Path: strings.TrimSuffix(e.Path, "{$}")},
+				Headers:       onlyReads(),
+			},
+			Action: &routev3.Route_Route{Route: &routev3.RouteAction{
+				ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamHub)},
+				Timeout:          durationpb.New(hubTimeout),
+				RetryPolicy:      retries(retryUnsent + ",reset"),
+			}},
+			RequestHeadersToRemove: []string{"cookie", "authorization"},
+			TypedPerFilterConfig:   ours(&authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
+		})
+	}
+	return all
 }
 
 // ownAPIRoute leads to the part of the REST API that authz answers.

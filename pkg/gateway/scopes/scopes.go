@@ -90,6 +90,7 @@ func scope(s Settings, key, owner string, servers []*routev3.Route) Scope {
 			continue
 		}
 		if contract.PathHub+key == contract.PathAPI {
+			list = append(list, openAPIRoutes()...)
 			list = append(list, ownAPIRoute())
 		}
 		list = append(list, hubRoutes(page)...)

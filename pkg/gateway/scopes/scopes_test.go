@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/proto"
@@ -235,6 +236,13 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		reads := 0
 		for _, route := range s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes() {
 			want := unsent
+			if route.GetMatch().GetPath() == "/hub/api" || route.GetMatch().GetPath() == "/hub/api/" { // open to all
+				want += ",reset"
+				if got := route.GetRoute().GetRetryPolicy().GetRetryOn(); got != want {
+					t.Errorf("%s: %q is tried again, want %q", s.Name, got, want)
+				}
+				continue
+			}
 			if len(route.GetMatch().GetHeaders()) > 0 {
 				reads++
 				want += ",reset"
@@ -250,5 +258,33 @@ func TestWhatIsTriedAgain(t *testing.T) {
 				t.Errorf("%s: %d routes for reading come first", s.Name, reads)
 			}
 		}
+	}
+}
+
+// TestOnlyWhatIsOpenSkipsAuthz: of the REST API that is reading the version, at its exact paths, and
+// the spawner is not shown who asks.
+func TestOnlyWhatIsOpenSkipsAuthz(t *testing.T) {
+	t.Parallel()
+	var open []string
+	for _, s := range scopes.Hub(settings()) {
+		if s.Name != "api" {
+			continue
+		}
+		for _, route := range s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes() {
+			var check authzv3.ExtAuthzPerRoute
+			if err := route.GetTypedPerFilterConfig()[envoyapi.ExtAuthzFilter].UnmarshalTo(&check); err != nil {
+				t.Fatal(err)
+			}
+			if !check.GetDisabled() {
+				continue
+			}
+			open = append(open, route.GetMatch().GetPath())
+			if len(route.GetMatch().GetHeaders()) != 1 || strings.Join(route.GetRequestHeadersToRemove(), " ") != "cookie authorization" {
+				t.Errorf("%v", route)
+			}
+		}
+	}
+	if strings.Join(open, " ") != "/hub/api /hub/api/" {
+		t.Errorf("open are %q", open)
 	}
 }

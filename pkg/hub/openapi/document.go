@@ -127,7 +127,9 @@ func Document(endpoints []contract.Endpoint, version string) ([]byte, error) {
 // at is the description of one endpoint.
 func (a about) at(e contract.Endpoint) operation {
 	o := operation{ID: id(e), Summary: e.Summary, Responses: map[string]response{}, Security: []map[string][]string{{bySession: {}}}}
-	if e.Scope != "" {
+	if e.Open() {
+		o.Security = []map[string][]string{}
+	} else if e.Scope != "" {
 		o.Security = append(o.Security, map[string][]string{byToken: {e.Scope}})
 	}
 	for _, name := range found(e) {
@@ -140,7 +142,10 @@ func (a about) at(e contract.Endpoint) operation {
 	for status, r := range a.answers {
 		o.Responses[status] = r.linked(e)
 	}
-	refusals := map[string]string{"401": "nobody is logged in", "403": "the caller, or the token, may not do this"}
+	refusals := map[string]string{}
+	if !e.Open() {
+		refusals = map[string]string{"401": "nobody is logged in", "403": "the caller, or the token, may not do this"}
+	}
 	if len(found(e)) > 0 {
 		refusals["400"] = "the path cannot be"
 	}

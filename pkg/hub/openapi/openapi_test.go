@@ -58,7 +58,7 @@ func TestEveryEndpointIsDescribed(t *testing.T) {
 	}
 	for _, e := range contract.Endpoints() {
 		o, ok := d.Paths[strings.TrimSuffix(e.Path, "{$}")][strings.ToLower(e.Method)]
-		if !ok || o.Summary == "" || ids[o.OperationID] || len(o.Responses) < 2 {
+		if !ok || o.Summary == "" || ids[o.OperationID] || len(o.Responses) < 2 && !e.Open() {
 			t.Errorf("%s: %+v", e.Pattern(), o)
 		}
 		ids[o.OperationID] = true
@@ -75,7 +75,7 @@ func TestEveryEndpointIsDescribed(t *testing.T) {
 		for _, way := range o.Security {
 			scopes = append(scopes, way["token"]...)
 		}
-		if strings.Join(scopes, " ") != e.Scope {
+		if want := e.Scope; strings.Join(scopes, " ") != want && !(e.Open() && len(o.Security) == 0) {
 			t.Errorf("%s: scopes %q, want %q", e.Pattern(), scopes, e.Scope)
 		}
 	}

@@ -91,3 +91,36 @@ func TestS9_CheckXSRF(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsOpen: the door asks nobody who reads the version who they are, and believes nothing they
+// say about it; it asks everybody else.
+func TestWhatIsOpen(t *testing.T) {
+	t.Parallel()
+	mux := http.NewServeMux()
+	operations := map[string]Handler{}
+	for _, e := range contract.EndpointsOf(contract.UpstreamHub) {
+		operations[e.Operation] = func(w http.ResponseWriter, _ *http.Request, who Caller) error {
+			if who.Name == "" && !e.Open() || who.Name != "" && e.Open() {
+				t.Errorf("%s by %q", e.Pattern(), who.Name)
+			}
+			return nil
+		}
+	}
+	Door{Fail: func(w http.ResponseWriter, _ *http.Request, _ Caller, _ error) {
+		w.WriteHeader(http.StatusUnauthorized)
+	}}.Register(mux, nil, contract.UpstreamHub, operations)
+	for _, e := range contract.EndpointsOf(contract.UpstreamHub) {
+		for _, name := range []string{"", "alice"} {
+			r := httptest.NewRequest(e.Method, strings.NewReplacer("{$}", "", "{", "", "}", "").Replace(e.Path), nil)
+			if name != "" {
+				r.Header.Set(contract.HeaderUser, name)
+				r.Header.Set(contract.HeaderScopes, "self")
+			}
+			w := httptest.NewRecorder()
+			mux.ServeHTTP(w, r)
+			if ok := w.Code == http.StatusOK; ok != (name != "" || e.Open()) {
+				t.Errorf("%s by %q: %d", e.Pattern(), name, w.Code)
+			}
+		}
+	}
+}
