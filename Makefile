@@ -67,6 +67,7 @@ bench: deps ## measure requests, propagation, memory, restarts and starts beside
 	go -C bench run ./class -doc
 	$(MAKE) up
 	go -C bench run ./spawn -doc
+	go -C bench run ./paper -doc
 bench-check: deps ## fail when a ratio of the benchmarks got worse (4 min)
 	go -C bench run ./load -check
 	go -C bench run ./routes -check -chp=false -samples 50 -users 1000,10000

@@ -1,8 +1,10 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,6 +12,8 @@ import (
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+	"gonum.org/v1/plot/vg/vgsvg"
 )
 
 // Group is one cluster of bars.
@@ -29,6 +33,14 @@ type Line struct {
 	Name   string
 	X, Y   []float64
 	Dashed bool
+	// Colour is the same number for the same thing in every Panel.
+	Colour int
+}
+
+// Panel is one of several plots in a file.
+type Panel struct {
+	Title string
+	Lines []Line
 }
 
 // palette is Okabe and Ito's: told apart by colour-blind people too.
@@ -126,6 +138,67 @@ func Steps(file, title, x, y string, lines []Line) error {
 	}
 	p.Y.Max *= 1.2 // room for the legend
 	return save(p, 20*vg.Centimeter, file)
+}
+
+// Panels draws curves in panels side by side and below one another, two in a row, each on a
+// logarithmic axis of its own.
+func Panels(file, x, y string, panels []Panel) error {
+	const columns = 2
+	var rows [][]*plot.Plot
+	for i, one := range panels {
+		if i%columns == 0 {
+			rows = append(rows, make([]*plot.Plot, columns))
+		}
+		p, err := panel(one, x, y)
+		if err != nil {
+			return fmt.Errorf("plot %s: %w", file, err)
+		}
+		rows[i/columns][i%columns] = p
+	}
+	canvas := vgsvg.New(32*vg.Centimeter, vg.Length(len(rows))*11*vg.Centimeter)
+	tiles := draw.Tiles{Rows: len(rows), Cols: columns, PadX: vg.Centimeter, PadY: vg.Centimeter, PadTop: vg.Millimeter, PadRight: 4 * vg.Millimeter}
+	for i, row := range plot.Align(rows, tiles, draw.New(canvas)) {
+		for j, place := range row {
+			if rows[i][j] != nil {
+				rows[i][j].Draw(place)
+			}
+		}
+	}
+	var out bytes.Buffer
+	if _, err := canvas.WriteTo(&out); err != nil {
+		return fmt.Errorf("plot %s: %w", file, err)
+	}
+	if err := os.MkdirAll(folder(), 0o755); err != nil {
+		return fmt.Errorf("folder of plots: %w", err)
+	}
+	return os.WriteFile(filepath.Join(folder(), file), out.Bytes(), 0o644)
+}
+
+func panel(one Panel, x, y string) (*plot.Plot, error) {
+	p := plot.New()
+	p.Title.Text, p.X.Label.Text, p.Y.Label.Text = one.Title, x, y
+	p.Y.Scale, p.Y.Tick.Marker = plot.LogScale{}, plot.LogTicks{Prec: -1}
+	p.Legend.Top, p.Legend.Left, p.Legend.XOffs = true, true, vg.Centimeter
+	for _, l := range one.Lines {
+		points := make(plotter.XYs, len(l.X))
+		for j := range l.X {
+			points[j].X, points[j].Y = l.X[j], l.Y[j]
+		}
+		curve, err := plotter.NewLine(points)
+		if err != nil {
+			return nil, err
+		}
+		curve.Color, curve.Width = palette(l.Colour), vg.Points(1.5)
+		p.Add(curve)
+		p.Legend.Add(l.Name, curve)
+	}
+	p.Y.Min, p.Y.Max = decade(p.Y.Min, math.Floor), decade(4*p.Y.Max, math.Ceil) // room for the legend
+	return p, nil
+}
+
+// decade is the power of ten next to x.
+func decade(x float64, round func(float64) float64) float64 {
+	return math.Pow(10, round(math.Log10(x)))
 }
 
 func save(p *plot.Plot, width vg.Length, file string) error {

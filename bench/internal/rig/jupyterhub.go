@@ -1,10 +1,12 @@
 package rig
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"embed"
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -86,7 +88,7 @@ func JupyterHubVersion() string {
 // values.yaml): the proxy apart, no wait before the page that shows progress, 64 starts at once.
 func (r *Rig) StartJupyterHub(name, kubeconfig string, more Traits) (*JupyterHub, error) {
 	hub, api := r.addr(), r.addr()
-	j := &JupyterHub{Addr: r.addr()}
+	j := &JupyterHub{Addr: net.JoinHostPort(cmp.Or(r.Front, "127.0.0.1"), port(r.addr()))}
 	traits := Traits{
 		"JupyterHub": {
 			"spawner_class": "kubespawner.KubeSpawner", "hub_bind_url": "http://" + hub, "db_url": "sqlite:///" + r.Path(name+".sqlite"),
@@ -114,7 +116,7 @@ func (r *Rig) StartJupyterHub(name, kubeconfig string, more Traits) (*JupyterHub
 		}
 	}
 	j.Proxy, err = r.start(name+"-proxy", []string{"CONFIGPROXY_AUTH_TOKEN=" + token}, "node", chpProgram(),
-		"--ip=127.0.0.1", "--port="+port(j.Addr), "--api-ip=127.0.0.1", "--api-port="+port(api), "--log-level=error",
+		"--ip="+cmp.Or(r.Front, "127.0.0.1"), "--port="+port(j.Addr), "--api-ip=127.0.0.1", "--api-port="+port(api), "--log-level=error",
 		"--default-target=http://"+hub, "--error-target=http://"+hub+"/hub/error")
 	if err != nil {
 		return nil, err

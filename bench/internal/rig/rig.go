@@ -20,7 +20,10 @@ import (
 
 // Rig holds the processes of one benchmark and their folder.
 type Rig struct {
-	Dir   string // short: Unix socket paths must stay below 107 bytes
+	Dir string // short: Unix socket paths must stay below 107 bytes
+	// Front is the address on which JupyterHub's proxy listens, instead of loopback.
+	Front string
+
 	procs []*Proc
 	ports int
 }

@@ -316,16 +316,29 @@ func sameOrigin(req *http.Request, mode string) {
 
 // cookie is the value of one that a script of a hub's page may read.
 func (v *Visitor) cookie(name string) string {
-	at, err := url.Parse(v.site.Base + contract.PathHub)
-	if err != nil {
-		return ""
-	}
-	for _, c := range v.http.Jar.Cookies(at) {
+	for _, c := range v.cookies(contract.PathHub) {
 		if c.Name == name {
 			return c.Value
 		}
 	}
 	return ""
+}
+
+// Cookies is the Cookie header that the browser sends with a request for path.
+func (v *Visitor) Cookies(path string) string {
+	var all []string
+	for _, c := range v.cookies(path) {
+		all = append(all, c.Name+"="+c.Value)
+	}
+	return strings.Join(all, "; ")
+}
+
+func (v *Visitor) cookies(path string) []*http.Cookie {
+	at, err := url.Parse(v.site.Base + path)
+	if err != nil {
+		return nil
+	}
+	return v.http.Jar.Cookies(at)
 }
 
 func expect(what string, status int, body string, err error) error {
