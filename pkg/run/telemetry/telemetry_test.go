@@ -50,6 +50,27 @@ func TestOneAccessEventPerRequestWithItsID(t *testing.T) {
 	}
 }
 
+// TestWhatSucceedsIsLoggedOnce: Envoy has its line. What did not come through Envoy has none there.
+func TestWhatSucceedsIsLoggedOnce(t *testing.T) {
+	for _, c := range []struct {
+		level slog.Level
+		id    string
+		code  int
+		want  int
+	}{
+		{slog.LevelInfo, "id-1", 200, 0}, {slog.LevelInfo, "id-1", 302, 0}, {slog.LevelDebug, "id-1", 200, 1},
+		{slog.LevelInfo, "", 200, 1}, {slog.LevelInfo, "id-1", 403, 1}, {slog.LevelInfo, "id-1", 503, 1},
+	} {
+		var out bytes.Buffer
+		h := telemetry.HTTP(telemetry.NewLogger(&out, c.level), telemetry.NewRegistry(), "test",
+			http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(c.code) }))
+		get(h, "/hub/home", c.id)
+		if n := strings.Count(out.String(), `"msg":"request"`); n != c.want {
+			t.Errorf("%+v: %d lines", c, n)
+		}
+	}
+}
+
 func TestPanicIs500AndOneErrorLine(t *testing.T) {
 	var out bytes.Buffer
 	h := telemetry.HTTP(telemetry.NewLogger(&out, slog.LevelError), telemetry.NewRegistry(), "test",
