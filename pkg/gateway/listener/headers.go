@@ -9,6 +9,7 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	earlyv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/early_header_mutation/header_mutation/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/gateway/envoyapi"
@@ -62,8 +63,14 @@ var confineLua string
 // filters take more instructions for the rest too: cutting the Cookie header with
 // header_to_metadata and header_mutation half as many again, removing the response headers
 // with header_mutation twice as many.
+//
+// The route stays as it was judged. By default Envoy would pick it anew after a cookie was cut
+// out, which costs more than the cutting, and might find another if one was pushed meanwhile.
 func confine() *hcmv3.HttpFilter {
-	return httpFilter(envoyapi.ConfineFilter, &luav3.Lua{DefaultSourceCode: &corev3.DataSource{
-		Specifier: &corev3.DataSource_InlineString{InlineString: confineLua},
-	}})
+	return httpFilter(envoyapi.ConfineFilter, &luav3.Lua{
+		DefaultSourceCode: &corev3.DataSource{
+			Specifier: &corev3.DataSource_InlineString{InlineString: confineLua},
+		},
+		ClearRouteCache: wrapperspb.Bool(false),
+	})
 }
