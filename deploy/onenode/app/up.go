@@ -166,7 +166,7 @@ func portsFree() error {
 	var taken []string
 	for _, number := range []int{
 		layout.PortAPIServer, layout.PortEtcd, layout.PortEtcdPeer, layout.PortKubelet, layout.PortKubeletLive,
-		layout.PortManager, layout.PortScheduler, layout.PortProxy, layout.PortProxyLive, layout.PortProvisioner, layout.PortDevices,
+		layout.PortManager, layout.PortScheduler, layout.PortProxy, layout.PortProxyLive, layout.PortProvisioner, layout.PortDevices, layout.PortPolicy,
 	} {
 		holder, err := port.Find("/proc", number)
 		if err != nil {

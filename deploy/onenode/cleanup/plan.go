@@ -143,7 +143,7 @@ func (p *Plan) planTables(found Found, ledger host.Ledger, known bool, container
 	for _, table := range found.Tables {
 		family, name, _ := strings.Cut(table, " ")
 		switch {
-		case name == layout.NFTTable,
+		case name == layout.NFTTable, name == layout.PolicyTable,
 			name == layout.ProxyTable && known && !ledger.HadTable(family, name),
 			name == layout.HostPortTable && known && !ledger.HadTable(family, name) && !foreign:
 			p.DeleteTable = append(p.DeleteTable, table)

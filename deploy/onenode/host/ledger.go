@@ -22,14 +22,15 @@ type Ledger struct {
 // sysctls are the settings that we, the kubelet or kube-proxy change. Ours have a value; "" marks the others, which are only put back.
 func sysctls() map[string]string {
 	return map[string]string{
-		"net/ipv4/ip_forward":                "1",
-		"net/bridge/bridge-nf-call-iptables": "1", // or answers from a pod to a pod through a Service keep the wrong address
-		"vm/overcommit_memory":               "",
-		"vm/panic_on_oom":                    "",
-		"kernel/panic":                       "",
-		"kernel/panic_on_oops":               "",
-		"kernel/keys/root_maxkeys":           "",
-		"kernel/keys/root_maxbytes":          "",
+		"net/ipv4/ip_forward":                 "1",
+		"net/bridge/bridge-nf-call-iptables":  "1", // or answers from a pod to a pod through a Service keep the wrong address
+		"net/bridge/bridge-nf-call-ip6tables": "1", // or pods on one bridge speak IPv6 with each other, around NetworkPolicies
+		"vm/overcommit_memory":                "",
+		"vm/panic_on_oom":                     "",
+		"kernel/panic":                        "",
+		"kernel/panic_on_oops":                "",
+		"kernel/keys/root_maxkeys":            "",
+		"kernel/keys/root_maxbytes":           "",
 	}
 }
 

@@ -19,6 +19,7 @@ const (
 	Network        = "perijove-onenode"  // CNI network name; it starts the name of each file that the CNI library caches
 	InterfaceStart = "perijove"          // start of the names of all our network interfaces on the machine
 	NFTTable       = "perijove_onenode"  // our own nftables table (masquerading of pods)
+	PolicyTable    = "perijove_policy"   // the nftables table of NetworkPolicies; package enforce has it too
 	CgroupName     = "/perijove-onenode" // parent of every pod's cgroup, on every node
 
 	// NodeMarker is an environment variable of the processes of a further node: its number.
@@ -43,6 +44,7 @@ const (
 	PortProxyLive   = 10256
 	PortProvisioner = 10299
 	PortDevices     = 10298
+	PortPolicy      = 10297
 )
 
 // Layout is the two folders of one cluster.

@@ -94,6 +94,9 @@ func (n Node) ContainerdState() string  { return n.path("containerd", "run") }
 func (n Node) ContainerdRoot() string   { return n.path("containerd", "root") }
 func (n Node) CNIConfig() string        { return filepath.Join(n.Layout.Config(), n.Part("cni")) }
 
+// PolicySocket is where the CNI plugin tells the enforcer of NetworkPolicies of pods.
+func (n Node) PolicySocket() string { return n.path("policy.sock") }
+
 // DevicePlugins is where device plugins find the kubelet. A kubelet looks at one place only, so that of a further node sees this folder there.
 func (n Node) DevicePlugins() string {
 	if n.First() {

@@ -9,6 +9,7 @@ const (
 	frontProxyCN    = "front-proxy-client"
 	kubeletClientCN = "perijove:kube-apiserver-kubelet-client" // manifests.yaml binds it to system:kubelet-api-admin
 	provisionerCN   = "perijove:provisioner"                   // manifests.yaml grants what it needs
+	policyCN        = "perijove:netpolicy"                     // so here
 )
 
 // Leaves lists every certificate of the cluster, those of nodes that it does not have included: see layout.MaxNodes. User and group names are Kubernetes' own (see "Using RBAC Authorization", core component roles), so that the
@@ -27,6 +28,7 @@ func Leaves() []pki.Leaf {
 		{Name: "controller-manager", CA: pki.CA, CN: "system:kube-controller-manager", Hosts: localhost, Client: true},
 		{Name: "scheduler", CA: pki.CA, CN: "system:kube-scheduler", Hosts: localhost, Client: true},
 		{Name: "kube-proxy", CA: pki.CA, CN: "system:kube-proxy", Client: true},
+		{Name: "netpolicy", CA: pki.CA, CN: policyCN, Client: true},
 		{Name: "provisioner", CA: pki.CA, CN: provisionerCN, Client: true},
 	}
 	for _, n := range (layout.Layout{}).Nodes(layout.MaxNodes) {

@@ -21,18 +21,18 @@ var templates embed.FS
 // view is what the templates may use.
 type view struct {
 	Settings
-	Node                                                     layout.Node
-	PodCIDR, ServiceCIDR, DNSIP, Domain, Bridge              string
-	PauseImage, CoreDNSImage, KubeletClientCN, ProvisionerCN string
-	ProxyLive                                                string // host:port
-	PortKubelet, PortKubeletLive, PortProxy                  int
+	Node                                                               layout.Node
+	PodCIDR, ServiceCIDR, DNSIP, Domain, Bridge                        string
+	PauseImage, CoreDNSImage, KubeletClientCN, ProvisionerCN, PolicyCN string
+	ProxyLive                                                          string // host:port
+	PortKubelet, PortKubeletLive, PortProxy                            int
 }
 
 func newView(s Settings, n layout.Node) view {
 	return view{
 		Settings: s, Node: n,
 		PodCIDR: layout.PodCIDR, ServiceCIDR: layout.ServiceCIDR, DNSIP: layout.DNSIP, Domain: layout.Domain, Bridge: layout.Bridge,
-		PauseImage: PauseImage(s.Key), CoreDNSImage: CoreDNSImage(s.Key), KubeletClientCN: kubeletClientCN, ProvisionerCN: provisionerCN,
+		PauseImage: PauseImage(s.Key), CoreDNSImage: CoreDNSImage(s.Key), KubeletClientCN: kubeletClientCN, ProvisionerCN: provisionerCN, PolicyCN: policyCN,
 		ProxyLive:   probed(n, layout.PortProxyLive),
 		PortKubelet: layout.PortKubelet, PortKubeletLive: layout.PortKubeletLive, PortProxy: layout.PortProxy,
 	}
@@ -56,7 +56,7 @@ func Files(s Settings) (map[string][]byte, error) {
 		return nil, err
 	}
 	files["manifests.yaml"] = manifests
-	for _, client := range []string{"controller-manager", "scheduler", "kube-proxy", "provisioner"} {
+	for _, client := range []string{"controller-manager", "scheduler", "kube-proxy", "netpolicy", "provisioner"} {
 		files[client+".kubeconfig"] = s.kubeconfig(client)
 	}
 	return files, nil

@@ -53,7 +53,7 @@ func All(s Settings) []Part {
 
 // ofNode returns the parts that each node has one of.
 func ofNode(s Settings, n layout.Node) []Part {
-	return []Part{containerd(s, n), kubelet(s, n), proxy(s, n), deviceplugin(s, n)}
+	return []Part{containerd(s, n), kubelet(s, n), proxy(s, n), netpolicy(s, n), deviceplugin(s, n)}
 }
 
 // Bin is the folder of the built programs.
@@ -187,6 +187,19 @@ func proxy(s Settings, n layout.Node) Part {
 		Name: "kube-proxy", Path: s.bin("kube-proxy"), After: []string{"kube-apiserver"},
 		Args:  []string{"--config=" + s.config(n.Part("kube-proxy")+".yaml"), "--hostname-override=" + n.Name()},
 		Probe: Probe{URL: "http://" + probed(n, layout.PortProxyLive) + "/livez"},
+	})
+}
+
+// netpolicy enforces NetworkPolicies. The kubelet does not wait for it: the CNI plugin does, with each pod.
+func netpolicy(s Settings, n layout.Node) Part {
+	health := probed(n, layout.PortPolicy)
+	return s.on(n, EnterCommand, Part{
+		Name: "netpolicy", Path: s.bin("netpolicy"), After: []string{"kube-apiserver"},
+		Args: []string{
+			"-kubeconfig=" + s.config("netpolicy.kubeconfig"), "-node=" + n.Name(), "-pods=" + n.PodCIDR(), "-bridge=" + layout.Bridge,
+			"-socket=" + n.PolicySocket(), "-health=" + health,
+		},
+		Probe: Probe{URL: "http://" + health + "/healthz"},
 	})
 }
 
