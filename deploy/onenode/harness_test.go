@@ -221,7 +221,7 @@ func lookAtMachine(t *testing.T) machine {
 		"kernel settings":   lines("sysctl", "net.ipv4.ip_forward", "net.bridge", "vm.overcommit_memory", "vm.panic_on_oom", "kernel.panic", "kernel.panic_on_oops", "kernel.keys", "net.netfilter.nf_conntrack_max", "net.ipv4.conf.all", "net.ipv4.conf.default"),
 		"state and volumes": lines("find", "/var/lib", "-maxdepth", "1", "-name", "perijove-onenode*"),
 	}
-	for _, pattern := range []string{"onenode", "kube", "etcd", "containerd", "coredns", "pause", "provisioner", "deviceplugin", "testpod"} {
+	for _, pattern := range []string{"onenode", "kube", "etcd", "containerd", "coredns", "pause", "provisioner", "deviceplugin", "netpolicy", "testpod"} {
 		found := exec.Command("pgrep", "--exact", "--list-full", pattern)
 		out, _ := found.Output() // exits 1 if there is none
 		for line := range strings.Lines(string(out)) {

@@ -58,6 +58,7 @@ func TestNode(t *testing.T) {
 	t.Run("dns and services", n.testServices)
 	t.Run("hostPort", n.testHostPort)
 	t.Run("guard of the machine's loopback", n.testLoopbackGuard)
+	t.Run("network policies", n.testPolicies)
 	t.Run("memory limit", n.testMemoryLimit)
 	t.Run("volume", n.testVolume)
 	t.Run("kubelet refuses strangers", n.testKubeletAuth)
@@ -186,6 +187,7 @@ func (n node) testLoopbackGuard(t *testing.T) {
 		t.Error("from the bridge one reaches the machine's loopback")
 	}
 	command(t, "nft", "flush", "chain", "ip", layout.NFTTable, "guard")
+	command(t, "nft", "add", "element", "inet", layout.PolicyTable, "known", "{ "+address+" }") // or NetworkPolicies keep the stranger out, who is no pod
 	n.t = t
 	n.eventually("without the guard the packet should arrive, or this test proves nothing", try)
 }
@@ -251,7 +253,7 @@ func (n node) testKubeletAuth(t *testing.T) {
 
 func (n node) testKillParts(t *testing.T) {
 	n.t = t
-	for _, part := range []string{"kubelet", "containerd", "etcd", "kube-apiserver", "kube-proxy", "kube-scheduler", "kube-controller-manager", "provisioner", "deviceplugin"} {
+	for _, part := range []string{"kubelet", "containerd", "etcd", "kube-apiserver", "kube-proxy", "kube-scheduler", "kube-controller-manager", "provisioner", "deviceplugin", "netpolicy"} {
 		old := n.kill(part)
 		n.eventually(part+" is back", func() error {
 			out, err := n.try("status")

@@ -60,7 +60,7 @@ func matchPorts(ports []networkingv1.NetworkPolicyPort, fault func(string, ...an
 	return matches
 }
 
-// merge joins ranges that touch or overlap: nft refuses a set in which they overlap.
+// merge joins ranges that touch or overlap.
 func merge(ranges []Range) []Range {
 	slices.SortFunc(ranges, func(a, b Range) int { return int(a.First) - int(b.First) })
 	merged := ranges[:1]
@@ -101,23 +101,5 @@ func blockOf(block *networkingv1.IPBlock, fault func(string, ...any)) (b Block, 
 		}
 		b.Except = append(b.Except, except.Masked())
 	}
-	b.Except = outermost(b.Except)
 	return b, true
-}
-
-// outermost drops prefixes that lie in others: nft refuses a set in which they overlap.
-func outermost(prefixes []netip.Prefix) []netip.Prefix {
-	slices.SortFunc(prefixes, func(a, b netip.Prefix) int {
-		if a.Bits() != b.Bits() {
-			return a.Bits() - b.Bits()
-		}
-		return a.Addr().Compare(b.Addr())
-	})
-	var kept []netip.Prefix
-	for _, prefix := range prefixes {
-		if !slices.ContainsFunc(kept, prefix.Overlaps) {
-			kept = append(kept, prefix)
-		}
-	}
-	return kept
 }

@@ -150,7 +150,7 @@ func attempts(cluster policy.Cluster) func(yield func(attempt) bool) {
 		for _, from := range ends {
 			for _, to := range ends {
 				for _, protocol := range []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP} {
-					for _, port := range []int32{1, 53, 80, 8080, 8081, 65535} {
+					for _, port := range []int32{1, 53, 80, 81, 8080, 8081, 65535} {
 						if !yield(attempt{from, to, protocol, port}) {
 							return
 						}
@@ -225,7 +225,7 @@ func randomPorts(r *rand.Rand) (ports []networkingv1.NetworkPolicyPort) {
 	for range r.IntN(4) {
 		protocol := pick(r, []corev1.Protocol{corev1.ProtocolTCP, corev1.ProtocolUDP, corev1.ProtocolSCTP})
 		port := networkingv1.NetworkPolicyPort{Protocol: pick(r, []*corev1.Protocol{nil, &protocol, &protocol})}
-		number, name, end := intstr.FromInt32(pick(r, []int32{1, 53, 80, 8080})), intstr.FromString(pick(r, []string{"web", "dns", "none"})), pick(r, []int32{8080, 8081, 65535})
+		number, name, end := intstr.FromInt32(pick(r, []int32{1, 53, 80, 82, 8080})), intstr.FromString(pick(r, []string{"web", "dns", "none"})), pick(r, []int32{8080, 8081, 65535})
 		switch r.IntN(4) {
 		case 0: // all ports of the protocol
 		case 1:

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/client-go/informers"
 	"k8s.io/client-go/kubernetes"
@@ -23,10 +24,12 @@ import (
 const (
 	lookAgain  = 10 * time.Second // whether the table is still there
 	afterFault = time.Second      // until a failed write is tried again
+	askAgain   = 100 * time.Millisecond
 )
 
 // Enforcer keeps the table of one node.
 type Enforcer struct {
+	client kubernetes.Interface
 	node   string
 	writer *Writer
 	forget func(addresses) error
@@ -49,9 +52,9 @@ type Enforcer struct {
 // New returns an enforcer for the pods of the node with this name. forget makes the kernel forget connections of addresses that were given back.
 func New(client kubernetes.Interface, node string, writer *Writer, forget func(addresses) error, log *slog.Logger) (*Enforcer, error) {
 	e := &Enforcer{
-		node: node, writer: writer, forget: forget, log: log,
+		client: client, node: node, writer: writer, forget: forget, log: log,
 		factory: informers.NewSharedInformerFactory(client, 0),
-		changed: make(chan struct{}, 1), written: make(chan struct{}), failure: errNotYet, owners: newOwners(),
+		changed: make(chan struct{}, 1), written: make(chan struct{}), owners: newOwners(),
 	}
 	pods, namespaces, policies := e.factory.Core().V1().Pods(), e.factory.Core().V1().Namespaces(), e.factory.Networking().V1().NetworkPolicies()
 	e.pods, e.namespaces, e.policies = pods.Lister(), namespaces.Lister(), policies.Lister()
@@ -115,6 +118,9 @@ func (e *Enforcer) change() {
 
 // Run writes the table, and again with each change, until ctx ends. The table stays then: pods go on, and so do their rules.
 func (e *Enforcer) Run(ctx context.Context) {
+	if !e.mayRead(ctx) {
+		return
+	}
 	e.factory.Start(ctx.Done())
 	for kind, synced := range e.factory.WaitForCacheSync(ctx.Done()) {
 		if !synced {
@@ -138,6 +144,27 @@ func (e *Enforcer) Run(ctx context.Context) {
 		case <-e.changed:
 		}
 		faults = e.write(ctx, faults)
+	}
+}
+
+// mayRead waits until the API server lets the enforcer read. On a new cluster its rights come after it; the informers would then wait for seconds before they
+// ask again, and all pods with them. It returns false if ctx ends before.
+func (e *Enforcer) mayRead(ctx context.Context) bool {
+	said := false
+	for {
+		_, err := e.client.NetworkingV1().NetworkPolicies("").List(ctx, metav1.ListOptions{Limit: 1})
+		if err == nil {
+			return true
+		}
+		if !said {
+			e.log.Warn("NetworkPolicies cannot be read yet", "err", err)
+			said = true
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case <-time.After(askAgain):
+		}
 	}
 }
 

@@ -2,23 +2,26 @@ package enforce
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/kubernetes/fake"
+	testclient "k8s.io/client-go/testing"
 	"sigs.k8s.io/knftables"
-
-	"net"
 
 	"github.com/perijove/perijove/deploy/onenode/programs/policy"
 	"github.com/perijove/perijove/deploy/onenode/programs/policy/attach"
@@ -32,11 +35,13 @@ type rig struct {
 	enforcer *Enforcer
 	socket   string
 
+	broken atomic.Bool
+
 	mu        sync.Mutex
 	forgotten []netip.Addr
 }
 
-func newRig(t *testing.T) *rig {
+func newRig(t *testing.T, prepare ...func(*fake.Clientset)) *rig {
 	t.Helper()
 	r := &rig{t: t, client: fake.NewClientset(), kernel: knftables.NewFake(knftables.InetFamily, TableName), socket: filepath.Join(t.TempDir(), "socket")}
 	forget := func(a addresses) error {
@@ -45,7 +50,10 @@ func newRig(t *testing.T) *rig {
 		r.forgotten = append(r.forgotten, a...)
 		return nil
 	}
-	enforcer, err := New(r.client, "n", NewWriter(r.kernel, node), forget, slog.New(slog.DiscardHandler))
+	for _, do := range prepare {
+		do(r.client)
+	}
+	enforcer, err := New(r.client, "n", NewWriter(kernel{r.kernel, &r.broken}, node), forget, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,22 +176,59 @@ func (r *rig) owner(address string) string {
 	return ""
 }
 
-// TestHealthTellsOfAFailure: an enforcer without a first write, or whose last one failed, is not well; it tries again by itself.
+// TestHealthTellsOfAFailure: an enforcer whose last write failed is not well; it tries again by itself.
 func TestHealthTellsOfAFailure(t *testing.T) {
 	health := func(e *Enforcer) int {
 		w := httptest.NewRecorder()
 		e.Health().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/healthz", nil))
 		return w.Code
 	}
-	idle, err := New(fake.NewClientset(), "n", NewWriter(knftables.NewFake(knftables.InetFamily, TableName), node), nil, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if code := health(idle); code != http.StatusServiceUnavailable {
-		t.Errorf("before the first write: %d", code)
-	}
 	r := newRig(t)
-	r.eventually("healthy", func() bool { return health(r.enforcer) == http.StatusOK })
+	r.eventually("the first write", func() bool { return r.kernel.Dump() != "" })
+	if code := health(r.enforcer); code != http.StatusOK {
+		t.Errorf("all is well: %d", code)
+	}
+	before := r.kernel.Dump()
+	r.broken.Store(true)
+	r.create("one", "1", "10.244.0.5")
+	r.eventually("a failed write shows", func() bool { return health(r.enforcer) == http.StatusServiceUnavailable })
+	if r.kernel.Dump() != before {
+		t.Error("a failed write changed the rules")
+	}
+	r.broken.Store(false)
+	r.eventually("it is made up for", func() bool { return health(r.enforcer) == http.StatusOK && r.knows("10.244.0.5") })
+}
+
+// kernel is one whose writes fail while broken is set.
+type kernel struct {
+	*knftables.Fake
+	broken *atomic.Bool
+}
+
+func (k kernel) Run(ctx context.Context, tx *knftables.Transaction) error {
+	if k.broken.Load() {
+		return errors.New("no memory")
+	}
+	return k.Fake.Run(ctx, tx)
+}
+
+// TestWaitsForItsRights: on a new cluster the enforcer may read nothing at first.
+func TestWaitsForItsRights(t *testing.T) {
+	var asked atomic.Int32
+	r := newRig(t, func(client *fake.Clientset) {
+		client.PrependReactor("list", "networkpolicies", func(testclient.Action) (bool, runtime.Object, error) {
+			if asked.Add(1) < 4 {
+				return true, nil, errors.New("forbidden")
+			}
+			return false, nil, nil
+		})
+	})
+	r.create("one", "1", "10.244.0.5")
+	started := time.Now()
+	r.eventually("rules", func() bool { return r.knows("10.244.0.5") })
+	if took := time.Since(started); asked.Load() < 4 || took > 5*time.Second {
+		t.Errorf("asked %d times in %s", asked.Load(), took)
+	}
 }
 
 // TestStrangersAtTheSocket: what is no pod is refused and changes nothing.

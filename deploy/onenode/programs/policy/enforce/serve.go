@@ -3,7 +3,6 @@ package enforce
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -14,8 +13,6 @@ import (
 	"github.com/perijove/perijove/deploy/onenode/programs/policy"
 	"github.com/perijove/perijove/deploy/onenode/programs/policy/attach"
 )
-
-var errNotYet = errors.New("no rules were written yet")
 
 // note keeps what the kernel has now, for those who wait for it.
 func (e *Enforcer) note(cluster policy.Cluster, table policy.Table, err error) {
@@ -78,7 +75,8 @@ func (e *Enforcer) Attachments() http.Handler {
 	return mux
 }
 
-// Health answers 200 while the kernel has the rules of the last change.
+// Health answers 200 unless the last write failed. Before the first one there is nothing to complain of: a new cluster gives the enforcer its rights only when all
+// parts are well, and until it has them no pod starts.
 func (e *Enforcer) Health() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		e.mu.Lock()
