@@ -153,18 +153,9 @@ func withoutPolicies(t *testing.T) {
 	}
 }
 
-// enforced skips the test where the cluster's network plugin ignores NetworkPolicies: `make up` on this machine enforces them.
-func enforced(t *testing.T) {
-	t.Helper()
-	if os.Getenv("PERIJOVE_NETWORK_POLICIES") == "ignored" {
-		t.Skip("PERIJOVE_NETWORK_POLICIES says that this cluster's network ignores policies")
-	}
-}
-
 // TestK5_TheNetworkFromInsideAServer: a user's server reaches no other server, no port of the platform's, not the API server, no kubelet, not the cloud's
 // metadata service; but DNS. Without the policies it reaches all of them, so that it is the policies that keep it.
 func TestK5_TheNetworkFromInsideAServer(t *testing.T) {
-	enforced(t)
 	ensureServer(t, login(t, "alice"))
 	ensureServer(t, login(t, "bob"))
 	mallory := spawn.PodName(server.ID{User: "bob"})
@@ -193,7 +184,6 @@ func TestK5_TheNetworkFromInsideAServer(t *testing.T) {
 // TestK5_TheNetworkFromAnotherPod: a pod that is no server reaches the gateway's public port and the development provider, and none of the ports that the
 // platform's parts have for each other.
 func TestK5_TheNetworkFromAnotherPod(t *testing.T) {
-	enforced(t)
 	webPod(t, "e2e-neighbour")
 	ensureServer(t, login(t, "alice"))
 	public := func(pod corev1.Pod, port corev1.ContainerPort) bool {

@@ -164,6 +164,20 @@ func TestAddressGoesToTheNextPod(t *testing.T) {
 	}
 }
 
+// TestNewSandbox: a pod whose sandbox is made anew has its new address only, also if the end of the old one was not told.
+func TestNewSandbox(t *testing.T) {
+	r := newRig(t)
+	r.create("one", "1", "10.244.0.5")
+	for _, address := range []string{"10.244.0.5", "10.244.0.6", "10.244.0.7"} {
+		if err := r.tell(attach.Attach, "one", "1", address, 10*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r.knows("10.244.0.5") || r.knows("10.244.0.6") || !r.knows("10.244.0.7") {
+		t.Errorf("rules:\n%s", r.kernel.Dump())
+	}
+}
+
 // owner is the pod whose rules the address has.
 func (r *rig) owner(address string) string {
 	r.enforcer.mu.Lock()

@@ -1,6 +1,7 @@
 package enforce
 
 import (
+	"maps"
 	"net/netip"
 	"sync"
 
@@ -23,6 +24,7 @@ func newOwners() owners {
 func (o *owners) attach(pod attach.Pod) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	maps.DeleteFunc(o.has, func(_ netip.Addr, uid string) bool { return uid == pod.UID }) // of a sandbox before, whose end was not told
 	o.has[pod.Address] = pod.UID
 	delete(o.returned, pod.Address)
 }
