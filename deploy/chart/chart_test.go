@@ -65,6 +65,10 @@ func TestChart(t *testing.T) {
 	t.Run("weights", func(t *testing.T) { testWeights(t, helm) })
 	t.Run("scheduling faults", func(t *testing.T) { testSchedulingFaults(t, helm) })
 	t.Run("scheduler", func(t *testing.T) { testScheduler(t, helm) })
+	t.Run("placeholders", func(t *testing.T) { testPlaceholders(t, helm) })
+	t.Run("prepuller", func(t *testing.T) { testPrePuller(t, helm) })
+	t.Run("scheduled restricted", func(t *testing.T) { testScheduledRestricted(t, helm) })
+	t.Run("scheduler rights", func(t *testing.T) { testSchedulerRights(t, helm) })
 	t.Run("configs", func(t *testing.T) { testConfigs(t, helm) })
 }
 

@@ -147,6 +147,7 @@ func TestClusterSpawnerIsBound(t *testing.T) {
 		"the node's processes":     func(p *corev1.Pod) { p.Spec.HostPID = true },
 		"set-user-ID":              func(p *corev1.Pod) { p.Spec.Containers[0].SecurityContext.AllowPrivilegeEscalation = nil },
 		"a port of the node":       func(p *corev1.Pod) { p.Spec.Containers[0].Ports[0].HostPort = 80 },
+		"the cluster's priority":   func(p *corev1.Pod) { p.Spec.PriorityClassName = "system-cluster-critical" },
 		"a volume of a CSI driver": volume(corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: "secrets-store.csi.k8s.io"}}),
 	} {
 		if err := try(change); err == nil || !strings.Contains(err.Error(), "perijove-perijove-spawner") {

@@ -145,6 +145,11 @@ func testSchedulingFaults(t *testing.T, helm string) {
 		`{"strategy":"weights","weights":{"leastAllocated":1,"topologySpread":1e-9}}`:                             {"scheduling.weights.topologySpread: 1e-09 is less than a millionth"},
 		`{"strategy":"spread","weights":{"leastAllocated":1}}`:                                                    {`scheduling.weights: are those of the strategy weights, and scheduling.strategy is "spread"`},
 		`{"weights":{"leastAllocated":1}}`:                                                                        {`scheduling.weights: are those of the strategy weights, and scheduling.strategy is ""`},
+		`{"userPlaceholder":{"replicas":-1}}`:                                                                     {"/scheduling/userPlaceholder/replicas"},
+		`{"userPlaceholder":{"resources":{"requests":{"cpu":2},"limits":{"cpu":1}}}}`:                             {"scheduling.userPlaceholder.resources.limits.cpu: is below the request"},
+		`{"userPlaceholder":{"resources":{"requests":{"cpu":"many"}}}}`:                                           {"/scheduling/userPlaceholder/resources/requests/cpu"},
+		`{"podPriority":{"enabled":true,"userPlaceholderPriority":0}}`:                                            {"scheduling.podPriority.userPlaceholderPriority: is 0 and must be below defaultPriority, which is 0"},
+		`{"podPriority":{"enabled":true,"defaultPriority":2000000000}}`:                                           {"/scheduling/podPriority/defaultPriority"},
 		`{"strategy":"spread","userScheduler":{"replicas":0}}`:                                                    {"/scheduling/userScheduler/replicas"},
 		`{"strategy":"spread","userScheduler":{"resources":{"limits":{"memory":"1Mi"}}}}`:                         {"scheduling.userScheduler.resources.limits.memory: is below the request"},
 	} {

@@ -17,29 +17,36 @@ const tokenPath = "/var/run/secrets/kubernetes.io/serviceaccount"
 // nowhere but into its volumes.
 func testRestricted(t *testing.T, helm string) {
 	for name, deployment := range objects[appsv1.Deployment](t, helm, "testdata/onenode.values.yaml", "Deployment") {
-		spec := deployment.Spec.Template.Spec
-		pod := spec.SecurityContext
-		if pod == nil || !is(pod.RunAsNonRoot) || pod.SeccompProfile == nil || pod.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
-			t.Errorf("%s: pod security context %+v", name, pod)
-		}
-		if spec.HostNetwork || spec.HostPID || spec.HostIPC {
-			t.Errorf("%s uses a namespace of the host", name)
-		}
-		for _, container := range containers(spec) {
-			security := container.SecurityContext
-			if security == nil || security.AllowPrivilegeEscalation == nil || *security.AllowPrivilegeEscalation ||
-				!is(security.ReadOnlyRootFilesystem) || security.Capabilities == nil ||
-				!slices.Equal(security.Capabilities.Drop, []corev1.Capability{"ALL"}) || security.Capabilities.Add != nil {
-				t.Errorf("%s/%s: security context %+v", name, container.Name, security)
-			}
+		restricted(t, name, deployment.Spec.Template.Spec)
+		for _, container := range containers(deployment.Spec.Template.Spec) {
 			if container.Resources.Limits.Memory().IsZero() || container.Resources.Requests.Cpu().IsZero() {
 				t.Errorf("%s/%s: no memory limit or no CPU request", name, container.Name)
 			}
 		}
-		for _, volume := range spec.Volumes {
-			if volume.HostPath != nil {
-				t.Errorf("%s: volume %s is a folder of the node", name, volume.Name)
-			}
+	}
+}
+
+// restricted checks a pod of ours.
+func restricted(t *testing.T, name string, spec corev1.PodSpec) {
+	t.Helper()
+	pod := spec.SecurityContext
+	if pod == nil || !is(pod.RunAsNonRoot) || pod.SeccompProfile == nil || pod.SeccompProfile.Type != corev1.SeccompProfileTypeRuntimeDefault {
+		t.Errorf("%s: pod security context %+v", name, pod)
+	}
+	if spec.HostNetwork || spec.HostPID || spec.HostIPC {
+		t.Errorf("%s uses a namespace of the host", name)
+	}
+	for _, container := range containers(spec) {
+		security := container.SecurityContext
+		if security == nil || security.AllowPrivilegeEscalation == nil || *security.AllowPrivilegeEscalation ||
+			!is(security.ReadOnlyRootFilesystem) || security.Capabilities == nil ||
+			!slices.Equal(security.Capabilities.Drop, []corev1.Capability{"ALL"}) || security.Capabilities.Add != nil {
+			t.Errorf("%s/%s: security context %+v", name, container.Name, security)
+		}
+	}
+	for _, volume := range spec.Volumes {
+		if volume.HostPath != nil {
+			t.Errorf("%s: volume %s is a folder of the node", name, volume.Name)
 		}
 	}
 }
@@ -84,16 +91,7 @@ func testRights(t *testing.T, helm string) {
 		"perijove-servers/perijove-diskspace": "serviceaccounts/token[perijove-diskspace]:create",
 	}
 	for name, role := range objects[rbacv1.Role](t, helm, "testdata/production.values.yaml", "Role") {
-		var rules []string
-		for _, rule := range role.Rules {
-			text := strings.Join(rule.Resources, "+")
-			if len(rule.ResourceNames) > 0 {
-				text += "[" + strings.Join(rule.ResourceNames, "+") + "]"
-			}
-			rules = append(rules, text+":"+strings.Join(rule.Verbs, ","))
-		}
-		slices.Sort(rules)
-		if have := strings.Join(rules, " "); have != want[name] {
+		if have := rights(role.Rules); have != want[name] {
 			t.Errorf("role %s\nhave %s\nwant %s", name, have, want[name])
 		}
 		delete(want, name)
@@ -102,6 +100,20 @@ func testRights(t *testing.T, helm string) {
 		t.Errorf("roles are missing: %v", want)
 	}
 	testRightsEverywhere(t, helm)
+}
+
+// rights are the rules of a role as one text.
+func rights(rules []rbacv1.PolicyRule) string {
+	var all []string
+	for _, rule := range rules {
+		text := strings.Join(rule.Resources, "+")
+		if len(rule.ResourceNames) > 0 {
+			text += "[" + strings.Join(rule.ResourceNames, "+") + "]"
+		}
+		all = append(all, text+":"+strings.Join(rule.Verbs, ","))
+	}
+	slices.Sort(all)
+	return strings.Join(all, " ")
 }
 
 // testRightsEverywhere: nodes belong to no namespace, so the rights to list them and to ask them are

@@ -6,6 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+
+	"sigs.k8s.io/yaml"
 
 	"github.com/perijove/perijove/test/repo"
 )
@@ -40,4 +43,24 @@ func Template(helm, release string, args ...string) (out, problem string, err er
 	cmd.Stdout, cmd.Stderr = &printed, &failed
 	err = cmd.Run()
 	return printed.String(), failed.String(), err
+}
+
+// Decode returns the objects of one kind in what Template printed.
+func Decode[T any](out, kind string) ([]T, error) {
+	var all []T
+	for document := range strings.SplitSeq(out, "\n---\n") {
+		var head struct{ Kind string }
+		if err := yaml.Unmarshal([]byte(document), &head); err != nil {
+			return nil, fmt.Errorf("read an object: %w", err)
+		}
+		if head.Kind != kind {
+			continue
+		}
+		var object T
+		if err := yaml.UnmarshalStrict([]byte(document), &object); err != nil {
+			return nil, fmt.Errorf("read a %s: %w", kind, err)
+		}
+		all = append(all, object)
+	}
+	return all, nil
 }

@@ -17,6 +17,7 @@ var (
 	api *apiserver.API
 	// schedulers run all the time, by the name of their release.
 	schedulers = map[string]chart.Scheduler{}
+	helm       string
 )
 
 // releases are the installations that tests use, with their values.
@@ -26,7 +27,10 @@ var releases = map[string]string{
 	"weights":   "scheduling.strategy=weights",
 	"allocated": "scheduling.strategy=weights,scheduling.weights.leastAllocated=1",
 	"balanced":  "scheduling.strategy=weights,scheduling.weights.balancedAllocation=1.0",
-	"topology":  "scheduling.strategy=weights,scheduling.weights.topologySpread=1",
+	// A core is what a server of package lab has.
+	"placeholders": "scheduling.strategy=spread,scheduling.podPriority.enabled=true,scheduling.userPlaceholder.replicas=3," +
+		"singleuser.cpu.guarantee=1,singleuser.memory.guarantee=512M,singleuser.quota.pods=1,singleuser.quota.limits\\.cpu=64",
+	"topology": "scheduling.strategy=weights,scheduling.weights.topologySpread=1",
 }
 
 func TestMain(m *testing.M) {
@@ -58,13 +62,12 @@ func within(m *testing.M) int {
 		return 1
 	}
 	defer api.Stop()
-	helm, err := chart.Helm(output)
-	if err != nil {
+	if helm, err = chart.Helm(output); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	for release, set := range releases {
-		if err := install(helm, release, set); err != nil {
+		if err := install(release, set); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
@@ -73,7 +76,7 @@ func within(m *testing.M) int {
 }
 
 // install makes what a release of the chart has of scheduling, and runs its scheduler.
-func install(helm, release, set string) error {
+func install(release, set string) error {
 	s, err := chart.SchedulerOf(helm, release, "--set", set)
 	if err != nil {
 		return err

@@ -74,7 +74,8 @@
 {{- $faults = append $faults "singleuser.storage.capacity: must be an amount like 10Gi" -}}
 {{- end -}}
 {{- $parts := dict "gateway.envoy" .Values.gateway.envoy "gateway.xdsServer" .Values.gateway.xdsServer "gateway.authz" .Values.gateway.authz
-  "spawner" .Values.spawner "scheduling.userScheduler" .Values.scheduling.userScheduler "devDirectory" .Values.devDirectory "devProvider" .Values.devProvider -}}
+  "spawner" .Values.spawner "scheduling.userScheduler" .Values.scheduling.userScheduler
+  "scheduling.userPlaceholder" .Values.scheduling.userPlaceholder "devDirectory" .Values.devDirectory "devProvider" .Values.devProvider -}}
 {{- range $part, $values := $parts -}}
 {{- range $resource, $limit := $values.resources.limits -}}
 {{- if gt (get ($values.resources.requests | default dict) $resource | include "perijove.number" | float64) (include "perijove.number" $limit | float64) -}}
@@ -206,6 +207,12 @@ replaced by ¤: "¤" at the end for a filter that is one.
 {{- $faults = append $faults (printf "scheduling.weights: are those of the strategy weights, and scheduling.strategy is %q" .strategy) -}}
 {{- else if and .weights (or (lt $sum 990000) (gt $sum 1010000)) -}}
 {{- $faults = append $faults (printf "scheduling.weights: the sum must be 1 and is %v" (divf $sum 1000000)) -}}
+{{- end -}}
+{{- if and .userPlaceholder.replicas (not .podPriority.enabled) -}}
+{{- $faults = append $faults (printf "scheduling.userPlaceholder.replicas: are %d and need scheduling.podPriority.enabled: without priorities servers would wait behind them" (int .userPlaceholder.replicas)) -}}
+{{- end -}}
+{{- if and .podPriority.enabled (ge (int64 .podPriority.userPlaceholderPriority) (int64 .podPriority.defaultPriority)) -}}
+{{- $faults = append $faults (printf "scheduling.podPriority.userPlaceholderPriority: is %d and must be below defaultPriority, which is %d: servers would take no placeholder's place" (int64 .podPriority.userPlaceholderPriority) (int64 .podPriority.defaultPriority)) -}}
 {{- end -}}
 {{- end -}}
 {{- toJson $faults -}}

@@ -67,12 +67,48 @@ one point of a plugin must not outweigh the plugin before it, so that one weighs
 {{- end -}}
 {{- end -}}
 
-{{/* The scheduler of the cluster's own version, without a provider's suffix (v1.36.0-gke.1), unless a tag is said. */}}
-{{- define "perijove.schedulerImage" -}}
-{{- $image := .Values.scheduling.userScheduler.image -}}
-{{- if or $image.tag (regexMatch "@|:[^/]+$" $image.name) -}}
-{{- include "perijove.image" (dict "root" . "image" $image) -}}
+{{/* An image of Kubernetes' own, of the cluster's version without a provider's suffix (v1.36.0-gke.1), unless a tag is said. */}}
+{{- define "perijove.kubernetesImage" -}}
+{{- if or .image.tag (regexMatch "@|:[^/]+$" .image.name) -}}
+{{- include "perijove.image" . -}}
 {{- else -}}
-{{- printf "%s:%s" $image.name (regexFind "^v[0-9]+[.][0-9]+[.][0-9]+" .Capabilities.KubeVersion.Version) -}}
+{{- printf "%s:%s" .image.name (regexFind "^v[0-9]+[.][0-9]+[.][0-9]+" .root.Capabilities.KubeVersion.Version) -}}
 {{- end -}}
+{{- end -}}
+
+{{/* Names of PriorityClasses, which belong to no namespace. .part: server or placeholder. */}}
+{{- define "perijove.priorityClass" -}}
+{{- printf "%s-%s" (include "perijove.installation" .root | trunc 48 | trimSuffix "-") .part -}}
+{{- end -}}
+
+{{/* What a placeholder keeps free: what is said, or what a server of singleuser has for itself. */}}
+{{- define "perijove.placeholderResources" -}}
+{{- $said := .Values.scheduling.userPlaceholder.resources -}}
+{{- if $said -}}
+{{- toYaml $said -}}
+{{- else -}}
+{{- $requests := dict -}}
+{{- with .Values.singleuser -}}
+{{- $milli := mulf (include "perijove.number" .cpu.guarantee | float64) 1000 | int64 -}}
+{{- if $milli }}{{ $_ := set $requests "cpu" (printf "%dm" $milli) }}{{ end -}}
+{{- $bytes := include "perijove.bytes" .memory.guarantee | float64 | int64 -}}
+{{- if $bytes }}{{ $_ := set $requests "memory" (toString $bytes) }}{{ end -}}
+{{- range $name, $amount := merge (dict) .extraResource.guarantees .extraResource.limits -}}
+{{- if and (contains "/" $name) (include "perijove.number" $amount | float64) }}{{ $_ := set $requests $name (toString $amount) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- dict "requests" $requests "limits" $requests | toYaml -}}
+{{- end -}}
+{{- end -}}
+
+{{/*
+Tolerations of pods that ask for resources of a vendor, as pkg/hub/spawn gives them to servers: nodes with GPUs are
+often tainted with the resource's own name. .tolerations, .resources: a map with the resources as keys.
+*/}}
+{{- define "perijove.tolerations" -}}
+{{- $all := .tolerations | default list -}}
+{{- range $name := keys (.resources | default dict) | sortAlpha -}}
+{{- if contains "/" $name }}{{ $all = append $all (dict "key" $name "operator" "Exists" "effect" "NoSchedule") }}{{ end -}}
+{{- end -}}
+{{- toJson $all -}}
 {{- end -}}

@@ -164,7 +164,10 @@ func within(p, folder string) bool {
 
 func sorted[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
-// tolerations returns a valid profile's tolerations in Kubernetes' form.
+// tolerations returns a valid profile's tolerations in Kubernetes' form. Nodes with GPUs are often tainted
+// with the resource's own name (nvidia.com/gpu:NoSchedule), so that only pods that ask for one are on them.
+// A server that asks for a device tolerates that taint, as Kubernetes' admission plugin
+// ExtendedResourceToleration would say where it is on.
 func (o Override) tolerations() []corev1.Toleration {
 	var out []corev1.Toleration
 	for _, t := range o.Tolerations {
@@ -172,6 +175,13 @@ func (o Override) tolerations() []corev1.Toleration {
 			Key: t.Key, Operator: corev1.TolerationOperator(t.Operator), Value: t.Value,
 			Effect: corev1.TaintEffect(t.Effect), TolerationSeconds: t.TolerationSeconds,
 		})
+	}
+	for _, name := range sorted(o.ExtraResourceLimits) {
+		own := corev1.Toleration{Key: name, Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}
+		amount, _ := o.ExtraResourceLimits[name].quantity() // validated
+		if strings.Contains(name, "/") && !amount.IsZero() && !slices.Contains(out, own) {
+			out = append(out, own)
+		}
 	}
 	return out
 }

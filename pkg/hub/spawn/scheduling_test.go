@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"slices"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -63,6 +64,31 @@ func TestSizeIsALabel(t *testing.T) {
 		got := Pod(site, Spec{ID: server.ID{User: "bob"}, Profile: Profile{Slug: "x", Override: o}, Nonce: nonce}).Labels[contract.LabelSize]
 		if faults := validation.IsValidLabelValue(got); len(faults) > 0 || got != c.want {
 			t.Errorf("%s, %s: %q, want %q; %v", c.cpu, c.mem, got, c.want, faults)
+		}
+	}
+}
+
+// TestTolerations: a server that asks for a device is let onto nodes that are kept for it, and no other is.
+func TestTolerations(t *testing.T) {
+	gpu := corev1.Toleration{Key: "nvidia.com/gpu", Operator: corev1.TolerationOpExists, Effect: corev1.TaintEffectNoSchedule}
+	for what, c := range map[string]struct {
+		o    Override
+		want []corev1.Toleration
+	}{
+		"no device":           {Override{}, nil},
+		"a device":            {Override{ExtraResourceLimits: map[string]Amount{"nvidia.com/gpu": "1"}}, []corev1.Toleration{gpu}},
+		"none of it":          {Override{ExtraResourceLimits: map[string]Amount{"nvidia.com/gpu": "0"}}, nil},
+		"a disk is no device": {Override{ExtraResourceLimits: map[string]Amount{"ephemeral-storage": "1Gi"}}, nil},
+		"said already": {Override{
+			ExtraResourceLimits: map[string]Amount{"nvidia.com/gpu": "1"},
+			Tolerations:         []Toleration{{Key: "nvidia.com/gpu", Operator: "Exists", Effect: "NoSchedule"}},
+		}, []corev1.Toleration{gpu}},
+		"beside others": {Override{
+			ExtraResourceLimits: map[string]Amount{"nvidia.com/gpu": "1"}, Tolerations: []Toleration{{Key: "pool", Value: "gpu"}},
+		}, []corev1.Toleration{{Key: "pool", Value: "gpu"}, gpu}},
+	} {
+		if have := c.o.tolerations(); !slices.Equal(have, c.want) {
+			t.Errorf("%s: %v, want %v", what, have, c.want)
 		}
 	}
 }
