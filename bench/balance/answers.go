@@ -80,6 +80,16 @@ func (a *answers) take() []answer {
 // empty reports whether no pod is left.
 func (a *answers) empty() bool { return len(a.informer.GetStore().ListKeys()) == 0 }
 
+// run reports whether every pod that has a node runs.
+func (a *answers) run() bool {
+	for _, o := range a.informer.GetStore().List() {
+		if pod, ok := o.(*corev1.Pod); ok && pod.Spec.NodeName != "" && pod.Status.Phase != corev1.PodRunning {
+			return false
+		}
+	}
+	return true
+}
+
 // unschedulable is why the scheduler has no node for a pod.
 func unschedulable(pod *corev1.Pod) (why string, ok bool) {
 	for _, c := range pod.Status.Conditions {

@@ -172,5 +172,8 @@ func (w *world) grow(ctx context.Context, p *platform, c crowd, nodes int) (g gr
 		return g, err
 	}
 	err = r.fill(ctx)
+	if err == nil {
+		err = until(ctx, "all servers run", func(context.Context) (bool, error) { return w.answers.run(), nil })
+	}
 	return r.result, errors.Join(err, stop())
 }

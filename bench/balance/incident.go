@@ -81,7 +81,7 @@ type outcome struct {
 	// Meanwhile and After are how many new servers were given the node of the incident before
 	// Kubernetes knew of it, and after.
 	Meanwhile, After int
-	// Page is what the progress page tells a user whose server was given a node that is away.
+	// Stranded is what the progress page tells a user whose server was given a node that is away.
 	Stranded []string
 }
 
@@ -150,8 +150,11 @@ func even(at int, steps []step, then shares.Difference) int {
 	return came
 }
 
+// silence is after how long the second look is taken at a server whose node says nothing.
+const silence = 2 * time.Minute
+
 // stranded is what the progress page tells a user who came after the first ones and was given a node
-// that is away: at once, and when the time for a start is over.
+// that is away: at once, and some time later.
 func (r *run) stranded(ctx context.Context, node string, after int) ([]string, error) {
 	for i := after; i < r.came; i++ {
 		pod, err := r.client.CoreV1().Pods(r.namespace).Get(ctx, spawn.PodName(server.ID{User: user(i)}), metav1.GetOptions{})
@@ -165,7 +168,7 @@ func (r *run) stranded(ctx context.Context, node string, after int) ([]string, e
 		if err != nil {
 			return nil, err
 		}
-		late, err := told(pod, time.Now().Add(2*startTimeout))
+		late, err := told(pod, time.Now().Add(silence))
 		return []string{at, late}, err
 	}
 	return nil, fmt.Errorf("no pod is on %s", node)

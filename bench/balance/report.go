@@ -85,7 +85,7 @@ func leftTable(rows [][]string) string {
 func strandedText(all []outcome) string {
 	for _, o := range all {
 		if len(o.Stranded) > 0 {
-			return fmt.Sprintf("A user whose server was given the node before Kubernetes knew reads “%s”, and when the time for a start is over “%s”.\n",
+			return fmt.Sprintf("A user whose server was given the node before Kubernetes knew that it was away reads “%s”, and after two minutes “%s”\n",
 				o.Stranded[0], o.Stranded[1])
 		}
 	}
