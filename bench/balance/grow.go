@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"time"
 
@@ -165,15 +166,41 @@ func (w *world) start(ctx context.Context, p *platform, c crowd, nodes int, has 
 	}, nil
 }
 
-// grow lets users come to a cluster with nodes of the paper's size until it is full.
+// grow lets users come to a cluster with nodes of the paper's size until it is full. It does so again
+// when a node was thought lost meanwhile: this machine was too busy to let kwok speak for it.
 func (w *world) grow(ctx context.Context, p *platform, c crowd, nodes int) (g growth, err error) {
+	const tries = 3
+	for range tries {
+		steady := false
+		if g, steady, err = w.growOnce(ctx, p, c, nodes); err != nil || steady {
+			return g, err
+		}
+		fmt.Fprintln(os.Stderr, "again: a node was thought lost")
+	}
+	return g, fmt.Errorf("%s, %d nodes: %d times a node was thought lost: this machine is too busy", p.strategy, nodes, tries)
+}
+
+// growOnce also reports whether all nodes were ready all the time.
+func (w *world) growOnce(ctx context.Context, p *platform, c crowd, nodes int) (g growth, steady bool, err error) {
 	r, stop, err := w.start(ctx, p, c, nodes, paperSize())
 	if err != nil {
-		return g, err
+		return g, false, err
 	}
-	err = r.fill(ctx)
-	if err == nil {
-		err = until(ctx, "all servers run", func(context.Context) (bool, error) { return w.answers.run(), nil })
+	steady, err = r.steadily(ctx)
+	return r.result, steady, errors.Join(err, stop())
+}
+
+func (r *run) steadily(ctx context.Context) (bool, error) {
+	before, err := r.heartbeats(ctx)
+	if err != nil {
+		return false, err
 	}
-	return r.result, errors.Join(err, stop())
+	if err := r.fill(ctx); err != nil {
+		return false, err
+	}
+	if err := until(ctx, "all servers run", func(context.Context) (bool, error) { return r.answers.run(), nil }); err != nil {
+		return false, err
+	}
+	after, err := r.heartbeats(ctx)
+	return err == nil && maps.Equal(before, after), err
 }

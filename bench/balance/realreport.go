@@ -52,7 +52,7 @@ func publishReal(o options, r *realNodes) error {
 	}
 	note := fmt.Sprintf("%d nodes; servers' scheduler is %s. Each user's work takes %v cores and %d MB.\n\n", len(r.nodes), r.scheduler, workCPU, workMemory)
 	return errors.Join(
-		report.Doc("balance-real", report.Machine()+note+text),
+		report.Doc("balance-real", report.Machine()+note+text+"\n![Servers at work on two nodes](performance/balance-real.svg)\n"),
 		report.Steps("balance-real.svg", "Real nodes, users at work: used by containers", "users", "% of the node", lines),
 	)
 }

@@ -23,8 +23,10 @@ const (
 	patience = time.Minute
 	// homes is the claim of one volume that every node mounts, as the paper has it: NFS.
 	homes = "homes"
-	// grace is how long a node may tell nothing until Kubernetes takes it for lost. Its default is 50s.
-	grace = 12 * time.Second
+	// grace is how long a node may tell nothing until Kubernetes takes it for lost, and lease four
+	// times as long as a node takes to tell something. Defaults are 50s and 40s.
+	grace = 20 * time.Second
+	lease = 12 * time.Second
 	// podsPerNode is a kubelet's default.
 	podsPerNode = "110"
 )
@@ -50,7 +52,7 @@ func newWorld(r *rig.Rig, namespace string) (*world, error) {
 	if err := r.StartControllers(kube, grace, "node-lifecycle-controller", "taint-eviction-controller", "pod-garbage-collector-controller", "persistentvolume-binder-controller"); err != nil {
 		return nil, err
 	}
-	return w, r.StartKwok(kube, grace)
+	return w, r.StartKwok(kube, lease)
 }
 
 // prepare makes the servers' namespace with the volume of all homes, and follows what becomes of
@@ -101,6 +103,23 @@ func (w *world) addNode(ctx context.Context, name string, cores, memory string) 
 		return err
 	}
 	return w.nodes.Add(name, shares.Amount{Cores: has.Cpu().AsApproximateFloat64(), Memory: has.Memory().AsApproximateFloat64()})
+}
+
+// heartbeats says since when each node is ready.
+func (w *world) heartbeats(ctx context.Context) (map[string]time.Time, error) {
+	list, err := w.client.CoreV1().Nodes().List(ctx, metav1.ListOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("list nodes: %w", err)
+	}
+	since := map[string]time.Time{}
+	for _, n := range list.Items {
+		for _, c := range n.Status.Conditions {
+			if c.Type == corev1.NodeReady {
+				since[n.Name] = c.LastTransitionTime.Time
+			}
+		}
+	}
+	return since, nil
 }
 
 // untilNode waits for a node.
