@@ -1,6 +1,7 @@
 package spawn
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -142,10 +143,17 @@ func late(pod *corev1.Pod, events []*corev1.Event, timeout time.Duration) Step {
 		case MsgNoNode:
 			s.Message = MsgNodeLate
 		}
+	case unseen(pod):
+		s.Message = MsgUnseenLate
 	case pulls(events) && containerStatus(pod).State.Running == nil:
 		s.Message, s.Data["Image"] = MsgPullLate, imageOf(pod)
 	}
 	return s
+}
+
+// unseen reports whether no scheduler has looked at a pod: the one that it names does not run.
+func unseen(pod *corev1.Pod) bool {
+	return pod.Spec.NodeName == "" && !slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool { return c.Type == corev1.PodScheduled })
 }
 
 // waitsForNode returns why the scheduler has found no node yet; false when it has, or has not

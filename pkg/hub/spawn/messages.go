@@ -56,6 +56,7 @@ const (
 	MsgRoomLate     Message = "failure.room_late"
 	MsgGPULate      Message = "failure.gpu_late"
 	MsgNodeLate     Message = "failure.node_late"
+	MsgUnseenLate   Message = "failure.unseen_late"
 	MsgPullLate     Message = "failure.pull_late"
 	MsgLost         Message = "failure.lost"
 	MsgQuota        Message = "failure.quota"
@@ -94,7 +95,7 @@ const (
 func Messages() []Message {
 	return []Message{
 		MsgNoNode, MsgNoCores, MsgNoMemory, MsgNoGPU, MsgNoDevice, MsgNoCoresAndMemory,
-		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate, MsgNodeLate,
+		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate, MsgNodeLate, MsgUnseenLate,
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
 		MsgRestarted, MsgRestartedOOM, MsgQueued, MsgQueueNext, MsgWarnAge, MsgWarnIdle, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgRestarting, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,

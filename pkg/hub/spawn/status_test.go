@@ -65,6 +65,7 @@ func TestJudgeNoPod(t *testing.T) {
 
 func TestJudgeTimeout(t *testing.T) {
 	pod := Pod(site, Spec{ID: server.ID{User: "alice"}, Nonce: nonce})
+	pod.Spec.NodeName = "n1"
 	at := pod.CreationTimestamp.Time
 	if s := StatusOf(pod, nil, at.Add(time.Minute), time.Minute); s.Phase != Pending {
 		t.Errorf("in time: %v", s)
