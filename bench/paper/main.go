@@ -130,7 +130,7 @@ func tell(all []*contestant, o options) error {
 		if err := report.JSON("paper.json", figures(all)); err != nil {
 			return err
 		}
-		if err := report.Doc("paper", report.Machine(rig.JupyterHubVersion())+conditions(o)+"\n"+text); err != nil {
+		if err := report.Doc("paper", report.Machine(rig.JupyterHubVersion())+conditions(o)+"\n"+text+plots); err != nil {
 			return err
 		}
 	}

@@ -145,6 +145,9 @@ func plot(all []*contestant, o options) error {
 	return report.Panels("paper.svg", "percent of the requests", fmt.Sprintf("ms, %d at once", o.load.AtOnce), panels)
 }
 
+// plots stand behind the table: the files are written with it.
+const plots = "\n![Every percentile](performance/paper.svg)\n\nEvery percentile of every round: [paper.json](performance/paper.json).\n"
+
 func conditions(o options) string {
 	return fmt.Sprintf("%s requests for each page, %d at once, medians of %d rounds in turns.\n", report.Count(o.load.Requests), o.load.AtOnce, o.rounds)
 }
