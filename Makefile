@@ -28,7 +28,7 @@ help: ## show this
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: up down deps images
-up: ## build everything, start it, wait until http://localhost:8000 answers
+up: ## build everything, start it, wait until http://localhost:8000 answers; NODES=2 make up: on two nodes
 	@go run ./deploy/up up
 down: ## remove everything that make up made
 	@go run ./deploy/up down

@@ -3,10 +3,12 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 
 	"github.com/perijove/perijove/deploy/images/output"
+	"github.com/perijove/perijove/deploy/onenode/layout"
 )
 
 // cluster is a place to install the platform on.
@@ -17,6 +19,8 @@ type cluster interface {
 	check() error
 	// start makes the cluster run; nothing happens when it does.
 	start() step
+	// nodes lists the nodes of a cluster that start has made.
+	nodes(ctx context.Context) ([]node, error)
 	// load gives it the images.
 	load(images []output.Image) step
 	// kubeconfig returns the path of a file whose current context is this cluster.
@@ -27,6 +31,24 @@ type cluster interface {
 	remove() step
 	// hints are lines that tell the reader how to reach it.
 	hints(kubeconfig string) []string
+}
+
+// node is one node of a cluster on this machine.
+type node struct {
+	name    string
+	address string // where this machine reaches the ports of its pods, "" when it does not
+}
+
+// wantedNodes reads NODES; 0 when it is not set.
+func (u *up) wantedNodes() (int, error) {
+	if u.nodes == "" {
+		return 0, nil
+	}
+	count, err := layout.ParseNodes(u.nodes)
+	if err != nil {
+		return 0, fmt.Errorf("NODES: %w", err)
+	}
+	return count, nil
 }
 
 // choose picks the cluster: the context that was named, else kind where Docker runs,

@@ -19,6 +19,9 @@ type contextCluster struct {
 func (c *contextCluster) describe() string { return "the context " + c.up.context }
 
 func (c *contextCluster) check() error {
+	if c.up.nodes != "" {
+		return errors.New("NODES is for the cluster that make up starts on this machine; the one of CONTEXT has the nodes that it has")
+	}
 	if c.up.registry == "" {
 		return errors.New("CONTEXT needs REGISTRY as well: a registry that you may push to and that the cluster pulls from, such as REGISTRY=registry.example.org/team")
 	}
@@ -61,6 +64,9 @@ func (c *contextCluster) kubeconfig(ctx context.Context) (string, error) {
 	}
 	return path, nil
 }
+
+// nodes tells none: how many replicas there are is a matter of that cluster's own values.
+func (c *contextCluster) nodes(context.Context) ([]node, error) { return nil, nil }
 
 func (c *contextCluster) values() string { return "context.values.yaml" }
 

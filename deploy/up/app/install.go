@@ -39,7 +39,7 @@ func (u *up) helm(ctx context.Context, log *stepLog) (string, error) {
 }
 
 // install puts the chart onto the cluster, with the images that were built.
-func (u *up) install(on cluster, kubeconfig string, images []output.Image) step {
+func (u *up) install(on cluster, kubeconfig string, images []output.Image, nodes []node) step {
 	return step{
 		name:   "chart",
 		advice: "see what the pods say: " + strings.Join(on.hints(kubeconfig), " && "),
@@ -62,9 +62,25 @@ func (u *up) install(on cluster, kubeconfig string, images []output.Image) step 
 			}
 			args := append([]string{"upgrade", release, filepath.Join(u.root, "deploy/chart"), "--install", "--create-namespace",
 				"--wait", "--timeout", "5m", "--values", file, "--values", filepath.Join(u.root, "deploy/up", on.values())}, flags...)
+			args = append(args, nodeValues(nodes)...)
 			return "all pods are ready", u.command(ctx, log, "", helm, args...).Run()
 		},
 	}
+}
+
+// nodeValues asks for more than one of what may be there several times, where that is of use: on two nodes or more. Each node has a gateway, which is reached at
+// the node's own port, so the first node's at the machine's. On one node a second gateway would find the port taken.
+func nodeValues(nodes []node) []string {
+	if len(nodes) < 2 {
+		return nil
+	}
+	hosts := []string{"127.0.0.1:8000"} // as in local.values.yaml
+	for _, n := range nodes {
+		if n.address != "" && n.address != "localhost" {
+			hosts = append(hosts, n.address+":8000")
+		}
+	}
+	return []string{"--set", fmt.Sprintf("gateway.replicas=%d,spawner.replicas=2,extraHosts={%s}", len(nodes), strings.Join(hosts, ","))}
 }
 
 // unlock clears up after a helm that was killed in the middle: its release stays

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,10 +21,23 @@ type kindCluster struct {
 func (k *kindCluster) describe() string { return "kind, since Docker runs here" }
 
 func (k *kindCluster) check() error {
-	if there, err := k.exists(context.Background()); err != nil || there {
-		return err // its own port forwarder listens
+	wanted, err := k.up.wantedNodes()
+	if err != nil {
+		return err
 	}
-	return portsFree()
+	there, err := k.exists(context.Background())
+	if err != nil {
+		return err
+	}
+	if !there {
+		return portsFree()
+	}
+	// Its own port forwarder listens.
+	nodes, err := k.nodes(context.Background())
+	if err == nil && wanted != 0 && wanted != len(nodes) {
+		return fmt.Errorf("the kind cluster has %d nodes and kind can add or remove none: make down, then make up NODES=%d", len(nodes), wanted)
+	}
+	return err
 }
 
 func (k *kindCluster) exists(ctx context.Context) (bool, error) {
@@ -43,10 +57,59 @@ func (k *kindCluster) start() step {
 			if err != nil || there {
 				return "the kind cluster is up", err
 			}
-			config := filepath.Join(k.up.root, "deploy/kind/cluster.yaml")
+			config, err := k.config()
+			if err != nil {
+				return "", err
+			}
 			return "the kind cluster is up", k.up.command(ctx, log, "", "kind", "create", "cluster", "--name", kindName, "--config", config, "--wait", "3m").Run()
 		},
 	}
+}
+
+// config writes kind's configuration: deploy/kind/cluster.yaml, and a worker for each node but the first.
+func (k *kindCluster) config() (string, error) {
+	count, err := k.up.wantedNodes()
+	if err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile(filepath.Join(k.up.root, "deploy/kind/cluster.yaml"))
+	if err != nil {
+		return "", fmt.Errorf("read kind's configuration: %w", err)
+	}
+	path := filepath.Join(k.up.cache, "kind.yaml")
+	if err := os.WriteFile(path, kindConfig(text, count), 0o644); err != nil {
+		return "", fmt.Errorf("write kind's configuration: %w", err)
+	}
+	return path, nil
+}
+
+// kindConfig adds workers to a configuration whose last key is nodes.
+func kindConfig(text []byte, count int) []byte {
+	for range count - 1 {
+		text = append(text, "  - role: worker\n"...)
+	}
+	return text
+}
+
+func (k *kindCluster) nodes(ctx context.Context) ([]node, error) {
+	out, err := k.up.command(ctx, nil, "", "kind", "get", "nodes", "--name", kindName).Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask kind for its nodes: %w", err)
+	}
+	return kindNodes(string(out)), nil
+}
+
+// kindNodes reads `kind get nodes`. The control plane is the one whose ports are the machine's.
+func kindNodes(out string) []node {
+	var nodes []node
+	for _, name := range strings.Fields(out) {
+		n := node{name: name}
+		if name == kindName+"-control-plane" {
+			n.address = "localhost"
+		}
+		nodes = append(nodes, n)
+	}
+	return nodes
 }
 
 func (k *kindCluster) load(images []output.Image) step {
@@ -56,7 +119,7 @@ func (k *kindCluster) load(images []output.Image) step {
 				return "", fmt.Errorf("load %s: %w", image.Name, err)
 			}
 		}
-		return fmt.Sprintf("%d images are on the node", len(images)), nil
+		return fmt.Sprintf("%d images are on every node", len(images)), nil
 	}}
 }
 

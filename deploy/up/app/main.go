@@ -23,6 +23,8 @@ const usage = `usage: up COMMAND
 environment:
   CONTEXT   use this context of your kubeconfig instead of a cluster on this machine
   REGISTRY  push the images there (needed with CONTEXT), such as registry.example.org/team
+  NODES     how many nodes the cluster on this machine shall have (default: as many as it
+            has, one at first)
 `
 
 // up is one run of the command: its sources, its folders, its options and its reader.
@@ -32,6 +34,7 @@ type up struct {
 	logs     string // one file a step
 	context  string // CONTEXT
 	registry string // REGISTRY
+	nodes    string // NODES
 	console  *console
 }
 
@@ -80,7 +83,7 @@ func newUp(out io.Writer) (*up, error) {
 	}
 	return &up{
 		root: root, cache: cache, logs: logs,
-		context: os.Getenv("CONTEXT"), registry: os.Getenv("REGISTRY"),
+		context: os.Getenv("CONTEXT"), registry: os.Getenv("REGISTRY"), nodes: os.Getenv("NODES"),
 		console: &console{out: out, start: time.Now()},
 	}, nil
 }

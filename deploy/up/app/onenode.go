@@ -16,15 +16,18 @@ import (
 	"github.com/perijove/perijove/deploy/machine/port"
 )
 
-// onenode is the real Kubernetes node that deploy/onenode runs on this machine.
+// onenode is the real Kubernetes that deploy/onenode runs on this machine.
 type onenode struct {
 	up      *up
 	program string
 }
 
-func (o *onenode) describe() string { return "a Kubernetes node on this machine (deploy/onenode)" }
+func (o *onenode) describe() string { return "Kubernetes on this machine (deploy/onenode)" }
 
 func (o *onenode) check() error {
+	if _, err := o.up.wantedNodes(); err != nil {
+		return err
+	}
 	if err := needRoot(); err != nil {
 		return err
 	}
@@ -74,9 +77,30 @@ func (o *onenode) start() step {
 			if err := o.build(ctx, log); err != nil {
 				return "", err
 			}
-			return "Kubernetes is up", o.up.command(ctx, log.live(""), o.up.root, o.program, "up").Run()
+			args := []string{"up"}
+			if o.up.nodes != "" {
+				args = []string{"--nodes", o.up.nodes, "up"}
+			}
+			return "Kubernetes is up", o.up.command(ctx, log.live(""), o.up.root, o.program, args...).Run()
 		},
 	}
+}
+
+// nodes asks the program, whose lines are NAME ADDRESS. Ports of pods on the first node are the machine's own.
+func (o *onenode) nodes(ctx context.Context) ([]node, error) {
+	out, err := exec.CommandContext(ctx, o.program, "nodes").Output()
+	if err != nil {
+		return nil, fmt.Errorf("ask onenode for its nodes: %w", err)
+	}
+	var nodes []node
+	for line := range strings.Lines(string(out)) {
+		name, address, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if len(nodes) == 0 {
+			address = "localhost"
+		}
+		nodes = append(nodes, node{name: name, address: address})
+	}
+	return nodes, nil
 }
 
 func (o *onenode) load(images []output.Image) step {
@@ -88,7 +112,7 @@ func (o *onenode) load(images []output.Image) step {
 			for _, image := range images {
 				args = append(args, image.Archive)
 			}
-			return fmt.Sprintf("%d images are on the node", len(images)), o.up.command(ctx, log, o.up.root, o.program, args...).Run()
+			return fmt.Sprintf("%d images are on every node", len(images)), o.up.command(ctx, log, o.up.root, o.program, args...).Run()
 		},
 	}
 }

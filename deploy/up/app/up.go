@@ -38,7 +38,11 @@ func (u *up) up(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := u.run(ctx, u.install(on, kubeconfig, images)); err != nil {
+	nodes, err := on.nodes(ctx)
+	if err != nil {
+		return err
+	}
+	if err := u.run(ctx, u.install(on, kubeconfig, images, nodes)); err != nil {
 		return err
 	}
 	if _, remote := on.(*contextCluster); !remote {
@@ -46,7 +50,11 @@ func (u *up) up(ctx context.Context) error {
 			return err
 		}
 	}
-	u.welcome(on, kubeconfig)
+	places, err := u.places(ctx, kubeconfig, nodes)
+	if err != nil {
+		return err
+	}
+	u.welcome(on, kubeconfig, places)
 	return nil
 }
 
@@ -106,7 +114,7 @@ func login(ctx context.Context) error {
 	return nil
 }
 
-func (u *up) welcome(on cluster, kubeconfig string) {
+func (u *up) welcome(on cluster, kubeconfig, places string) {
 	remove := "make down"
 	if u.context != "" {
 		remove += " CONTEXT=" + u.context
@@ -118,11 +126,11 @@ Perijove is up (%s).
 
 Log in as alice / alice-password (or bob, carol likewise; carol is the administrator),
 or by the button as dora / dora-password (or emil, greta likewise; greta is one too).
-
+%s
   %s
 
 %s removes it.
-`, seconds(time.Since(u.console.start)), publicURL, strings.Join(on.hints(kubeconfig), "\n  "), remove)
+`, seconds(time.Since(u.console.start)), publicURL, places, strings.Join(on.hints(kubeconfig), "\n  "), remove)
 }
 
 // printKubeconfig is the command `up kubeconfig`, for tests.
