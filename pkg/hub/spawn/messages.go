@@ -59,6 +59,7 @@ const (
 	MsgUnseenLate   Message = "failure.unseen_late"
 	MsgPullLate     Message = "failure.pull_late"
 	MsgLost         Message = "failure.lost"
+	MsgSilent       Message = "failure.silent"
 	MsgQuota        Message = "failure.quota"
 	MsgRefused      Message = "failure.refused"
 	MsgRouteRefused Message = "failure.route_refused"
@@ -99,7 +100,7 @@ func Messages() []Message {
 		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
 		MsgRestarted, MsgRestartedOOM, MsgQueued, MsgQueueNext, MsgWarnAge, MsgWarnIdle, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgRestarting, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
-		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
+		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgSilent, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,
 		MsgPublished, MsgUnavailable, MsgStopWait, MsgBusy, MsgTooMany, MsgTooManyHomes, MsgProfile, MsgChoice, MsgChoices, MsgNoProfile,
 		MsgOverServers, MsgOverCPU, MsgOverMemory, MsgOverExtra, MsgOverStorage, MsgOverWeek, MsgOverMonth,
 		MsgFreeAt, MsgFreeStop, MsgFreeStopAt, MsgFreeOthers, MsgFreeOthersAt, MsgFreeSmaller, MsgFreeStorage,

@@ -24,7 +24,7 @@ func Plan(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout time.D
 	if pod == nil {
 		return Create
 	}
-	if lost(pod, now) {
+	if lost(pod, now) || silent(pod, now) {
 		return Force
 	}
 	switch StatusOf(pod, events, now, timeout).Phase {

@@ -62,6 +62,9 @@ func StatusOf(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout ti
 	if pod == nil || ended(pod) && evicted(pod, events) == nil && pod.DeletionTimestamp == nil {
 		return Status{Phase: Stopped}
 	}
+	if silent(pod, now) {
+		return failure(pod, events, Step{Message: MsgSilent})
+	}
 	if lost(pod, now) {
 		return failure(pod, events, Step{Message: MsgLost, Detail: brief(pod.Status.Message)})
 	}
@@ -128,6 +131,19 @@ func lost(pod *corev1.Pod, now time.Time) bool {
 	}
 	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
 		return c.Type == corev1.DisruptionTarget && c.Status == corev1.ConditionTrue && c.Reason == "DeletionByTaintManager"
+	})
+}
+
+// silent reports whether the pod's node has said nothing of it since the scheduler chose that node. A kubelet reports a pod as soon as it sees it, also when it
+// can do nothing for it yet. The patience is longer than Kubernetes takes to call a node away (40 s, node-monitor-grace-period), so that the next start gets
+// another node. Without this a user would wait until the start times out, for a pod that no machine has.
+func silent(pod *corev1.Pod, now time.Time) bool {
+	const patience = time.Minute
+	if pod.DeletionTimestamp != nil || pod.Status.Phase != corev1.PodPending || pod.Status.StartTime != nil || len(pod.Status.ContainerStatuses) > 0 {
+		return false
+	}
+	return slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+		return c.Type == corev1.PodScheduled && c.Status == corev1.ConditionTrue && !c.LastTransitionTime.IsZero() && now.Sub(c.LastTransitionTime.Time) > patience
 	})
 }
 
