@@ -151,13 +151,13 @@ func testSchema(t *testing.T, helm string) {
 		"auth.oidc[0].allowedGroup=x":                 "'allowedGroup' not allowed",
 		"auth.oidc[0].name=x":                         "'allowedGroups'", // is missing
 		"publicURL=https://hub.test":                  "/publicURL",      // the development provider is for this machine
-		"gateway.replicas=2":                          "/gateway/replicas",
+		"gateway.replicas=2,gateway.hostPort=null":    "/gateway/replicas",
 		"auth.revocations.mode=maybe":                 "/auth/revocations/mode",
 		"auth.sessionIdle=2 hours":                    "/auth/sessionIdle",
 		"networkPolicy.enabled=maybe":                 "/networkPolicy/enabled",
 		"admissionPolicy.publishers[0].kind=Everyone": "/admissionPolicy/publishers/0",
 		"gateway.envoy.image.pullPolicy=Sometimes":    "/gateway/envoy/image/pullPolicy",
-		"nonsense=1":                                  "'nonsense' not allowed",
+		"nonsense=1": "'nonsense' not allowed",
 	} {
 		_, problem, err := render(helm, "-f", base, "--set", set)
 		if err == nil || !strings.Contains(problem, key) {

@@ -9,7 +9,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -62,10 +61,13 @@ func TestNode(t *testing.T) {
 	t.Run("memory limit", n.testMemoryLimit)
 	t.Run("volume", n.testVolume)
 	t.Run("kubelet refuses strangers", n.testKubeletAuth)
+	t.Run("a second node", func(t *testing.T) { n.testSecondNode(t, filepath.Join(folder, testArchive)) })
 	t.Run("kill one part", n.testKillParts)
 	t.Run("kill the supervisor", n.testKillSupervisor)
 	t.Run("power cut", n.testPowerCut)
+	t.Run("the second node goes", n.testNodeGoes)
 
+	n.onenode("--nodes", "2", "up")
 	// Half dead is the hardest state to clean: no supervisor, no containerd to ask, pods alive.
 	containerd := n.pid("containerd")
 	n.kill("onenode")
@@ -75,13 +77,18 @@ func TestNode(t *testing.T) {
 	n.onenode("down")
 	assertSame(t, before, lookAtMachine(t))
 	n.onenode("up")
+	if out := n.onenode("nodes"); out != "onenode 10.245.0.1\n" {
+		t.Errorf("down does not forget how many nodes there were: %s", out)
+	}
 	n.onenode("down")
 	assertSame(t, before, lookAtMachine(t))
 }
 
+const testArchive = "testpod.tar"
+
 func (n node) loadTestImage(folder string) {
 	n.t.Helper()
-	program, archive := filepath.Join(folder, "testpod"), filepath.Join(folder, "testpod.tar")
+	program, archive := filepath.Join(folder, "testpod"), filepath.Join(folder, testArchive)
 	goBuild(n.t, program, "./test/testpod")
 	image := images.Single{Ref: testImage, Program: program, User: "1000:1000"}
 	if err := image.Write(archive); err != nil {
@@ -111,20 +118,20 @@ func (n node) testPod(t *testing.T) {
 	if out := n.kube("exec", "web", "--", "/testpod", "get", "http://127.0.0.1:8080/"); !strings.Contains(out, "testpod web") {
 		t.Errorf("exec: %q", out)
 	}
-	n.testPortForward()
+	n.testPortForward("web")
 }
 
-func (n node) testPortForward() {
+func (n node) testPortForward(pod string) {
 	n.t.Helper()
 	ctx, cancel := context.WithCancel(n.t.Context())
 	defer cancel()
-	forward := n.kubeCommand(ctx, "port-forward", "pod/web", "18089:8080")
+	forward := n.kubeCommand(ctx, "port-forward", "pod/"+pod, "18089:8080")
 	var out bytes.Buffer
 	forward.Stdout, forward.Stderr = &out, &out
 	if err := forward.Start(); err != nil {
 		n.t.Fatal(err)
 	}
-	n.eventually("port-forward answers", func() error { return answers("http://127.0.0.1:18089/", "testpod web") })
+	n.eventually("port-forward answers", func() error { return answers("http://127.0.0.1:18089/", "testpod "+pod) })
 	cancel()
 	_ = forward.Wait() // it was killed
 }
@@ -164,32 +171,9 @@ func (n node) testHostPort(t *testing.T) {
 	})
 }
 
-// CVE-2020-8558: with route_localnet on the bridge a pod could reach what listens on the machine's loopback. The control shows that the packet gets
-// there once the guard is out of the way, so the refusal is the guard's work.
 func (n node) testLoopbackGuard(t *testing.T) {
-	const stranger = "perijove-test" // a network namespace on the pods' bridge that routes 127.0.0.1 to the machine, as a pod with NET_ADMIN can
-	command(t, "ip", "netns", "add", stranger)
-	t.Cleanup(func() { command(t, "ip", "netns", "delete", stranger) })
-	inside := func(args ...string) { command(t, "ip", append([]string{"netns", "exec", stranger}, args...)...) }
-	const address, hardware = "10.244.0.250", "02:00:00:00:00:fa"
-	command(t, "ip", "link", "add", "pjtest0", "master", layout.Bridge, "up", "type", "veth", "peer", "name", "eth0", "address", hardware, "netns", stranger)
-	// The machine would ask for the stranger's hardware address in the name of 127.0.0.1, and often get no answer in time.
-	command(t, "ip", "neighbour", "replace", address, "lladdr", hardware, "dev", layout.Bridge)
-	inside("ip", "address", "add", address+"/24", "dev", "eth0")
-	inside("ip", "link", "set", "eth0", "up")
-	inside("ip", "route", "add", "default", "via", layout.Layout{}.Node(1).BridgeIP())
-	inside("sysctl", "-q", "-w", "net.ipv4.conf.eth0.route_localnet=1")
-	try := func() error {
-		url := fmt.Sprintf("http://127.0.0.1:%d/healthz", layout.PortKubeletLive)
-		return exec.Command("ip", "netns", "exec", stranger, "curl", "-s", "-m", "2", url).Run()
-	}
-	if err := try(); err == nil {
-		t.Error("from the bridge one reaches the machine's loopback")
-	}
-	command(t, "nft", "flush", "chain", "ip", layout.NFTTable, "guard")
-	command(t, "nft", "add", "element", "inet", layout.PolicyTable, "known", "{ "+address+" }") // or NetworkPolicies keep the stranger out, who is no pod
 	n.t = t
-	n.eventually("without the guard the packet should arrive, or this test proves nothing", try)
+	n.guard(layout.Layout{State: testState}.Node(1), layout.PortKubeletLive)
 }
 
 func (n node) testMemoryLimit(t *testing.T) {
@@ -253,7 +237,10 @@ func (n node) testKubeletAuth(t *testing.T) {
 
 func (n node) testKillParts(t *testing.T) {
 	n.t = t
-	for _, part := range []string{"kubelet", "containerd", "etcd", "kube-apiserver", "kube-proxy", "kube-scheduler", "kube-controller-manager", "provisioner", "deviceplugin", "netpolicy"} {
+	for _, part := range []string{
+		"kubelet", "containerd", "etcd", "kube-apiserver", "kube-proxy", "kube-scheduler", "kube-controller-manager", "provisioner", "deviceplugin", "netpolicy",
+		"kubelet-2", "containerd-2", "kube-proxy-2", "deviceplugin-2", "netpolicy-2",
+	} {
 		old := n.kill(part)
 		n.eventually(part+" is back", func() error {
 			out, err := n.try("status")
@@ -267,6 +254,11 @@ func (n node) testKillParts(t *testing.T) {
 		n.apply(pod("after", "", ""))
 		return n.says("testpod after", "after", "get", "http://127.0.0.1:8080/")
 	})
+	n.eventually("a new pod starts on the second node after it", func() error {
+		n.apply(onSecond(pod("after-2", "", "")))
+		return n.says("testpod web", "after-2", "get", "http://web-service/")
+	})
+	n.eventually("both nodes have their devices", n.devices)
 }
 
 // After a power cut every process is gone, and so is all that lives in the kernel; the state folder is as it was.
@@ -286,6 +278,7 @@ func (n node) testPowerCut(t *testing.T) {
 	}
 	n.onenode("up")
 	n.eventually("the pod is started anew", func() error { return n.says("testpod web", "web", "get", "http://web-service/") })
+	n.eventually("the one on the second node too", func() error { return n.says("testpod web", "far", "get", "http://web-service/") })
 }
 
 func (n node) testKillSupervisor(t *testing.T) {

@@ -134,8 +134,10 @@ func (c command) enter(how string, rest []string) error {
 	return space.Exec(n.Namespace(), mounts, rest[1:], environment)
 }
 
+// store is a node's images. A disk of the machine writes the same files once more for each further node, so those unpack only what their pods need: it halves
+// what loading takes, and costs a big image's first container there some seconds.
 func (c command) store(n layout.Node) images.Store {
-	return images.Store{Ctr: filepath.Join(c.layout.Bin(c.key), "ctr"), Socket: n.ContainerdSocket()}
+	return images.Store{Ctr: filepath.Join(c.layout.Bin(c.key), "ctr"), Socket: n.ContainerdSocket(), Lazy: !n.First()}
 }
 
 // load puts the archives into every node.

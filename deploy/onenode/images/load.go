@@ -14,6 +14,7 @@ import (
 type Store struct {
 	Ctr    string // path of ctr
 	Socket string // containerd's
+	Lazy   bool   // unpack an image when a container first needs it, and not when it is loaded
 }
 
 // visibleWithin bounds the wait for containerd to tell its Kubernetes side of an image that was imported behind its back; it takes milliseconds.
@@ -33,7 +34,11 @@ func (s Store) Load(ctx context.Context, archive string) ([]string, error) {
 	if len(missing) == 0 {
 		return nil, nil
 	}
-	if _, err := s.ctr(ctx, "images", "import", "--local", archive); err != nil {
+	args := []string{"images", "import", "--local"}
+	if s.Lazy {
+		args = append(args, "--no-unpack")
+	}
+	if _, err := s.ctr(ctx, append(args, archive)...); err != nil {
 		return nil, fmt.Errorf("import %s: %w", archive, err)
 	}
 	for _, entry := range wanted {
