@@ -65,14 +65,18 @@ bench: deps ## measure requests, propagation, memory, restarts and starts beside
 	go -C bench run ./routes -doc
 	go -C bench run ./logins -doc
 	go -C bench run ./class -doc
+	go -C bench run ./balance -doc
 	$(MAKE) up
 	go -C bench run ./spawn -doc
 	go -C bench run ./paper -doc
+	$(MAKE) up NODES=2
+	go -C bench run ./balance -real -doc
 bench-check: deps ## fail when a ratio of the benchmarks got worse (4 min)
 	go -C bench run ./load -check
 	go -C bench run ./routes -check -chp=false -samples 50 -users 1000,10000
 	go -C bench run ./logins -check
 	go -C bench run ./class -check -jupyterhub=false
+	go -C bench run ./balance -check
 
 .PHONY: check static
 check: static unit generated vuln ## everything that needs neither a cluster nor Envoy

@@ -127,7 +127,7 @@ func ofStrategies(file, title string, all []growth) error {
 		}
 		lines = append(lines, line)
 	}
-	return report.Steps(file, title, "users", "fullest minus emptiest node, % of a node's memory", lines)
+	return report.Steps(file, title, "users", "% of a node's memory", lines)
 }
 
 func add(l *report.Line, users int, share float64) {
