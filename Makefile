@@ -55,7 +55,7 @@ e2e: deps up ## the whole platform in a real browser
 	go test -count=1 -v ./test/e2e/...
 
 .PHONY: node
-node: ## the one-node cluster itself: kill each part, cut the power, leave no trace (make down first)
+node: ## onenode itself, with one node and with two: kill each part, cut the power, leave no trace (make down first)
 	go test -tags onenode -count=1 -timeout 20m -v ./deploy/onenode
 
 .PHONY: bench bench-check
