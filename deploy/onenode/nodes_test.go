@@ -114,11 +114,9 @@ func (n node) testSharedVolume() {
 func (n node) guard(at layout.Node, port int) {
 	t := n.t
 	t.Helper()
-	on := func(args ...string) { command(t, "ip", args...) } // on the node
+	on := func(args ...string) { command(t, args[0], args[1:]...) } // on the node
 	if !at.First() {
-		on = func(args ...string) {
-			command(t, "nsenter", append([]string{"--net=" + at.Namespace(), "ip"}, args...)...)
-		}
+		on = func(args ...string) { command(t, "nsenter", append([]string{"--net=" + at.Namespace()}, args...)...) }
 	}
 	const stranger = "perijove-test" // a network namespace on the pods' bridge that routes 127.0.0.1 to the node, as a pod with NET_ADMIN can
 	command(t, "ip", "netns", "add", stranger)
