@@ -144,11 +144,7 @@ func installWheels(ctx context.Context, kitchen Kitchen, root, machine, requirem
 	if err != nil {
 		return err
 	}
-	// Bytecode that does not look at the sources' times, which the layer sets anew:
-	// without it every start would compile all of JupyterLab again.
-	err = rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash",
-		"/usr/lib/python3", "/usr/lib/python"+notebookPython, "/usr/local/lib/python"+notebookPython)
-	if err != nil {
+	if err := compile(ctx, kitchen, root); err != nil {
 		return err
 	}
 	if err := rootfs.Run(ctx, kitchen.Log, root, "/usr/sbin/update-ca-certificates"); err != nil {
@@ -159,4 +155,25 @@ func installWheels(ctx context.Context, kitchen Kitchen, root, machine, requirem
 	}
 	// A library that a wheel misses is better found here than by the first user.
 	return rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-B", "-c", "import jupyterlab.labapp, ipykernel.kernelapp")
+}
+
+// compile writes bytecode that does not look at the sources' times, which the layer sets anew: without it every start
+// would compile all of JupyterLab again.
+func compile(ctx context.Context, kitchen Kitchen, root string) error {
+	// -B and -f: the compiler's own imports would write the usual bytecode, which it would take to be done.
+	args := []string{"-B", "-m", "compileall", "-q", "-f", "--invalidation-mode", "unchecked-hash"}
+	libraries := []string{"/usr/lib/python3", "/usr/lib/python" + notebookPython, "/usr/local/lib/python" + notebookPython}
+	if err := rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", append(args, libraries...)...); err != nil {
+		return err
+	}
+	for _, library := range libraries {
+		sources, err := stale(filepath.Join(root, library), notebookPython)
+		if err != nil {
+			return err
+		}
+		if len(sources) > 0 {
+			return fmt.Errorf("%d sources would be compiled at every start: %s", len(sources), strings.Join(sources, ", "))
+		}
+	}
+	return nil
 }
