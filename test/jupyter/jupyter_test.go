@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -40,8 +41,20 @@ func venv(t *testing.T) string {
 	return dir
 }
 
-// command prepares `jupyter lab` as it runs in a pod, on a free port.
+// quick is the notebook image's own command, and plain that of other images.
+var (
+	quick = []string{"python3", "../../deploy/images/notebook/quick-lab"}
+	plain = []string{"jupyter-lab"}
+)
+
+// command prepares JupyterLab as it runs in a pod of the notebook image, on a free port.
 func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *logs.Buffer, string) {
+	t.Helper()
+	return commandOf(t, quick, id, env...)
+}
+
+// commandOf is command with another program, and its arguments.
+func commandOf(t *testing.T, program []string, id server.ID, env ...string) (*exec.Cmd, *logs.Buffer, string) {
 	t.Helper()
 	port := ports.Free(t)
 	config, err := filepath.Abs("../../deploy/chart/files")
@@ -51,8 +64,14 @@ func command(t *testing.T, id server.ID, env ...string) (*exec.Cmd, *logs.Buffer
 	dir := venv(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
-	cmd := exec.CommandContext(ctx, filepath.Join(dir, "bin", "jupyter"), "lab", "--allow-root",
-		fmt.Sprintf("--ServerApp.port=%d", port))
+	args := slices.Clone(program[1:])
+	if len(args) > 0 { // relative to this folder
+		if args[0], err = filepath.Abs(args[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args = append(args, "--allow-root", fmt.Sprintf("--ServerApp.port=%d", port))
+	cmd := exec.CommandContext(ctx, filepath.Join(dir, "bin", program[0]), args...)
 	home := t.TempDir()
 	cmd.Dir = home
 	cmd.Env = append([]string{

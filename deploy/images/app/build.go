@@ -84,7 +84,7 @@ func (b *builder) recipes(ctx context.Context) ([]recipe.Recipe, error) {
 		return nil, err
 	}
 	return append([]recipe.Recipe{
-		recipe.Notebook(suite, machine, filepath.Join(b.root, "deploy/images/notebook/requirements.txt")),
+		recipe.Notebook(suite, machine, filepath.Join(b.root, "deploy/images/notebook")),
 		recipe.Directory(suite, filepath.Join(b.root, "deploy/directory")),
 		recipe.Provider(suite, runtime.GOARCH, filepath.Join(b.root, "deploy/provider"), modules),
 		recipe.Envoy(suite, version, envoy, filepath.Join(bin, "drain")),

@@ -19,6 +19,7 @@ const (
 	notebookPython = "3.11" // Debian 12's
 	notebookUser   = 1000
 	notebookGroup  = 100 // "users", as in Jupyter's own images
+	notebookStart  = "quick-lab"
 
 	notebookPasswd = "root:x:0:0:root:/root:/usr/sbin/nologin\n" +
 		"jovyan:x:1000:100::/home/jovyan:/bin/bash\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
@@ -35,10 +36,12 @@ func notebookPackages() []string {
 }
 
 // Notebook is a stock JupyterLab for an unprivileged user: Debian with its Python, and
-// the wheels of the requirements file. It knows nothing of Perijove.
-func Notebook(suite, machine, requirements string) Recipe {
+// the wheels of requirements.txt in folder, and beside it the program that starts JupyterLab. It knows nothing of
+// Perijove.
+func Notebook(suite, machine, folder string) Recipe {
+	requirements, start := filepath.Join(folder, "requirements.txt"), filepath.Join(folder, notebookStart)
 	return Recipe{
-		Name: "perijove/notebook", Words: append(notebookPackages(), suite, machine), Files: []string{requirements},
+		Name: "perijove/notebook", Words: append(notebookPackages(), suite, machine), Files: []string{requirements, start},
 		Make: func(ctx context.Context, kitchen Kitchen) (Image, error) {
 			root := filepath.Join(kitchen.Work, "root")
 			if err := rootfs.Unpack(ctx, kitchen.Log, suite, root, notebookPackages()); err != nil {
@@ -50,6 +53,9 @@ func Notebook(suite, machine, requirements string) Recipe {
 			if err := installWheels(ctx, kitchen, root, machine, requirements); err != nil {
 				return Image{}, err
 			}
+			if err := installStart(ctx, kitchen, root, start); err != nil {
+				return Image{}, err
+			}
 			return Image{
 				Layers: []layer.Pack{layer.Tree(root, skipDebian)},
 				Config: v1.Config{
@@ -57,7 +63,7 @@ func Notebook(suite, machine, requirements string) Recipe {
 					WorkingDir: "/home/jovyan",
 					Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/home/jovyan", "SHELL=/bin/bash",
 						"LANG=C.UTF-8", "PYTHONUNBUFFERED=1"},
-					Cmd: []string{"jupyter", "lab", "--ip=0.0.0.0", "--no-browser"},
+					Cmd: []string{notebookStart, "--ip=0.0.0.0", "--no-browser"},
 				},
 			}, nil
 		},
@@ -155,6 +161,20 @@ func installWheels(ctx context.Context, kitchen Kitchen, root, machine, requirem
 	}
 	// A library that a wheel misses is better found here than by the first user.
 	return rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-B", "-c", "import jupyterlab.labapp, ipykernel.kernelapp")
+}
+
+// installStart adds the program that starts JupyterLab. It changes things in JupyterLab, so it is tried here: with another
+// version of JupyterLab it may have to be another one.
+func installStart(ctx context.Context, kitchen Kitchen, root, start string) error {
+	text, err := os.ReadFile(start)
+	if err != nil {
+		return fmt.Errorf("read the program that starts JupyterLab: %w", err)
+	}
+	program := filepath.Join("/usr/local/bin", notebookStart)
+	if err := os.WriteFile(filepath.Join(root, program), text, 0o755); err != nil {
+		return fmt.Errorf("add the program that starts JupyterLab: %w", err)
+	}
+	return rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-B", program, "--version")
 }
 
 // compile writes bytecode that does not look at the sources' times, which the layer sets anew: without it every start
