@@ -11,11 +11,12 @@ import (
 	"github.com/perijove/perijove/test/wait"
 )
 
-// TestH1_IdentityComesFromTheHeadersOnly: nobody gets anywhere without the gateway's headers, nor with two of one.
+// TestH1_IdentityComesFromTheHeadersOnly: nobody gets anywhere without the gateway's headers, nor with two of one. The
+// version of the REST API is open to all (TestWhatIsOpen).
 func TestH1_IdentityComesFromTheHeadersOnly(t *testing.T) {
 	t.Parallel()
 	e := newEnv(t)
-	for _, path := range []string{"/hub/", "/hub/home", "/hub/spawn", "/hub/spawn-pending/alice", "/hub/user-redirect/lab", "/hub/user/alice/", "/hub/api", "/hub/api/user", "/hub/api/users/alice/server/progress", "/hub/nothing"} {
+	for _, path := range []string{"/hub/", "/hub/home", "/hub/spawn", "/hub/spawn-pending/alice", "/hub/user-redirect/lab", "/hub/user/alice/", "/hub/api/users", "/hub/api/user", "/hub/api/users/alice/server/progress", "/hub/nothing"} {
 		for name, headers := range map[string][]string{
 			"none":      {contract.HeaderUser, "-"},
 			"two":       {contract.HeaderUser, "bob"},
