@@ -259,7 +259,7 @@ func (c command) finished(identity string) bool {
 // finish does what needs a running API server: images, DNS, storage class; then it waits for the nodes.
 func (c command) finish(ctx context.Context, steps steps, client cluster.Client) error {
 	var archives []string
-	for _, archive := range []string{build.PauseArchive, build.CoreDNSArchive} {
+	for _, archive := range []string{build.PauseArchive, build.CoreDNSArchive, build.KubeArchive} {
 		archives = append(archives, filepath.Join(c.layout.Bin(c.key), archive))
 	}
 	if _, err := c.loadInto(ctx, c.wanted(), archives); err != nil {

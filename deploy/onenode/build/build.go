@@ -29,6 +29,7 @@ const tags = "parts,no_btrfs,no_devmapper,no_zfs"
 const (
 	PauseArchive   = "pause.tar"
 	CoreDNSArchive = "coredns.tar"
+	KubeArchive    = "kube.tar"
 )
 
 // Done reports whether the build called key is in the cache.
@@ -58,7 +59,7 @@ func Run(ctx context.Context, l layout.Layout, key, sources string, progress fun
 	if err := arrange(out); err != nil {
 		return err
 	}
-	if err := assemble(out, key); err != nil {
+	if err := assemble(out, key, sources); err != nil {
 		return err
 	}
 	return os.WriteFile(filepath.Join(out, done), nil, 0o644)
@@ -117,11 +118,25 @@ func arrange(out string) error {
 	return nil
 }
 
-// assemble packs the two images that the node itself needs.
-func assemble(out, key string) error {
+// assemble packs the images that the node itself needs, and those of Kubernetes that charts ask for: under the names that they have in its registry,
+// since the node pulls none.
+func assemble(out, key, sources string) error {
+	gomod, err := os.ReadFile(filepath.Join(sources, "go.mod"))
+	if err != nil {
+		return fmt.Errorf("read the versions: %w", err)
+	}
+	kubernetes, _, err := versions(gomod)
+	if err != nil {
+		return err
+	}
+	const official = "registry.k8s.io/"
 	for archive, image := range map[string]images.Single{
-		PauseArchive:   {Ref: parts.PauseImage(key), Program: filepath.Join(out, "pause"), User: "65535:65535"},
+		PauseArchive:   {Ref: parts.PauseImage(key), Also: []string{official + "pause:3.10.1"}, Program: filepath.Join(out, "pause"), User: "65535:65535"},
 		CoreDNSArchive: {Ref: parts.CoreDNSImage(key), Program: filepath.Join(out, "coredns"), User: "65532:65532"},
+		KubeArchive: {
+			Ref: official + "kubectl:" + kubernetes, Also: []string{official + "kube-scheduler:" + kubernetes},
+			Program: filepath.Join(out, "kube"), Names: []string{"kubectl", "kube-scheduler"}, User: "65532:65532",
+		},
 	} {
 		if err := image.Write(filepath.Join(out, archive)); err != nil {
 			return err

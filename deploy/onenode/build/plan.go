@@ -45,19 +45,11 @@ func kubeNames() []string {
 // linkFlags puts the versions that go.mod pins into the programs: built from modules they report v0.0.0, and Helm charts that ask for a least version of
 // Kubernetes would refuse the cluster.
 func linkFlags(gomod []byte) ([]string, error) {
-	parsed, err := modfile.Parse("go.mod", gomod, nil)
+	kubernetes, containerd, err := versions(gomod)
 	if err != nil {
-		return nil, fmt.Errorf("read the versions: %w", err)
+		return nil, err
 	}
-	pinned := map[string]string{}
-	for _, require := range parsed.Require {
-		pinned[require.Mod.Path] = require.Mod.Version
-	}
-	kubernetes, containerd := pinned["k8s.io/kubernetes"], pinned["github.com/containerd/containerd/v2"]
 	numbers := strings.Split(strings.TrimPrefix(kubernetes, "v"), ".")
-	if len(numbers) < 3 || containerd == "" {
-		return nil, errors.New("go.mod pins no version of k8s.io/kubernetes or containerd")
-	}
 	flags := []string{"-X=github.com/containerd/containerd/v2/version.Version=" + containerd}
 	for _, pkg := range []string{"k8s.io/component-base/version", "k8s.io/client-go/pkg/version"} {
 		flags = append(flags,
@@ -65,6 +57,23 @@ func linkFlags(gomod []byte) ([]string, error) {
 			"-X="+pkg+".gitCommit=", "-X="+pkg+".gitTreeState=")
 	}
 	return flags, nil
+}
+
+// versions are those that go.mod pins.
+func versions(gomod []byte) (kubernetes, containerd string, err error) {
+	parsed, err := modfile.Parse("go.mod", gomod, nil)
+	if err != nil {
+		return "", "", fmt.Errorf("read the versions: %w", err)
+	}
+	pinned := map[string]string{}
+	for _, require := range parsed.Require {
+		pinned[require.Mod.Path] = require.Mod.Version
+	}
+	kubernetes, containerd = pinned["k8s.io/kubernetes"], pinned["github.com/containerd/containerd/v2"]
+	if strings.Count(kubernetes, ".") < 2 || containerd == "" {
+		return "", "", errors.New("go.mod pins no version of k8s.io/kubernetes or containerd")
+	}
+	return kubernetes, containerd, nil
 }
 
 // builtName is the file name that `go build -o folder/` gives a package: its last element, or the one before it if that is a major version.
@@ -77,7 +86,7 @@ func builtName(pkg string) string {
 }
 
 // recipe is to be raised when Run makes something else of the same sources.
-const recipe = "3"
+const recipe = "4"
 
 // Key is the hash of all files in sources, tests aside, and of the recipe: the name of the build. It changes with any pinned version.
 func Key(sources fs.FS) (string, error) {

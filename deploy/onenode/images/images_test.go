@@ -59,6 +59,38 @@ func TestSingleRoundTrip(t *testing.T) {
 	}
 }
 
+// A program that its name decides about is found by each of its names, in one image that has several names itself.
+func TestSingleOfSeveralNames(t *testing.T) {
+	folder := t.TempDir()
+	program, archive := filepath.Join(folder, "many"), filepath.Join(folder, "many.tar")
+	if err := os.WriteFile(program, []byte("x"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	single := Single{Ref: "example.org/a:1", Also: []string{"example.org/b:1"}, Program: program, Names: []string{"a", "b"}, User: "1:1"}
+	if err := single.Write(archive); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := Read(archive)
+	if err != nil || len(entries) != 2 || entries[0].ID != entries[1].ID || entries[0].Ref == entries[1].Ref {
+		t.Fatalf("read %v, %v", entries, err)
+	}
+	layer, err := single.files()
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := map[string]string{}
+	for reader := tar.NewReader(bytes.NewReader(layer)); ; {
+		header, err := reader.Next()
+		if err != nil {
+			break
+		}
+		links[header.Name] = header.Linkname
+	}
+	if links["usr/local/bin/a"] != "/many" || links["usr/local/bin/b"] != "/many" || len(links) != 3 || single.entry() != "/usr/local/bin/a" {
+		t.Errorf("the image has %v and starts %s", links, single.entry())
+	}
+}
+
 func writeTar(t *testing.T, files map[string]string) string {
 	t.Helper()
 	var out bytes.Buffer

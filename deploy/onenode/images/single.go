@@ -18,9 +18,11 @@ import (
 
 // Single is an image that holds one static program and nothing else: no shell, no libraries.
 type Single struct {
-	Ref     string // repository:tag
-	Program string // file on this machine; it lands in the image's root under the same name and is the entry point
-	User    string // uid:gid
+	Ref     string   // repository:tag
+	Also    []string // further names of the image
+	Program string   // file on this machine; it lands in the image's root under the same name and is the entry point
+	Names   []string // what the program is called in /usr/local/bin, if its name decides what it does; the first is the entry point
+	User    string   // uid:gid
 }
 
 // Write packs the image as a docker archive. Equal inputs give equal bytes: no time stamps.
@@ -29,11 +31,15 @@ func (s Single) Write(archive string) error {
 	if err != nil {
 		return fmt.Errorf("image %s: %w", s.Ref, err)
 	}
-	ref, err := name.NewTag(s.Ref, name.WeakValidation)
-	if err != nil {
-		return fmt.Errorf("image %s: %w", s.Ref, err)
+	names := map[name.Reference]v1.Image{}
+	for _, text := range append([]string{s.Ref}, s.Also...) {
+		ref, err := name.NewTag(text, name.WeakValidation)
+		if err != nil {
+			return fmt.Errorf("image %s: %w", text, err)
+		}
+		names[ref] = image
 	}
-	if err := tarball.WriteToFile(archive, ref, image); err != nil {
+	if err := tarball.MultiRefWriteToFile(archive, names); err != nil {
 		return fmt.Errorf("image %s: %w", s.Ref, err)
 	}
 	return nil
@@ -55,8 +61,18 @@ func (s Single) image() (v1.Image, error) {
 	return mutate.ConfigFile(image, &v1.ConfigFile{
 		Architecture: runtime.GOARCH, OS: "linux",
 		RootFS: v1.RootFS{Type: "layers", DiffIDs: diffIDs(image)},
-		Config: v1.Config{Entrypoint: []string{"/" + filepath.Base(s.Program)}, User: s.User},
+		Config: v1.Config{Entrypoint: []string{s.entry()}, User: s.User},
 	})
+}
+
+// bin is where programs are that are started by their name alone.
+const bin = "usr/local/bin/"
+
+func (s Single) entry() string {
+	if len(s.Names) > 0 {
+		return "/" + bin + s.Names[0]
+	}
+	return "/" + filepath.Base(s.Program)
 }
 
 func diffIDs(image v1.Image) []v1.Hash {
@@ -81,6 +97,12 @@ func (s Single) files() ([]byte, error) {
 	}
 	if _, err := writer.Write(content); err != nil {
 		return nil, fmt.Errorf("layer: %w", err)
+	}
+	for _, name := range s.Names {
+		link := &tar.Header{Name: bin + name, Linkname: "/" + header.Name, Typeflag: tar.TypeSymlink, Mode: 0o777, Format: tar.FormatUSTAR}
+		if err := writer.WriteHeader(link); err != nil {
+			return nil, fmt.Errorf("layer: %w", err)
+		}
 	}
 	if err := writer.Close(); err != nil {
 		return nil, fmt.Errorf("layer: %w", err)
