@@ -24,7 +24,7 @@ func TestClusterScheduling(t *testing.T) {
 	ctx, admin, helm := context.Background(), as(t, "").CoreV1(), helm(t)
 	upgrade := func(args ...string) {
 		t.Helper()
-		args = append([]string{"--namespace", namespace, "--wait", "--timeout", "4m"}, args...)
+		args = append(args, "--namespace", namespace, "--wait", "--timeout", "2m")
 		if out, err := exec.Command(helm, args...).CombinedOutput(); err != nil {
 			t.Fatalf("helm %v: %v\n%s", args, err, out)
 		}
