@@ -18,7 +18,7 @@ func TestTheProgressPageSaysWhy(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			w := newWorld(t, release)
 			pod := w.create(w.pod("waits", lab()))
-			w.says(pod, spawn.MsgUnschedulable, nil)
+			w.says(pod, spawn.MsgNoNode, nil)
 			full := w.node("full", room("4", "8Gi"))
 			all := lab()
 			all.Override.CPUGuarantee = "4"
