@@ -14,6 +14,7 @@ jupyter_server 2.
 
 import hmac
 import os
+import sys
 import zlib
 from datetime import datetime, timezone
 from urllib.parse import unquote
@@ -155,6 +156,18 @@ class HubLogout(JupyterHandler):
         self.redirect(HUB_ORIGIN + HUB_PREFIX + "logout")
 
 
+def slow_start():
+    """Return what makes each start of this image slow, for the one who builds it: see docs/images.md."""
+    reasons = []
+    # The package itself may be looked for in vain.
+    if "rfc3987_syntax.syntax_helpers" in sys.modules:
+        reasons.append("rfc3987-syntax builds a grammar at each start, and Jupyter does without: pip uninstall rfc3987-syntax")
+    bytecode = getattr(sys.modules.get("jupyter_server.serverapp"), "__cached__", None)
+    if bytecode and not os.path.exists(bytecode):
+        reasons.append("Python's packages have no bytecode and are compiled at each start: python3 -m compileall")
+    return reasons
+
+
 class PerijoveIdentityProvider(IdentityProvider):
     """Knows a visitor by the gateway's headers."""
 
@@ -176,6 +189,8 @@ class PerijoveIdentityProvider(IdentityProvider):
         os.environ.pop(SECRET_VARIABLE, None)
         # Here and not below: a user's own file may name another size, and that counts.
         self.parent.tornado_settings.setdefault("websocket_max_message_size", WEBSOCKET_MESSAGE_BYTES)
+        for reason in slow_start():
+            self.log.warning("perijove: this image starts slowly: %s", reason)
 
     def get_handlers(self):
         return [*super().get_handlers(), (r"/perijove/keep", Keep)]
