@@ -19,6 +19,7 @@ const (
 	MsgPulled        Message = "progress.pulled"
 	MsgCreated       Message = "progress.created"
 	MsgStarted       Message = "progress.started"
+	MsgSlow          Message = "progress.slow"
 	MsgRestarted     Message = "progress.restarted"
 	MsgRestartedOOM  Message = "progress.restarted_oom"
 	MsgSecret        Message = "progress.secret"
@@ -97,7 +98,7 @@ func Messages() []Message {
 	return []Message{
 		MsgNoNode, MsgNoCores, MsgNoMemory, MsgNoGPU, MsgNoDevice, MsgNoCoresAndMemory,
 		MsgEvicted, MsgDisk, MsgShutdown, MsgNotTaken, MsgGPULate, MsgNodeLate, MsgUnseenLate,
-		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted,
+		MsgRequested, MsgUnschedulable, MsgScheduled, MsgMountRetry, MsgVolume, MsgPulling, MsgPulled, MsgCreated, MsgStarted, MsgSlow,
 		MsgRestarted, MsgRestartedOOM, MsgQueued, MsgQueueNext, MsgWarnAge, MsgWarnIdle, MsgNoticeAge, MsgNoticeIdle, MsgNoticeOOM, MsgNoticeRestarted, MsgSecret, MsgAnswering, MsgRoute, MsgReady, MsgStopping, MsgRestarting, MsgNote, MsgHomeSize,
 		MsgImage, MsgConfig, MsgCrash, MsgOOM, MsgMount, MsgPod, MsgTimeout,
 		MsgVolumeLate, MsgRoomLate, MsgPullLate, MsgLost, MsgSilent, MsgQuota, MsgRefused, MsgRouteRefused, MsgConflict,

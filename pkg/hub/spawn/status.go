@@ -83,7 +83,21 @@ func StatusOf(pod *corev1.Pod, events []*corev1.Event, now time.Time, timeout ti
 	if now.Sub(awaited(pod)) > timeout {
 		return failure(pod, events, late(pod, events, timeout))
 	}
-	return Status{Phase: Pending, Steps: report(pod, events)}
+	steps := report(pod, events)
+	if slow(pod, now) {
+		steps = append(steps, Step{Percent: steps[len(steps)-1].Percent, Message: MsgSlow})
+	}
+	return Status{Phase: Pending, Steps: steps}
+}
+
+// slowStart is how long a program runs without an answer before its user is told why that may be. JupyterLab takes
+// one second by itself.
+const slowStart = 15 * time.Second
+
+// slow reports whether the program of a pod takes long to answer.
+func slow(pod *corev1.Pod, now time.Time) bool {
+	running := containerStatus(pod).State.Running
+	return running != nil && !running.StartedAt.IsZero() && now.Sub(running.StartedAt.Time) > slowStart && !IsAnswering(pod)
 }
 
 // failure is the end of a report.
