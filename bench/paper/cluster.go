@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	appsv1 "k8s.io/api/apps/v1"
@@ -22,6 +23,7 @@ const (
 	apart    = "perijove-bench"
 	gateway  = "perijove-gateway"
 	spawner  = "perijove-spawner"
+	manager  = "perijove-bench"
 )
 
 // patience is the longest that anything may take but a run of ApacheBench.
@@ -38,7 +40,7 @@ type cluster struct {
 }
 
 func connect(ctx context.Context, o options) (*cluster, error) {
-	client, err := run.KubeClient(o.kubeconfig, "perijove-bench", 0)
+	client, err := run.KubeClient(o.kubeconfig, manager, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -55,7 +57,7 @@ func (c *cluster) clean() error {
 	defer cancel()
 	faults := []error{c.kube.CoreV1().Namespaces().Delete(ctx, apart, metav1.DeleteOptions{})}
 	for name, spec := range c.was {
-		faults = append(faults, c.change(ctx, name, func(d *appsv1.DeploymentSpec) { *d = spec }))
+		faults = append(faults, c.change(ctx, name, func(d *appsv1.Deployment) { d.Spec = spec }), c.change(ctx, name, disown))
 	}
 	if err := errors.Join(faults...); err != nil {
 		return fmt.Errorf("clean up: %w", err)
@@ -63,18 +65,24 @@ func (c *cluster) clean() error {
 	return nil
 }
 
+// disown takes the benchmark's name from the fields that it has changed. Helm would meet a conflict
+// when it changes them next.
+func disown(d *appsv1.Deployment) {
+	d.ManagedFields = slices.DeleteFunc(d.ManagedFields, func(m metav1.ManagedFieldsEntry) bool { return m.Manager == manager })
+}
+
 // replicas runs so many of gateway and spawner. The gateways leave the node's port: two pods of
 // one node cannot share it.
 func (c *cluster) replicas(ctx context.Context, n int32) error {
 	for _, name := range []string{gateway, spawner} {
-		if err := c.change(ctx, name, func(d *appsv1.DeploymentSpec) {
+		if err := c.change(ctx, name, func(d *appsv1.Deployment) {
 			if _, known := c.was[name]; !known {
-				c.was[name] = *d.DeepCopy()
+				c.was[name] = *d.Spec.DeepCopy()
 			}
-			d.Replicas = &n
-			for i := range d.Template.Spec.Containers {
-				for j := range d.Template.Spec.Containers[i].Ports {
-					d.Template.Spec.Containers[i].Ports[j].HostPort = 0
+			d.Spec.Replicas = &n
+			for _, container := range d.Spec.Template.Spec.Containers {
+				for j := range container.Ports {
+					container.Ports[j].HostPort = 0
 				}
 			}
 		}); err != nil {
@@ -89,16 +97,16 @@ func (c *cluster) replicas(ctx context.Context, n int32) error {
 	return nil
 }
 
-// change writes a Deployment's specification.
-func (c *cluster) change(ctx context.Context, name string, to func(*appsv1.DeploymentSpec)) error {
+// change writes a Deployment.
+func (c *cluster) change(ctx context.Context, name string, to func(*appsv1.Deployment)) error {
 	all := c.kube.AppsV1().Deployments(platform)
 	for {
 		d, err := all.Get(ctx, name, metav1.GetOptions{})
 		if err != nil {
 			return fmt.Errorf("read %s: %w", name, err)
 		}
-		to(&d.Spec)
-		if _, err = all.Update(ctx, d, metav1.UpdateOptions{}); err == nil {
+		to(d)
+		if _, err = all.Update(ctx, d, metav1.UpdateOptions{FieldManager: manager}); err == nil {
 			return nil
 		}
 		if !apierrors.IsConflict(err) { // its controller has written its status

@@ -108,6 +108,7 @@ func (c *cluster) jupyterHub(ctx context.Context, r *rig.Rig) (*contestant, erro
 		rest: func() { hub.Hub.Pause(); hub.Proxy.Pause() },
 		pages: map[page]func(context.Context) (ab.Target, error){
 			pageLogin:  func(context.Context) (ab.Target, error) { return s.page(contract.PathLogin, html), nil },
+			pageStyle:  s.style,
 			pageHub:    func(context.Context) (ab.Target, error) { return s.page(contract.PathAPI + "/"), nil },
 			pageServer: func(context.Context) (ab.Target, error) { return s.page(base + "api"), nil },
 			pageStatic: s.static,
@@ -224,6 +225,7 @@ func (c *cluster) perijove(ctx context.Context) ([]*contestant, error) {
 			},
 			pages: map[page]func(context.Context) (ab.Target, error){
 				pageLogin: func(context.Context) (ab.Target, error) { return s.page(contract.PathLogin, html), nil },
+				pageStyle: s.style,
 				pageHub:   func(context.Context) (ab.Target, error) { return s.page(contract.PathAPI + "/"), nil },
 				pageServer: func(ctx context.Context) (ab.Target, error) {
 					cookies, err := passed(ctx, at)

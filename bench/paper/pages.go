@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/bench/internal/ab"
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // page is one of the pages that are asked for.
@@ -17,12 +18,13 @@ type page string
 
 const (
 	pageLogin  page = "login page"
+	pageStyle  page = "its style sheet"
 	pageHub    page = "/hub/api"
 	pageServer page = "/api of a server"
 	pageStatic page = "static file of a server"
 )
 
-func pages() []page { return []page{pageLogin, pageHub, pageServer, pageStatic} }
+func pages() []page { return []page{pageLogin, pageStyle, pageHub, pageServer, pageStatic} }
 
 // user has the server that is asked.
 const user = "alice"
@@ -34,6 +36,9 @@ const base = "/user/" + user + "/"
 // all have the same JupyterLab or the run ends.
 var bundle = regexp.MustCompile(`static/lab/main\.[0-9a-f]+\.js`)
 
+// sheet is the first style sheet that a login page names.
+var sheet = regexp.MustCompile(`href="([^"]+\.css[^"]*)"`)
+
 // site is where pages are asked for.
 type site struct {
 	// address is the scheme, host and port.
@@ -43,6 +48,19 @@ type site struct {
 
 func (s site) page(path string, more ...string) ab.Target {
 	return ab.Target{URL: s.address + path, Headers: append(more, s.headers...)}
+}
+
+// style is the style sheet of the site's own pages.
+func (s site) style(ctx context.Context) (ab.Target, error) {
+	login, err := fetch(ctx, s.page(contract.PathLogin, html))
+	if err != nil {
+		return ab.Target{}, err
+	}
+	file := sheet.FindSubmatch(login)
+	if file == nil {
+		return ab.Target{}, errors.New("the login page names no style sheet")
+	}
+	return s.page(string(file[1])), nil
 }
 
 // static is the bundle of the site's JupyterLab.
