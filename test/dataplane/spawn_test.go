@@ -51,6 +51,8 @@ func TestSpawn(t *testing.T) {
 	s := newEnv(t)
 	up := newUpstream(t, "10.99.0.1", "alice")
 	s.kubelet("10.99.0.1")
+	s.logRequests("127.0.0.1:9101") // the xds-server's private port
+	s.logRequests("127.0.0.1:9103") // the spawner's
 	alice := s.login("alice")
 
 	page := alice.visit(contract.PathSpawn)
@@ -80,6 +82,23 @@ func TestSpawn(t *testing.T) {
 	}
 	s.stopServer(alice)
 	s.sameRequestIDEverywhere()
+}
+
+// logRequests has a service log requests that succeed, too.
+func (s *env) logRequests(private string) {
+	s.t.Helper()
+	req, err := http.NewRequest(http.MethodPut, "http://"+private+"/loglevel", strings.NewReader("debug"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("change the level of the log: %s", resp.Status)
+	}
 }
 
 // sameRequestIDEverywhere: the id that Envoy made for the progress stream is in the

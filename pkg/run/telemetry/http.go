@@ -55,7 +55,8 @@ func HTTP(log *slog.Logger, reg prometheus.Registerer, service string, next http
 
 // levelOf is the level of a request's line. Envoy writes a line, with the same id, for each request
 // that it leads to a service. A second one takes the node 25 µs to copy, beside the service's own
-// time. So what succeeded is for who looks for more.
+// time. The same holds for questions that one service asks another on behalf of such a request. So
+// what succeeded is at the level debug.
 func levelOf(id string, code int, broken bool) slog.Level {
 	if id != "" && code < http.StatusBadRequest && !broken {
 		return slog.LevelDebug
