@@ -74,9 +74,10 @@ func shortage(why string) (scarce []string, fits bool) {
 	lacking := map[string]int{}
 	for _, m := range nodesReason.FindAllStringSubmatch(strings.TrimRight(reasons, ". "), -1) {
 		n, _ := strconv.Atoi(m[1]) // digits
+		resource := strings.TrimRight(m[3], ".")
 		switch {
-		case m[3] != "":
-			lacking[strings.TrimRight(m[3], ".")] += n
+		case resource != "":
+			lacking[resource] += n
 		case strings.HasPrefix(m[2], "node(s) "):
 			candidates -= n
 		}
