@@ -13,13 +13,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
-	"github.com/perijove/perijove/pkg/run"
+	"github.com/perijove/perijove/bench/internal/installed"
 )
 
-// Where things are: the platform, its servers, and the pods that are not its own.
+// Where things are: the platform, and the pods that are not its own.
 const (
 	platform = "perijove"
-	servers  = "perijove-servers"
 	apart    = "perijove-bench"
 	gateway  = "perijove-gateway"
 	spawner  = "perijove-spawner"
@@ -27,7 +26,7 @@ const (
 )
 
 // patience is the longest that anything may take but a run of ApacheBench.
-const patience = 2 * time.Minute
+const patience = installed.Patience
 
 // cluster is the one that runs on this machine.
 type cluster struct {
@@ -40,15 +39,16 @@ type cluster struct {
 }
 
 func connect(ctx context.Context, o options) (*cluster, error) {
-	client, err := run.KubeClient(o.kubeconfig, manager, 0)
+	p, err := installed.Connect(o.kubeconfig, o.url)
 	if err != nil {
 		return nil, err
 	}
-	_, err = client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: apart}}, metav1.CreateOptions{})
+	o.kubeconfig = p.Kubeconfig
+	_, err = p.Client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: apart}}, metav1.CreateOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("namespace %s (one that is left from before: delete it): %w", apart, err)
 	}
-	return &cluster{options: o, kube: client, was: map[string]appsv1.DeploymentSpec{}}, nil
+	return &cluster{options: o, kube: p.Client, was: map[string]appsv1.DeploymentSpec{}}, nil
 }
 
 // clean removes what the benchmark has made, and gives the platform its replicas back.

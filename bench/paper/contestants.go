@@ -14,6 +14,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/bench/internal/ab"
+	"github.com/perijove/perijove/bench/internal/installed"
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/bench/internal/visitor"
 	"github.com/perijove/perijove/pkg/contract"
@@ -207,7 +208,7 @@ func (c *cluster) perijove(ctx context.Context) ([]*contestant, error) {
 	if _, err := started(ctx, at); err != nil {
 		return nil, err
 	}
-	c.like, err = c.kube.CoreV1().Pods(servers).Get(ctx, spawn.PodName(server.ID{User: user}), metav1.GetOptions{})
+	c.like, err = c.kube.CoreV1().Pods(installed.Servers).Get(ctx, spawn.PodName(server.ID{User: user}), metav1.GetOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("read the server's pod: %w", err)
 	}

@@ -34,15 +34,12 @@ func main() {
 	flag.IntVar(&o.load.Requests, "requests", 20_000, "requests for each page")
 	flag.IntVar(&o.load.AtOnce, "at-once", 100, "requests at one time")
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds")
-	flag.StringVar(&o.kubeconfig, "kubeconfig", os.Getenv("KUBECONFIG"), "`file` to reach the cluster with; default $KUBECONFIG, or the one-node cluster's")
+	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to reach the cluster with; default $KUBECONFIG, or the one-node cluster's")
 	flag.StringVar(&o.url, "url", "http://localhost:8000", "Perijove's address, as browsers know it")
 	flag.BoolVar(&o.peer, "jupyterhub", true, "measure JupyterHub too")
 	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md and its plot")
 	flag.BoolVar(&o.check, "check", false, "exit 1 when Perijove is too slow beside the others")
 	flag.Parse()
-	if o.kubeconfig == "" {
-		o.kubeconfig = "/var/lib/perijove-onenode/kubeconfig"
-	}
 	var install []func() error
 	if o.peer {
 		install = []func() error{rig.InstallCHP, rig.InstallJupyterHub}
