@@ -270,3 +270,17 @@ func TestRefusesToStartWithoutItsSecret(t *testing.T) {
 		})
 	}
 }
+
+// writeFiles writes texts to files in dir, by path.
+func writeFiles(t *testing.T, dir string, files map[string]string) {
+	t.Helper()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -3,8 +3,6 @@ package jupyter
 import (
 	"encoding/json"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -43,15 +41,7 @@ func probed(t *testing.T, file string) (got struct {
 }) {
 	t.Helper()
 	home := t.TempDir()
-	for name, text := range map[string]string{"probe.py": probe, ".jupyter/jupyter_server_config.py": file} {
-		path := filepath.Join(home, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	writeFiles(t, home, map[string]string{"probe.py": probe, ".jupyter/jupyter_server_config.py": file})
 	id := server.ID{User: "alice"}
 	base := start(t, id, "HOME="+home, "PYTHONPATH="+home) + id.Prefix()
 	headers := gateway()

@@ -20,20 +20,12 @@ import (
 func languagePack(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	for name, text := range map[string]string{
+	writeFiles(t, dir, map[string]string{
 		"pack-1.dist-info/METADATA":                     "Metadata-Version: 2.1\nName: pack\nVersion: 1\n",
 		"pack-1.dist-info/entry_points.txt":             "[jupyterlab.languagepack]\nzh_CN = pack\n",
 		"pack/__init__.py":                              "",
 		"pack/locale/zh_CN/LC_MESSAGES/jupyterlab.json": `{"": {"domain": "jupyterlab", "language": "zh_CN", "version": "4"}, "File": ["文件"]}`,
-	} {
-		path := filepath.Join(dir, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	return dir
 }
 
@@ -44,18 +36,10 @@ func TestPutOffIsNotGone(t *testing.T) {
 	}))
 	defer lists.Close()
 	home := t.TempDir()
-	for name, text := range map[string]string{
+	writeFiles(t, home, map[string]string{
 		".jupyter/jupyter_server_config.py": `c.LabServerApp.blocked_extensions_uris = "` + lists.URL + `"`,
 		"x.ipynb":                           `{"cells": [{"cell_type": "markdown", "id": "a", "metadata": {}, "source": "# A title"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}`,
-	} {
-		path := filepath.Join(home, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
+	})
 	id := server.ID{User: "alice"}
 	base := start(t, id, "HOME="+home, "PYTHONPATH="+languagePack(t)) + id.Prefix()
 	script := gateway(contract.HeaderByToken, "true")
