@@ -26,9 +26,11 @@ var rooms = []struct {
 	{"pkg/gateway", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run"}, "the xds-server sees no password and no session, and creates nothing"},
 	{"pkg/auth", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run"}, "authz starts no pod and configures no Envoy"},
 	{"pkg/hub", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run"}, "the spawner opens no session and configures no Envoy"},
+	{"pkg/homes", []string{"pkg/contract", "pkg/server", "pkg/run"}, "the driver for late homes knows no page, no gateway and no spawner: it is root on every node"},
 	{"cmd/xds-server", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run", "pkg/gateway"}, "its room is pkg/gateway"},
 	{"cmd/authz", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run", "pkg/auth"}, "its room is pkg/auth"},
 	{"cmd/spawner", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run", "pkg/hub", "pkg/gateway/routestatus"}, "its room is pkg/hub; it asks the xds-servers which routes are served"},
+	{"cmd/homes", []string{"pkg/contract", "pkg/server", "pkg/run", "pkg/homes"}, "its room is pkg/homes"},
 	{"envoy", []string{"pkg/contract"}, "what runs beside Envoy has no business with the cluster"},
 }
 
@@ -36,7 +38,7 @@ var rooms = []struct {
 var pure = []string{
 	"pkg/contract", "pkg/server", "pkg/server/access", "pkg/server/podmeta", "pkg/web/redirect", "pkg/web/origin", "pkg/web/cookies", "pkg/web/agent",
 	"pkg/gateway/envoyapi", "pkg/gateway/scopes", "pkg/gateway/listener", "pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/hub/cull", "pkg/hub/openapi", "pkg/hub/podlog", "pkg/hub/quota", "pkg/hub/spawn", "pkg/hub/spawn/proof",
-	"pkg/hub/announce", "pkg/hub/occupancy", "pkg/hub/roster",
+	"pkg/hub/announce", "pkg/hub/occupancy", "pkg/hub/roster", "pkg/homes/plan",
 }
 
 // effects are what a pure package must not import itself.
@@ -62,6 +64,9 @@ var libraries = []struct{ folder, library, why string }{
 	{"pkg/auth/session", "net/http", "a codec does no I/O"},
 	{"cmd/xds-server", "github.com/google/go-containerregistry", "images are built before a service runs"},
 	{"cmd/xds-server", "github.com/vishvananda/netlink", "only the one-node cluster changes the machine's network"},
+	{"cmd/homes", "github.com/envoyproxy/go-control-plane", "the driver for late homes is root on every node: it links what it needs and no more"},
+	{"cmd/homes", "github.com/vishvananda/netlink", "the driver mounts, and leaves the network alone"},
+	{"pkg/homes/mount", "k8s.io/client-go", "system calls need no cluster"},
 	{"cmd/authz", "github.com/google/go-containerregistry", "images are built before a service runs"},
 	{"cmd/authz", "github.com/vishvananda/netlink", "only the one-node cluster changes the machine's network"},
 	{"cmd/spawner", "github.com/google/go-containerregistry", "images are built before a service runs"},

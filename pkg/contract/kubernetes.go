@@ -54,6 +54,10 @@ const (
 	// size, the wanted one and the API's reason, as JSON.
 	AnnotationHomeSize = "perijove.dev/home-size"
 
+	// AnnotationHome is the UID of the claim whose home a pod gets while it runs. Only the spawner may
+	// write it, once; the CSI driver for late homes reads it.
+	AnnotationHome = "perijove.dev/home"
+
 	// AnnotationQuota is how a server is counted, as JSON: its weight and the quotas that count it
 	// together with other users' servers.
 	AnnotationQuota = "perijove.dev/quota"

@@ -1,0 +1,2 @@
+// Package app is the driver's configuration and its wiring.
+package app
