@@ -63,6 +63,8 @@ func TestChart(t *testing.T) {
 	t.Run("elsewhere", func(t *testing.T) { testElsewhere(t, helm) })
 	t.Run("renders alike", func(t *testing.T) { testRendersAlike(t, helm) })
 	t.Run("weights", func(t *testing.T) { testWeights(t, helm) })
+	t.Run("homes", func(t *testing.T) { testHomesDriver(t, helm) })
+	t.Run("homes faults", func(t *testing.T) { testHomesFaults(t, helm) })
 	t.Run("scheduling faults", func(t *testing.T) { testSchedulingFaults(t, helm) })
 	t.Run("scheduler", func(t *testing.T) { testScheduler(t, helm) })
 	t.Run("placeholders", func(t *testing.T) { testPlaceholders(t, helm) })

@@ -28,7 +28,7 @@ func upPackages(uid int) []string {
 // and `pkill` for killing a service (a minimal Debian has neither), and the load
 // generators and the instruction counter of the benchmarks. The race detector needs a C compiler.
 func testPackages() []string {
-	return []string{"slapd", "ldap-utils", "chromium", "fonts-dejavu-core", "fonts-wqy-zenhei", "python3-venv", "iproute2", "procps", "gcc", "libc6-dev", "wrk", "nghttp2-client", "apache2-utils", "valgrind"}
+	return []string{"slapd", "ldap-utils", "chromium", "fonts-dejavu-core", "fonts-wqy-zenhei", "python3-venv", "iproute2", "procps", "strace", "gcc", "libc6-dev", "wrk", "nghttp2-client", "apache2-utils", "valgrind"}
 }
 
 // deps installs everything that the tests need: packages, and what test/dataplane

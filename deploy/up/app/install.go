@@ -128,6 +128,7 @@ func imagePaths() map[string][]string {
 		"xds-server": {"gateway", "xdsServer", "image"},
 		"authz":      {"gateway", "authz", "image"},
 		"spawner":    {"spawner", "image"},
+		"homes":      {"homes", "image"},
 		"notebook":   {"singleuser", "image"},
 		"directory":  {"devDirectory", "image"},
 		"provider":   {"devProvider", "image"},
