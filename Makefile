@@ -17,7 +17,7 @@ FUZZTIME ?= 5s
 TAGS := -tags cluster,onenode
 # Suites that need neither a cluster, nor its programs, nor Envoy. Those that start other programs and wait for them have no
 # goroutines of ours to race.
-QUICK := go list ./... | grep -v -e /test/dataplane -e /test/e2e -e /test/starts -e /test/scheduling
+QUICK := go list ./... | grep -v -e /test/dataplane -e /test/e2e -e /test/starts -e /test/scheduling -e /test/homes
 PROGRAMS := -e /deploy/chart -e /test/pages -e /test/jupyter -e '/perijove/test$$'
 
 # What make golden writes.
@@ -57,6 +57,11 @@ e2e: deps up ## the whole platform in a real browser
 .PHONY: node
 node: ## onenode itself, with one node and with two: kill each part, cut the power, leave no trace (make down first)
 	go test -tags onenode -count=1 -timeout 20m -v ./deploy/onenode
+
+.PHONY: homes
+homes: deps up ## late homes lose no file, over 68 pods that end in every way (root, 15 min)
+	export KUBECONFIG=$$(go run ./deploy/up kubeconfig); \
+	PERIJOVE_HOMES_ROUNDS=68 go test -count=1 -timeout 60m -v ./test/homes
 
 .PHONY: bench bench-check
 bench: deps ## measure requests, propagation, memory, restarts and starts beside peers; write docs/performance.md (20 min)
