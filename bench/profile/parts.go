@@ -41,6 +41,7 @@ func parts() []part {
 	asked := append(slices.Clone(jwt), envoyapi.ExtAuthzFilter)
 	ruled := append(slices.Clone(asked), envoyapi.RBACFilter)
 	tamed := append(slices.Clone(ruled), envoyapi.ConfineFilter)
+	packed := append(slices.Clone(tamed), envoyapi.BrotliFilter, envoyapi.ZstdFilter, envoyapi.GzipFilter)
 	return []part{
 		{name: "plain Envoy, one route", plain: true},
 		{name: "a scope a user, the hardened edge, ORIGINAL_DST"},
@@ -48,6 +49,7 @@ func parts() []part {
 		{name: "+ authz skipped (composite)", filters: asked},
 		{name: "+ the route's rule (RBAC)", filters: ruled},
 		{name: "+ our cookies cut out, servers' answers confined (Lua)", filters: tamed},
+		{name: "+ scripts and styles compressed (this reply is none)", filters: packed},
 	}
 }
 

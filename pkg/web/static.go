@@ -1,12 +1,17 @@
 package web
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
+	"fmt"
 	"net/http"
 	"path"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
 )
@@ -24,51 +29,114 @@ func assetVersion(name string) string {
 	return hex.EncodeToString(sum[:8])
 }
 
-// assetVersions are the hashes of all static files by name.
-func assetVersions() map[string]string {
-	all := map[string]string{}
-	entries, _ := static.ReadDir("static") // cannot fail: it is in the program
-	for _, e := range entries {
-		all[e.Name()] = assetVersion(e.Name())
-	}
-	return all
-}
-
 // assetURL is the address that pages load a static file from. The version is in the query and
 // not in the name, so that a page of the old version finds the file during an upgrade.
 func assetURL(name string) string {
 	return contract.PathStatic + name + "?v=" + assetVersion(name)
 }
 
-// Static serves the files under /hub/static/, without a login. Browsers may cache a URL with
-// the right version for a year, and must ask again, with the ETag, for any other.
-func Static() http.Handler {
+// asset is a static file and what is sent of it.
+type asset struct {
+	version, kind string
+	plain, zipped []byte
+}
+
+// assets reads and compresses the static files, by name.
+func assets() map[string]asset {
 	types := map[string]string{
 		".css": "text/css; charset=utf-8",
 		".js":  "text/javascript; charset=utf-8",
 		".svg": "image/svg+xml",
 	}
-	versions := assetVersions()
+	entries, err := static.ReadDir("static")
+	if err != nil {
+		panic(fmt.Sprintf("embedded files: %v", err)) // a build without its own files
+	}
+	all := map[string]asset{}
+	for _, entry := range entries {
+		kind := types[path.Ext(entry.Name())]
+		if kind == "" {
+			continue
+		}
+		plain, err := static.ReadFile("static/" + entry.Name())
+		if err != nil {
+			panic(fmt.Sprintf("embedded file %s: %v", entry.Name(), err))
+		}
+		all[entry.Name()] = asset{version: assetVersion(entry.Name()), kind: kind, plain: plain, zipped: zip(plain)}
+	}
+	return all
+}
+
+func zip(plain []byte) []byte {
+	var out bytes.Buffer
+	w, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
+		panic(fmt.Sprintf("gzip: %v", err)) // a level that it does not know
+	}
+	_, _ = w.Write(plain) // a buffer takes everything
+	_ = w.Close()
+	return out.Bytes()
+}
+
+// Static serves the files under /hub/static/, without a login. Browsers may cache a URL with
+// the right version for a year, and must ask again, with the ETag, for any other. The files are
+// compressed here and once: Envoy would do it anew for each request, and anybody may send one.
+func Static() http.Handler {
+	all := assets()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			w.Header().Set("Allow", "GET, HEAD")
 			http.Error(w, "only GET", http.StatusMethodNotAllowed)
 			return
 		}
-		name := strings.TrimPrefix(r.URL.Path, contract.PathStatic)
-		version := versions[name]
-		if version == "" || types[path.Ext(name)] == "" {
+		file, ok := all[strings.TrimPrefix(r.URL.Path, contract.PathStatic)]
+		if !ok {
 			http.NotFound(w, r)
 			return
 		}
 		h := w.Header()
-		h.Set("Content-Type", types[path.Ext(name)])
+		h.Set("Content-Type", file.kind)
 		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("ETag", `"`+version+`"`)
+		h.Set("Vary", "Accept-Encoding")
+		h.Set("ETag", `"`+file.version+`"`)
 		h.Set("Cache-Control", "no-cache")
-		if r.URL.Query().Get("v") == version {
+		if r.URL.Query().Get("v") == file.version {
 			h.Set("Cache-Control", "public, max-age=31536000, immutable")
 		}
-		http.ServeFileFS(w, r, static, "static/"+name)
+		body := file.plain
+		// A part is of the file as it is (RFC 9110 §14).
+		if r.Header.Get("Range") == "" && acceptsGzip(r.Header.Values("Accept-Encoding")) {
+			body = file.zipped
+			h.Set("Content-Encoding", "gzip")
+			h.Set("ETag", `"`+file.version+`-gzip"`) // a strong tag names bytes
+		}
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	})
+}
+
+// acceptsGzip reports whether a client takes gzip (RFC 9110 §12.5.3): it names it or "*", with a
+// weight above zero. What it names counts before "*".
+func acceptsGzip(accept []string) bool {
+	named, others := -1.0, 0.0
+	for token := range strings.SplitSeq(strings.Join(accept, ","), ",") {
+		name, rest, _ := strings.Cut(token, ";")
+		weight := 1.0
+		if key, value, ok := strings.Cut(strings.TrimSpace(rest), "="); ok && strings.EqualFold(strings.TrimSpace(key), "q") {
+			q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+			if err != nil {
+				continue
+			}
+			weight = q
+		}
+		switch strings.ToLower(strings.TrimSpace(name)) {
+		case "gzip", "x-gzip":
+			named = max(named, weight)
+		case "*":
+			others = weight
+		}
+	}
+	if named >= 0 {
+		return named > 0
+	}
+	return others > 0
 }

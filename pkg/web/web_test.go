@@ -1,8 +1,10 @@
 package web
 
 import (
+	"compress/gzip"
 	"encoding/json"
 	"html/template"
+	"io"
 	"io/fs"
 	"net/http/httptest"
 	"regexp"
@@ -237,6 +239,25 @@ func TestStatic(t *testing.T) {
 			t.Errorf("%s again with its ETag: %d", name, w.Code)
 		}
 	}
+	css := assetURL("app.css")
+	plain, zipped := get(css), get(css, "Accept-Encoding", "gzip, deflate, br, zstd")
+	if zipped.Header().Get("Content-Encoding") != "gzip" || zipped.Body.Len() > plain.Body.Len()/2 || zipped.Header().Get("Vary") != "Accept-Encoding" {
+		t.Errorf("for a browser: %d bytes of %d, %v", zipped.Body.Len(), plain.Body.Len(), zipped.Header())
+	}
+	unpacked, err := gzip.NewReader(zipped.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if all, err := io.ReadAll(unpacked); err != nil || string(all) != plain.Body.String() {
+		t.Errorf("another file is compressed: %v", err)
+	}
+	tag := zipped.Header().Get("ETag")
+	if w := get(css, "Accept-Encoding", "gzip", "If-None-Match", tag); w.Code != 304 || tag == plain.Header().Get("ETag") {
+		t.Errorf("compressed, again with its tag %s: %d", tag, w.Code)
+	}
+	if w := get(css, "Accept-Encoding", "gzip", "Range", "bytes=0-9"); w.Code != 206 || w.Body.String() != plain.Body.String()[:10] || w.Header().Get("Content-Encoding") != "" {
+		t.Errorf("a part: %d, %v", w.Code, w.Header())
+	}
 	for _, bad := range []string{"/hub/static/", "/hub/static/../pages.go", "/hub/static/x.css", "/hub/static/../templates/login.html"} {
 		if w := get(bad); w.Code != 404 {
 			t.Errorf("%s: %d", bad, w.Code)
@@ -246,6 +267,20 @@ func TestStatic(t *testing.T) {
 	Static().ServeHTTP(w, httptest.NewRequest("POST", "/hub/static/app.css", nil))
 	if w.Code != 405 {
 		t.Errorf("POST: %d", w.Code)
+	}
+}
+
+func TestAcceptsGzip(t *testing.T) {
+	for accept, want := range map[string]bool{
+		"gzip": true, "GZIP": true, "x-gzip": true, "deflate, gzip;q=0.1": true, "*": true, "br, *;q=0.5": true, "gzip; q=1.0": true,
+		"": false, "br": false, "gzip;q=0": false, "*;q=0": false, "gzip;q=0, *": false, "identity": false, "gzip;q=x": false, "gzipped": false,
+	} {
+		if got := acceptsGzip([]string{accept}); got != want {
+			t.Errorf("%q: %v", accept, got)
+		}
+	}
+	if acceptsGzip(nil) || !acceptsGzip([]string{"br", "gzip"}) {
+		t.Error("no header or two of them are read wrongly")
 	}
 }
 

@@ -24,18 +24,17 @@ type lab struct {
 	mu     sync.Mutex
 	hub    http.HandlerFunc
 	asked  []*http.Request
-	broken bool // the way to the server is
+	broken bool     // the way to the server is
+	to     *url.URL // the server's process
+	sent   []string // paths of what it sent
 }
 
 func newLab(t *testing.T, id server.ID, env ...string) *lab {
 	t.Helper()
-	to, err := url.Parse(start(t, id, env...))
-	if err != nil {
-		t.Fatal(err)
-	}
 	l := &lab{hub: func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprint(w, `{"servers": {}}`) }}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(to)
+	l.lead(t, start(t, id, env...))
+	proxy := &httputil.ReverseProxy{ModifyResponse: l.note, Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(l.server())
 		r.Out.Host = r.In.Host
 		for k, v := range gateway() {
 			r.Out.Header.Set(k, v)
@@ -64,6 +63,43 @@ func (l *lab) see(r *http.Request) (hub http.HandlerFunc, broken bool) {
 		l.asked = append(l.asked, r)
 	}
 	return l.hub, l.broken
+}
+
+// lead leads the gateway to another process of the server.
+func (l *lab) lead(t *testing.T, origin string) {
+	t.Helper()
+	to, err := url.Parse(origin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.to = to
+}
+
+func (l *lab) server() *url.URL {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.to
+}
+
+// note keeps the path of what the server sends. "Not modified" sends nothing.
+func (l *lab) note(r *http.Response) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if r.StatusCode == http.StatusOK {
+		l.sent = append(l.sent, r.Request.URL.Path)
+	}
+	return nil
+}
+
+// downloads returns the paths of what the server sent since the last call.
+func (l *lab) downloads() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sent := l.sent
+	l.sent = nil
+	return sent
 }
 
 // set changes what the hub says of the one server at url, and whether the way to it is broken.

@@ -13,6 +13,7 @@ jupyter_server 2.
 """
 
 import hmac
+import mimetypes
 import os
 import sys
 import zlib
@@ -51,6 +52,9 @@ def required(name):
 BASE_URL = required("PERIJOVE_BASE_URL")
 HUB_ORIGIN = os.environ.get("PERIJOVE_HUB_ORIGIN", "")
 HUB_PREFIX = "/hub/"
+
+# Envoy compresses replies of this type, and no JSON. Python knows none for these files.
+mimetypes.add_type("application/source-map", ".map")
 
 # The colours that JupyterLab's themes have for people who work together.
 COLOURS = 7

@@ -17,6 +17,9 @@ const (
 	JWTFilter      = "envoy.filters.http.jwt_authn"
 	RBACFilter     = "rule"
 	ConfineFilter  = "envoy.filters.http.lua"
+	BrotliFilter   = "brotli"
+	ZstdFilter     = "zstd"
+	GzipFilter     = "gzip"
 )
 
 // Pack writes a message with deterministic bytes: a map in random order would look like a

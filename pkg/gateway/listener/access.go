@@ -18,6 +18,8 @@ import (
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/emptypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -157,34 +159,40 @@ func anyRequirement(list ...*jwtv3.JwtRequirement) *jwtv3.JwtRequirement {
 // unlessPassed runs check unless Envoy verified a pass. Envoy then does not even create the
 // filter: ext_authz's own way of being skipped costs twice as much.
 func unlessPassed(check *authzv3.ExtAuthz) *matchingv3.ExtensionWithMatcher {
-	action := func(name string, config *xdscorev3.TypedExtensionConfig) *xdsmatcherv3.Matcher_OnMatch {
-		config.Name = name
-		return &xdsmatcherv3.Matcher_OnMatch{OnMatch: &xdsmatcherv3.Matcher_OnMatch_Action{Action: config}}
-	}
-	verified := &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
-		Input: &xdscorev3.TypedExtensionConfig{
-			Name: "pass", TypedConfig: envoyapi.Pack(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: contract.HeaderPassOwner}),
-		},
-		Matcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: &xdsmatcherv3.StringMatcher{
-			MatchPattern: &xdsmatcherv3.StringMatcher_SafeRegex{SafeRegex: &xdsmatcherv3.RegexMatcher{
-				EngineType: &xdsmatcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcherv3.RegexMatcher_GoogleRE2{}}, Regex: ".+",
-			}},
-		}},
-	}
+	verified := headerHas(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: contract.HeaderPassOwner})
 	return &matchingv3.ExtensionWithMatcher{
 		ExtensionConfig: &corev3.TypedExtensionConfig{Name: envoyapi.ExtAuthzFilter, TypedConfig: envoyapi.Pack(&compositev3.Composite{})},
 		XdsMatcher: &xdsmatcherv3.Matcher{
 			MatcherType: &xdsmatcherv3.Matcher_MatcherList_{MatcherList: &xdsmatcherv3.Matcher_MatcherList{
-				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{{
-					Predicate: &xdsmatcherv3.Matcher_MatcherList_Predicate{
-						MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_{SinglePredicate: verified},
-					},
-					OnMatch: action("skip", &xdscorev3.TypedExtensionConfig{TypedConfig: envoyapi.Pack(&skipv3.SkipFilter{})}),
-				}},
+				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{
+					{Predicate: verified, OnMatch: onMatch("skip", envoyapi.Pack(&skipv3.SkipFilter{}))},
+				},
 			}},
-			OnNoMatch: action("ask authz", &xdscorev3.TypedExtensionConfig{TypedConfig: envoyapi.Pack(&compositev3.ExecuteFilterAction{
+			OnNoMatch: onMatch("ask authz", envoyapi.Pack(&compositev3.ExecuteFilterAction{
 				TypedConfig: &corev3.TypedExtensionConfig{Name: envoyapi.ExtAuthzFilter, TypedConfig: envoyapi.Pack(check)},
-			})}),
+			})),
+		},
+	}
+}
+
+func onMatch(name string, action *anypb.Any) *xdsmatcherv3.Matcher_OnMatch {
+	return &xdsmatcherv3.Matcher_OnMatch{OnMatch: &xdsmatcherv3.Matcher_OnMatch_Action{
+		Action: &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: action},
+	}}
+}
+
+// headerHas matches a message whose header, which input names, is there and not empty.
+func headerHas(input proto.Message) *xdsmatcherv3.Matcher_MatcherList_Predicate {
+	return &xdsmatcherv3.Matcher_MatcherList_Predicate{
+		MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_{
+			SinglePredicate: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
+				Input: &xdscorev3.TypedExtensionConfig{Name: "header", TypedConfig: envoyapi.Pack(input)},
+				Matcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: &xdsmatcherv3.StringMatcher{
+					MatchPattern: &xdsmatcherv3.StringMatcher_SafeRegex{SafeRegex: &xdsmatcherv3.RegexMatcher{
+						EngineType: &xdsmatcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcherv3.RegexMatcher_GoogleRE2{}}, Regex: ".+",
+					}},
+				}},
+			},
 		},
 	}
 }

@@ -12,12 +12,14 @@ import (
 )
 
 // ours is how requests for our own services are treated: they may read and set our
-// cookies. Where authz is asked it takes the cookies away.
+// cookies. Where authz is asked it takes the cookies away. Envoy compresses none of their
+// answers: a compressor takes memory for as long as its client reads, and anybody may ask (D10).
 func ours(check *authzv3.ExtAuthzPerRoute) map[string]*anypb.Any {
-	return map[string]*anypb.Any{
-		envoyapi.ExtAuthzFilter: envoyapi.Pack(check),
-		envoyapi.ConfineFilter:  envoyapi.Pack(&routev3.FilterConfig{Disabled: true}),
+	out := map[string]*anypb.Any{envoyapi.ExtAuthzFilter: envoyapi.Pack(check)}
+	for _, name := range []string{envoyapi.ConfineFilter, envoyapi.BrotliFilter, envoyapi.ZstdFilter, envoyapi.GzipFilter} {
+		out[name] = envoyapi.Pack(&routev3.FilterConfig{Disabled: true})
 	}
+	return out
 }
 
 func checkSettings(ext map[string]string) *authzv3.ExtAuthzPerRoute {
