@@ -49,10 +49,20 @@ func DecodeHeaders(s string) ([]string, error) {
 // need it. master is the installation's server key (at least 32 bytes), nonce the random
 // AnnotationNonce of the pod. A pod that gets a dead pod's IP address has another nonce, so it
 // refuses requests on a stale route.
-// Fields are length-prefixed so that no two inputs collide.
 func ServerSecret(master []byte, namespace, pod, nonce string) string {
+	return derive(master, "perijove server secret v1", namespace, pod, nonce)
+}
+
+// OrderKey derives the key that a pod of a pool asks for before it takes its order, from what
+// ServerSecret is derived from. It lets nobody compute the server's secret, which the order brings.
+func OrderKey(master []byte, namespace, pod, nonce string) string {
+	return derive(master, "perijove order key v1", namespace, pod, nonce)
+}
+
+// derive length-prefixes the fields, so that no two inputs collide.
+func derive(master []byte, fields ...string) string {
 	mac := hmac.New(sha256.New, master)
-	for _, field := range []string{"perijove server secret v1", namespace, pod, nonce} {
+	for _, field := range fields {
 		fmt.Fprintf(mac, "%d:%s", len(field), field)
 	}
 	return base64.RawURLEncoding.EncodeToString(mac.Sum(nil))
