@@ -25,9 +25,12 @@ type person struct {
 	http *http.Client
 }
 
-func (s *env) newPerson() *person {
+func (s *env) newPerson() *person { return s.newPersonAt(publicAddr) }
+
+// newPersonAt reaches the platform at an address, whatever the host's name is.
+func (s *env) newPersonAt(addr string) *person {
 	transport := &http.Transport{TLSClientConfig: s.trust.Clone(), DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, network, publicAddr)
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
 	}}
 	s.t.Cleanup(transport.CloseIdleConnections)
 	return &person{s: s, http: &http.Client{Jar: &jar{}, Transport: transport}}
@@ -45,6 +48,13 @@ func (s *env) login(name string) *person {
 func (s *env) loginWith(name string, form url.Values) *person {
 	s.t.Helper()
 	p := s.newPerson()
+	p.login(name, form)
+	return p
+}
+
+func (p *person) login(name string, form url.Values) {
+	s := p.s
+	s.t.Helper()
 	page := p.visit("/hub/login")
 	m := xsrfField.FindStringSubmatch(page.body)
 	if m == nil {
@@ -55,7 +65,6 @@ func (s *env) loginWith(name string, form url.Values) *person {
 	if r.code != http.StatusSeeOther {
 		s.t.Fatalf("login of %s answers %d:\n%s", name, r.code, r.body)
 	}
-	return p
 }
 
 // withAlice is an env in which alice's server runs and her browser has been there.

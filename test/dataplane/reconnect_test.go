@@ -18,6 +18,7 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/listener"
 	"github.com/perijove/perijove/pkg/gateway/publish"
 	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/gateway/shard"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/server"
 	sites "github.com/perijove/perijove/pkg/web/origin"
@@ -54,7 +55,7 @@ func (s *env) newPlane(left map[int]bool, moved map[int]string) *plane {
 	}
 	s.publishEdge(p.store, settings)
 	p.pub = publish.New(p.store, func(_, pod, _, reason string) { s.t.Errorf("%s: %s", pod, reason) },
-		scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))})
+		scopes.Settings{Site: site, ServerKey: []byte(strings.Repeat("k", 32))}, shard.Shard{})
 	for i := range manyUsers {
 		ip := "10.99.1.1"
 		if moved[i] != "" {

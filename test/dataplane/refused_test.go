@@ -21,6 +21,7 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/listener"
 	"github.com/perijove/perijove/pkg/gateway/publish"
 	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/gateway/shard"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/server"
 	sites "github.com/perijove/perijove/pkg/web/origin"
@@ -96,7 +97,7 @@ func newRefusing(t *testing.T) *refusing {
 	p.store = ads.NewStore(p.refused.add, resourcev3.ListenerType, resourcev3.ClusterType, resourcev3.ScopedRouteType, resourcev3.SecretType)
 	p.publishEdge(p.store, listener.Settings{Address: "127.0.0.1", Port: 8000, Site: site, PassChecked: true,
 		Authz: "unix:" + p.path("authz.sock"), Login: "unix:" + p.path("login.sock"), Hub: "127.0.0.1:8081"})
-	p.pub = publish.New(p.store, func(_, pod, _, reason string) { t.Errorf("%s: %s", pod, reason) }, settings)
+	p.pub = publish.New(p.store, func(_, pod, _, reason string) { t.Errorf("%s: %s", pod, reason) }, settings, shard.Shard{})
 	if err := p.pub.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/perijove/perijove/pkg/gateway/listener"
+	"github.com/perijove/perijove/pkg/gateway/shard"
 	"github.com/perijove/perijove/pkg/run"
 	"github.com/perijove/perijove/pkg/run/config"
 	"github.com/perijove/perijove/pkg/run/mtls"
@@ -34,6 +35,9 @@ type Config struct {
 	Clients Clients `yaml:"clients"`
 	// Kubernetes says which pods to watch.
 	Kubernetes Kubernetes `yaml:"kubernetes"`
+	// Shard is the part of all people that Envoys of this xds-server serve, behind a front that
+	// sends each request to its shard (envoy/front.yaml). Left out: everybody.
+	Shard shard.Shard `yaml:"shard"`
 	// Envoy is the listener to push.
 	Envoy Envoy `yaml:"envoy"`
 	// Upstreams are the platform's own services as Envoy reaches them: "unix:/path"
@@ -105,6 +109,9 @@ type Upstreams struct {
 	Hub   string `yaml:"hub"`
 }
 
+// mostShards bounds a typing mistake.
+const mostShards = 1000
+
 // Defaults returns the configuration that a file is read over.
 func Defaults() Config {
 	return Config{
@@ -143,6 +150,8 @@ func (c Config) Validate() error {
 	}
 	f.Check(len(c.Kubernetes.Namespaces) > 0, "kubernetes.namespaces", "needs at least one namespace")
 	f.Check(!slices.Contains(c.Kubernetes.Namespaces, ""), "kubernetes.namespaces", "has an empty name")
+	f.Check(c.Shard.Of >= 0 && c.Shard.Of <= mostShards, "shard.of", fmt.Sprintf("must be between 0 and %d", mostShards))
+	f.Check(c.Shard.Number >= 0 && c.Shard.Number < max(1, c.Shard.Of), "shard.number", "must be between 0 and shard.of - 1")
 	f.Check(net.ParseIP(c.Envoy.Address) != nil, "envoy.address", "must be an IP address")
 	f.Check(c.Envoy.Port > 0 && c.Envoy.Port < 65536, "envoy.port", "must be between 1 and 65535")
 	c.Envoy.TLS.validate(c.Envoy.Port, c.PublicURL, &f)

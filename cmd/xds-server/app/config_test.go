@@ -39,6 +39,7 @@ publicURL: hub.example
 extraHosts: ["*", "a/b"]
 listen: {xds: ":18000", status: ":18001", private: ""}
 kubernetes: {namespaces: []}
+shard: {number: 2, of: 2}
 envoy: {address: everywhere, port: 70000, tls: {secret: s, redirectPort: 70000}}
 upstreams: {authz: "", login: "unix:l", hub: hub}
 `)
@@ -47,7 +48,7 @@ upstreams: {authz: "", login: "unix:l", hub: hub}
 	}
 	for _, key := range []string{
 		"publicURL", "extraHosts[0]", "extraHosts[1]", "listen.private", "serverKeyFile", "serversCAFile", "tls.cert", "tls.key", "tls.ca",
-		"clients.xds", "clients.status", "kubernetes.namespaces", "envoy.address", "envoy.port",
+		"clients.xds", "clients.status", "kubernetes.namespaces", "shard.number", "envoy.address", "envoy.port",
 		"envoy.tls.namespace", "envoy.tls.redirectPort",
 		"upstreams.authz", "upstreams.login", "upstreams.hub",
 	} {

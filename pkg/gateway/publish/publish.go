@@ -13,6 +13,7 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/ads"
 	"github.com/perijove/perijove/pkg/gateway/routestatus"
 	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/gateway/shard"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/server/podmeta"
 )
@@ -24,6 +25,7 @@ type Reporter func(namespace, pod, uid, reason string)
 // routestatus.Source and is safe for concurrent use.
 type Publisher struct {
 	settings scopes.Settings
+	shard    shard.Shard
 	store    *ads.Store
 	report   Reporter
 
@@ -51,10 +53,10 @@ type claim struct {
 	reported string // the reason that was last reported
 }
 
-// New returns a Publisher that holds back until Start.
-func New(store *ads.Store, report Reporter, settings scopes.Settings) *Publisher {
+// New returns a Publisher of one shard that holds back until Start.
+func New(store *ads.Store, report Reporter, settings scopes.Settings, part shard.Shard) *Publisher {
 	return &Publisher{
-		settings: settings, store: store, report: report,
+		settings: settings, shard: part, store: store, report: report,
 		pods: map[podKey]claim{}, users: map[string][]podKey{}, served: map[string][]target{},
 	}
 }
@@ -83,6 +85,10 @@ func (p *Publisher) Set(pod *corev1.Pod) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := podKey{pod.Namespace, pod.Name}
+	if next.user != "" && !p.shard.Serves(next.user) {
+		p.remove(key) // it may have had another owner
+		return
+	}
 	before, existed := p.pods[key]
 	if next.reported == "" && next.uid == before.uid && next.user == before.user {
 		next.reported = before.reported
@@ -110,7 +116,11 @@ func (p *Publisher) Set(pod *corev1.Pod) {
 func (p *Publisher) Delete(namespace, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	key := podKey{namespace, name}
+	p.remove(podKey{namespace, name})
+}
+
+// remove forgets a pod. Caller holds mu.
+func (p *Publisher) remove(key podKey) {
 	before, existed := p.pods[key]
 	if !existed {
 		return
@@ -149,7 +159,7 @@ func (p *Publisher) rebuild(user string) error {
 			servers = append(servers, c.server)
 		}
 	}
-	scopes, served, skipped := scopes.ForUser(p.settings, user, servers)
+	all, served, skipped := scopes.ForUser(p.settings, user, servers)
 	for _, s := range skipped {
 		p.note(podKey{s.Server.Namespace, s.Server.Pod}, s.Reason)
 	}
@@ -158,7 +168,7 @@ func (p *Publisher) rebuild(user string) error {
 		p.served[user] = append(p.served[user], target{s.ID, s.UID})
 		p.note(podKey{s.Namespace, s.Pod}, "")
 	}
-	return p.send(scopes)
+	return p.send(slices.DeleteFunc(all, func(s scopes.Scope) bool { return !p.shard.Has(s.Name) }))
 }
 
 // note records why a pod is left out ("" = it is served) and reports a new reason.
@@ -241,10 +251,17 @@ func (p *Publisher) status(id server.ID, podUID string) (routestatus.Status, <-c
 	defer p.mu.Unlock()
 	changed := p.store.Changed()
 	status := routestatus.Status{Envoys: len(p.store.Envoys())}
+	if !p.shard.Serves(id.User) {
+		// Other gateways have that route. These Envoys do not count, for there must be one that has it.
+		return routestatus.Status{Served: true}, changed
+	}
 	if podUID == "" || !slices.Contains(p.served[id.User], target{id, podUID}) {
 		return status, changed
 	}
 	for _, key := range server.Spellings(id.User) {
+		if !p.shard.Has(key) {
+			continue
+		}
 		envoys, acked := p.store.Acked(resourcev3.ScopedRouteType, key)
 		if refusal, ok := p.store.Refused(resourcev3.ScopedRouteType, key); ok {
 			status.Refused = &routestatus.Refusal{Version: refusal.Version, Reason: refusal.Reason}

@@ -15,6 +15,7 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/ads"
 	"github.com/perijove/perijove/pkg/gateway/publish"
 	"github.com/perijove/perijove/pkg/gateway/scopes"
+	"github.com/perijove/perijove/pkg/gateway/shard"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/pkg/web/origin"
 )
@@ -25,10 +26,12 @@ type env struct {
 	reports []string
 }
 
-func newEnv(t *testing.T) *env {
+func newEnv(t *testing.T) *env { return newShard(t, shard.Shard{}) }
+
+func newShard(t *testing.T, part shard.Shard) *env {
 	f := &env{store: ads.NewStore(func(ads.Nack) {}, resourcev3.ScopedRouteType)}
 	f.Publisher = publish.New(f.store, func(ns, pod, _, reason string) { f.reports = append(f.reports, pod+": "+reason) },
-		scopes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, ServerKey: []byte(strings.Repeat("k", 32))})
+		scopes.Settings{Site: origin.Site{Scheme: "http", Hosts: []string{"h"}}, ServerKey: []byte(strings.Repeat("k", 32))}, part)
 	return f
 }
 
@@ -240,5 +243,43 @@ func TestX7_ARefusalIsThisPods(t *testing.T) {
 	}
 	if got := f.wait(t, bob, "another"); got.Refused != nil {
 		t.Errorf("the refusal is told of another pod: %+v", got.Refused)
+	}
+}
+
+// With ten shards a user's route is in one of them, and the platform's own pages are in each.
+func TestAShardHasItsOwners(t *testing.T) {
+	own := shard.Shard{Number: shard.Of("alice", 10), Of: 10}
+	other := shard.Shard{Number: (own.Number + 1) % 10, Of: 10}
+	for part, want := range map[shard.Shard]bool{own: true, other: false} {
+		f := newShard(t, part).started(t)
+		f.Set(pod("p", "alice", "", "u1", 1))
+		if got := f.version("alice") != ""; got != want {
+			t.Errorf("%+v has alice's route: %v, want %v", part, got, want)
+		}
+		if f.version("login") == "" {
+			t.Errorf("%+v lacks the login page", part)
+		}
+	}
+}
+
+// A pod that changes hands leaves the shard of its first owner.
+func TestAPodLeavesItsShardWithItsOwner(t *testing.T) {
+	f := newShard(t, shard.Shard{Number: shard.Of("alice", 1000), Of: 1000}).started(t)
+	f.Set(pod("p", "alice", "", "u1", 1))
+	f.Set(pod("p", "bob", "", "u1", 1))
+	if f.version("alice") != "" {
+		t.Error("alice's route still leads to bob's pod")
+	}
+	if served, _ := f.Counts(); served != 0 {
+		t.Errorf("%d pods are counted, want none", served)
+	}
+}
+
+// A spawner asks every gateway: one of another shard must not hold a start up, and its Envoys must
+// not stand for those of the user's own shard.
+func TestAnotherShardHoldsNoStartUp(t *testing.T) {
+	f := newShard(t, shard.Shard{Number: (shard.Of("alice", 10) + 1) % 10, Of: 10}).started(t)
+	if got := f.Wait(t.Context(), server.ID{User: "alice"}, "u1"); !got.Served || got.Envoys != 0 {
+		t.Errorf("another shard says %+v, want served by no Envoy", got)
 	}
 }
