@@ -27,16 +27,18 @@ var rooms = []struct {
 	{"pkg/auth", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run"}, "authz starts no pod and configures no Envoy"},
 	{"pkg/hub", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run"}, "the spawner opens no session and configures no Envoy"},
 	{"pkg/homes", []string{"pkg/contract", "pkg/server", "pkg/run"}, "the driver for late homes knows no page, no gateway and no spawner: it is root on every node"},
+	{"pkg/assets", []string{"pkg/contract", "pkg/web/encoding"}, "files of foreign images are served by what knows no user, no key and no cluster"},
 	{"cmd/xds-server", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run", "pkg/gateway"}, "its room is pkg/gateway"},
 	{"cmd/authz", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run", "pkg/auth"}, "its room is pkg/auth"},
 	{"cmd/spawner", []string{"pkg/contract", "pkg/server", "pkg/web", "pkg/run", "pkg/hub", "pkg/gateway/routestatus"}, "its room is pkg/hub; it asks the xds-servers which routes are served"},
 	{"cmd/homes", []string{"pkg/contract", "pkg/server", "pkg/run", "pkg/homes"}, "its room is pkg/homes"},
+	{"cmd/assets", []string{"pkg/contract", "pkg/run", "pkg/assets"}, "its room is pkg/assets"},
 	{"envoy", []string{"pkg/contract"}, "what runs beside Envoy has no business with the cluster"},
 }
 
 // pure lists packages of values: what comes in decides what goes out.
 var pure = []string{
-	"pkg/contract", "pkg/server", "pkg/server/access", "pkg/server/podmeta", "pkg/web/redirect", "pkg/web/origin", "pkg/web/cookies", "pkg/web/agent",
+	"pkg/contract", "pkg/server", "pkg/server/access", "pkg/server/podmeta", "pkg/web/redirect", "pkg/web/origin", "pkg/web/cookies", "pkg/web/agent", "pkg/web/encoding",
 	"pkg/gateway/envoyapi", "pkg/gateway/scopes", "pkg/gateway/shard", "pkg/gateway/listener", "pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/hub/cull", "pkg/hub/openapi", "pkg/hub/podlog", "pkg/hub/quota", "pkg/hub/spawn", "pkg/hub/spawn/proof",
 	"pkg/hub/announce", "pkg/hub/occupancy", "pkg/hub/roster", "pkg/homes/plan",
 }

@@ -131,10 +131,11 @@ const (
 // Upstream says which service answers a part of /hub/.
 type Upstream string
 
-// The services behind /hub/; the values are xDS cluster names.
+// The services behind /hub/ and PathAssets; the values are xDS cluster names.
 const (
-	UpstreamHub   Upstream = "hub"
-	UpstreamLogin Upstream = "login"
+	UpstreamHub    Upstream = "hub"
+	UpstreamLogin  Upstream = "login"
+	UpstreamAssets Upstream = "assets"
 )
 
 // HubPage is one second path segment under /hub/ and the service that answers it.

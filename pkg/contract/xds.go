@@ -25,6 +25,7 @@ const (
 const (
 	NameGateway = "perijove-gateway" // Envoy, xds-server and authz: one pod
 	NameSpawner = "perijove-spawner"
+	NameAssets  = "perijove-assets"
 )
 
 // Keys of ext_authz context_extensions, set per route. authz decides from these,

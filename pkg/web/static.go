@@ -9,11 +9,11 @@ import (
 	"fmt"
 	"net/http"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/web/encoding"
 )
 
 //go:embed static/*
@@ -105,38 +105,11 @@ func Static() http.Handler {
 		}
 		body := file.plain
 		// A part is of the file as it is (RFC 9110 §14).
-		if r.Header.Get("Range") == "" && acceptsGzip(r.Header.Values("Accept-Encoding")) {
+		if r.Header.Get("Range") == "" && encoding.Accepts(r.Header.Values("Accept-Encoding"), "gzip") {
 			body = file.zipped
 			h.Set("Content-Encoding", "gzip")
 			h.Set("ETag", `"`+file.version+`-gzip"`) // a strong tag names bytes
 		}
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(body))
 	})
-}
-
-// acceptsGzip reports whether a client takes gzip (RFC 9110 §12.5.3): it names it or "*", with a
-// weight above zero. What it names counts before "*".
-func acceptsGzip(accept []string) bool {
-	named, others := -1.0, 0.0
-	for token := range strings.SplitSeq(strings.Join(accept, ","), ",") {
-		name, rest, _ := strings.Cut(token, ";")
-		weight := 1.0
-		if key, value, ok := strings.Cut(strings.TrimSpace(rest), "="); ok && strings.EqualFold(strings.TrimSpace(key), "q") {
-			q, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
-			if err != nil {
-				continue
-			}
-			weight = q
-		}
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "gzip", "x-gzip":
-			named = max(named, weight)
-		case "*":
-			others = weight
-		}
-	}
-	if named >= 0 {
-		return named > 0
-	}
-	return others > 0
 }

@@ -270,20 +270,6 @@ func TestStatic(t *testing.T) {
 	}
 }
 
-func TestAcceptsGzip(t *testing.T) {
-	for accept, want := range map[string]bool{
-		"gzip": true, "GZIP": true, "x-gzip": true, "deflate, gzip;q=0.1": true, "*": true, "br, *;q=0.5": true, "gzip; q=1.0": true,
-		"": false, "br": false, "gzip;q=0": false, "*;q=0": false, "gzip;q=0, *": false, "identity": false, "gzip;q=x": false, "gzipped": false,
-	} {
-		if got := acceptsGzip([]string{accept}); got != want {
-			t.Errorf("%q: %v", accept, got)
-		}
-	}
-	if acceptsGzip(nil) || !acceptsGzip([]string{"br", "gzip"}) {
-		t.Error("no header or two of them are read wrongly")
-	}
-}
-
 func renderer(t *testing.T) *Renderer {
 	t.Helper()
 	r, err := New()

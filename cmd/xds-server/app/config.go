@@ -107,6 +107,8 @@ type Upstreams struct {
 	Authz string `yaml:"authz"`
 	Login string `yaml:"login"`
 	Hub   string `yaml:"hub"`
+	// Assets has the files of JupyterLab that servers share; empty = there is no such service.
+	Assets string `yaml:"assets"`
 }
 
 // mostShards bounds a typing mistake.
@@ -156,8 +158,11 @@ func (c Config) Validate() error {
 	f.Check(c.Envoy.Port > 0 && c.Envoy.Port < 65536, "envoy.port", "must be between 1 and 65535")
 	c.Envoy.TLS.validate(c.Envoy.Port, c.PublicURL, &f)
 	for key, address := range map[string]string{
-		"upstreams.authz": c.Upstreams.Authz, "upstreams.hub": c.Upstreams.Hub, "upstreams.login": c.Upstreams.Login,
+		"upstreams.authz": c.Upstreams.Authz, "upstreams.hub": c.Upstreams.Hub, "upstreams.login": c.Upstreams.Login, "upstreams.assets": c.Upstreams.Assets,
 	} {
+		if address == "" && key == "upstreams.assets" {
+			continue
+		}
 		if err := listener.CheckUpstream(address); err != nil {
 			f.Addf(key, "%v", err)
 		}

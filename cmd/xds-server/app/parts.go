@@ -42,7 +42,7 @@ func edgeSettings(cfg Config, site origin.Site) (listener.Settings, error) {
 	return listener.Settings{
 		Address: cfg.Envoy.Address, Port: cfg.Envoy.Port, Site: site, TrustedHops: cfg.Envoy.TrustedHops, PassChecked: cfg.Envoy.CheckPasses,
 		TLS: cfg.Envoy.TLS.Secret != "", RedirectPort: cfg.Envoy.TLS.RedirectPort,
-		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub,
+		Authz: cfg.Upstreams.Authz, Login: cfg.Upstreams.Login, Hub: cfg.Upstreams.Hub, Assets: cfg.Upstreams.Assets,
 		ServersCA: string(ca),
 	}, nil
 }

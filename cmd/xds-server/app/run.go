@@ -53,7 +53,7 @@ func RunWith(ctx context.Context, cfg Config, client kubernetes.Interface, log *
 	defer reports.close()
 
 	store := ads.NewStore(reports.nack, servedTypes()...)
-	pub := publish.New(store, reports.skipped, scopes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses}, cfg.Shard)
+	pub := publish.New(store, reports.skipped, scopes.Settings{Site: site, ServerKey: key, PassChecked: cfg.Envoy.CheckPasses, Assets: cfg.Upstreams.Assets != ""}, cfg.Shard)
 	reports.gauges(reg, store, pub)
 	if err := publishEdge(store, edge); err != nil {
 		return err

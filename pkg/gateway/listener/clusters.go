@@ -3,6 +3,7 @@ package listener
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,6 +13,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -32,13 +34,32 @@ const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 // Clusters returns every upstream, sorted by name. Addresses must have passed
 // CheckUpstream.
 func Clusters(s Settings) []*clusterv3.Cluster {
-	return []*clusterv3.Cluster{
+	list := []*clusterv3.Cluster{
 		upstream(contract.ClusterAuthz, s.Authz, contract.NameGateway, true),
 		upstream(string(contract.UpstreamHub), s.Hub, contract.NameSpawner, false),
 		upstream(string(contract.UpstreamLogin), s.Login, contract.NameGateway, false),
 		pods(contract.ClusterPods),
 		provenPods(s.ServersCA),
 	}
+	if s.Assets != "" {
+		list = slices.Insert(list, 0, assets(s.Assets))
+	}
+	return list
+}
+
+// assets gives up on a service that does not answer, for some seconds: servers have the same files
+// (scopes.assetsRoute), and no browser should wait for each of them first.
+func assets(address string) *clusterv3.Cluster {
+	const failures, pause = 3, 10 * time.Second
+	c := upstream(string(contract.UpstreamAssets), address, contract.NameAssets, false)
+	c.OutlierDetection = &clusterv3.OutlierDetection{
+		ConsecutiveGatewayFailure: wrapperspb.UInt32(failures), EnforcingConsecutiveGatewayFailure: wrapperspb.UInt32(100), //nolint:mnd // per cent
+		Consecutive_5Xx: wrapperspb.UInt32(failures), Interval: durationpb.New(time.Second), BaseEjectionTime: durationpb.New(pause),
+		MaxEjectionTime: durationpb.New(pause), MaxEjectionPercent: wrapperspb.UInt32(100), //nolint:mnd // per cent
+	}
+	// By default Envoy uses an address that it has given up when it has no other.
+	c.CommonLbConfig = &clusterv3.Cluster_CommonLbConfig{HealthyPanicThreshold: &typev3.Percent{}}
+	return c
 }
 
 // CheckUpstream reports why address is neither "unix:/path" nor "host:port".

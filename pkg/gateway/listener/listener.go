@@ -37,8 +37,9 @@ type Settings struct {
 	// ServersCA is the PEM text of the CA that issues spawned pods' certificates. It must
 	// have passed CheckCA.
 	ServersCA string
-	// Authz, Login and Hub are where the services answer: "unix:/path" or "host:port".
-	Authz, Login, Hub string
+	// Authz, Login, Hub and Assets are where the services answer: "unix:/path" or "host:port".
+	// Assets is "" where there is no such service.
+	Authz, Login, Hub, Assets string
 }
 
 // Limits against slow and greedy clients (Envoy's edge best practices).

@@ -21,11 +21,14 @@ import (
 // as long as its client listens.
 const hubTimeout = 60 * time.Second
 
-// Hub returns the scopes of the platform's own pages, sorted by name.
+// Hub returns the scopes of the platform's own pages and files, sorted by name.
 func Hub(s Settings) []Scope {
 	var out []Scope
 	for _, page := range contract.HubPages() {
 		out = append(out, scope(s, page.Segment, "", nil))
+	}
+	if s.Assets {
+		out = append(out, scope(s, contract.SegmentAssets, "", nil))
 	}
 	slices.SortFunc(out, func(a, b Scope) int { return strings.Compare(a.Name, b.Name) })
 	return out

@@ -23,6 +23,8 @@ type Settings struct {
 	ServerKey []byte
 	// PassChecked says that Envoy judges passes: each route says whose it takes.
 	PassChecked bool
+	// Assets says that there is an assets service.
+	Assets bool
 }
 
 // Scope is one resource: everything Envoy knows about one second path segment,
@@ -95,6 +97,12 @@ func scope(s Settings, key, owner string, servers []*routev3.Route) Scope {
 		}
 		list = append(list, hubRoutes(page)...)
 	}
+	if s.Assets && key == contract.SegmentAssets {
+		list = append(list, assetsRoute())
+		if s.Site.PerUser() && len(servers) > 0 { // a user called lab needs them on the own host too
+			servers = append([]*routev3.Route{assetsRoute()}, servers...)
+		}
+	}
 	// A named server's prefix is longer than its owner's: longest first.
 	slices.SortStableFunc(servers, func(a, b *routev3.Route) int {
 		return len(matchText(b)) - len(matchText(a))
@@ -125,8 +133,8 @@ func virtualHosts(s Settings, name, owner string, pages, servers []*routev3.Rout
 	var all []*routev3.VirtualHost
 	if len(pages) > 0 {
 		domains := s.Site.Hosts
-		if contract.PathHub+name+"/" == contract.PathStatic {
-			// Pages of refusal appear on users' hosts too, and a page may load its own host's files only.
+		if contract.PathHub+name+"/" == contract.PathStatic || name == contract.SegmentAssets {
+			// Pages of refusal and of JupyterLab are on users' hosts too, and load their own host's files.
 			domains = append(slices.Clone(domains), s.Site.AnyUser()...)
 		}
 		all = append(all, &routev3.VirtualHost{Name: name, Domains: domains, Routes: pages})

@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"math/rand"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
@@ -93,6 +95,48 @@ func TestUserCalledLoginSharesTheScopeWithThePage(t *testing.T) {
 	got, _, _ = scopes.ForUser(settings(), "login", []server.Server{one})
 	if n := len(got[0].Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()); n != 2 {
 		t.Errorf("%d routes, want the page's and the server's", n)
+	}
+}
+
+// The files that servers share are on every host, also on that of a user who is called like them.
+func TestAssetsAreOnEveryHost(t *testing.T) {
+	s := settings()
+	if got := scopes.Hub(s); slices.ContainsFunc(got, func(s scopes.Scope) bool { return s.Name == contract.SegmentAssets }) {
+		t.Error("without the service there is a route to it")
+	}
+	s.Assets, s.Site.UserDomain = true, "users.example"
+	one := server.Server{ID: server.ID{User: contract.SegmentAssets}, Addr: netip.MustParseAddrPort("10.0.0.1:8888")}
+	with, _, _ := scopes.ForUser(s, contract.SegmentAssets, []server.Server{one})
+	without, _, _ := scopes.ForUser(s, contract.SegmentAssets, nil)
+	for _, c := range []struct {
+		scope scopes.Scope
+		hosts []string
+	}{
+		{scopes.Hub(s)[slices.IndexFunc(scopes.Hub(s), func(s scopes.Scope) bool { return s.Name == contract.SegmentAssets })], []string{"hub.example", "*.users.example"}},
+		{with[0], []string{"hub.example", "*.users.example", "lab.users.example"}},
+		{without[0], []string{"hub.example", "*.users.example"}},
+	} {
+		var hosts []string
+		for _, host := range c.scope.Route.GetRouteConfiguration().GetVirtualHosts() {
+			i := slices.IndexFunc(host.GetRoutes(), func(r *routev3.Route) bool { return r.GetMatch().GetPrefix() == contract.PathAssets })
+			if i < 0 {
+				t.Errorf("%v: no route to them", host.GetDomains())
+				continue
+			}
+			for _, filter := range []string{envoyapi.ExtAuthzFilter, envoyapi.ConfineFilter, envoyapi.BrotliFilter} {
+				if host.GetRoutes()[i].GetTypedPerFilterConfig()[filter] == nil {
+					t.Errorf("the route says nothing to %s", filter)
+				}
+			}
+			hosts = append(hosts, host.GetDomains()...)
+		}
+		hosts = slices.DeleteFunc(hosts, func(host string) bool { return strings.HasSuffix(host, ":443") })
+		if !slices.Equal(hosts, c.hosts) {
+			t.Errorf("hosts %v, want %v", hosts, c.hosts)
+		}
+		if err := c.scope.Route.ValidateAll(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -1,0 +1,2 @@
+// Package encoding owns the choice of a content coding: what a client accepts. It compresses nothing.
+package encoding
