@@ -63,7 +63,7 @@ func build(r *rig.Rig, o options) (*env, error) {
 		pods = append(pods, rig.Proven(rig.Pods(provenNamespace, many))...)
 	}
 	var err error
-	if s.kube, err = r.StartKube(pods); err != nil {
+	if s.kube, err = r.StartKube(slices.Values(pods)); err != nil {
 		return nil, err
 	}
 	if s.upstream, err = r.StartUpstream(); err != nil {

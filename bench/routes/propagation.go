@@ -1,21 +1,14 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"math"
-	"net"
-	"net/http"
 	"slices"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/types"
-
+	"github.com/perijove/perijove/bench/internal/arrival"
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -39,10 +32,7 @@ func spreadOf(times []time.Duration) spread {
 	return spread{P50: at(0.5), P99: at(0.99), Most: at(1)}
 }
 
-const (
-	changesPerSecond = 50
-	patience         = 10 * time.Second // until a route counts as lost
-)
+const changesPerSecond = 50
 
 // measurePropagation lets pods become ready in the API server, one after the other, and
 // asks Envoy for each until it answers.
@@ -80,71 +70,13 @@ func (b *bench) measurePropagation(g *rig.Gateway, out *row) error {
 func (b *bench) joinAll(g *rig.Gateway, users, first int) (routed, stored spread, err error) {
 	var all, api []time.Duration
 	for sample := first; sample < first+b.samples; sample++ {
-		total, call, err := b.join(g, namespace(users), users+sample, b.cookies[sample])
+		total, call, err := arrival.Join(b.kube, g.Envoy.Addr, namespace(users), users+sample, b.cookies[sample])
 		if err != nil {
 			return routed, stored, err
 		}
 		all, api = append(all, total), append(api, call)
 	}
 	return spreadOf(all), spreadOf(api), nil
-}
-
-// join makes the i-th user's pod ready.
-func (b *bench) join(g *rig.Gateway, ns string, i int, cookie string) (routed, stored time.Duration, err error) {
-	ctx := context.Background()
-	pod := rig.Pod(ns, i)
-	pod.Status, pod.UID, pod.CreationTimestamp = corev1.PodStatus{}, "", metav1.Time{}
-	made, err := b.kube.Client.CoreV1().Pods(ns).Create(ctx, pod, metav1.CreateOptions{})
-	if err != nil {
-		return 0, 0, fmt.Errorf("create a pod: %w", err)
-	}
-	made.Status = rig.Running(i)
-	answered := make(chan answer, 1)
-	begin := time.Now()
-	go func() { answered <- ask(g.Envoy.Addr, rig.Path(i), cookie, http.StatusFailedDependency) }()
-	if _, err := b.kube.Client.CoreV1().Pods(ns).UpdateStatus(ctx, made, metav1.UpdateOptions{}); err != nil {
-		return 0, 0, fmt.Errorf("make a pod ready: %w", err)
-	}
-	stored = time.Since(begin)
-	a := <-answered
-	return a.at.Sub(begin), stored, a.err
-}
-
-type answer struct {
-	at  time.Time
-	err error
-}
-
-// ask repeats a request on one connection until it is answered 200. Until then each
-// answer must be the one for "no such route"; anything else is a fault.
-func ask(addr, path, cookie string, without int) answer {
-	conn, err := net.Dial("tcp", addr)
-	if err != nil {
-		return answer{err: fmt.Errorf("connect to Envoy: %w", err)}
-	}
-	defer func() { _ = conn.Close() }()
-	request := []byte("GET " + path + " HTTP/1.1\r\nHost: " + rig.Host + "\r\nCookie: " + cookie + "\r\n\r\n")
-	in := bufio.NewReader(conn)
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(500 * time.Microsecond) {
-		if _, err := conn.Write(request); err != nil {
-			return answer{err: fmt.Errorf("ask Envoy: %w", err)}
-		}
-		resp, err := http.ReadResponse(in, nil)
-		if err != nil {
-			return answer{err: fmt.Errorf("read Envoy's reply: %w", err)}
-		}
-		at := time.Now()
-		if _, err := io.Copy(io.Discard, resp.Body); err != nil {
-			return answer{err: fmt.Errorf("read Envoy's reply: %w", err)}
-		}
-		if resp.StatusCode == http.StatusOK {
-			return answer{at: at}
-		}
-		if resp.StatusCode != without {
-			return answer{err: fmt.Errorf("%s answers %d", path, resp.StatusCode)}
-		}
-	}
-	return answer{err: fmt.Errorf("%s is not routed after %s", path, patience)}
 }
 
 // settle waits until nothing has passed between Envoy and the xds-server for a while.
@@ -192,7 +124,7 @@ func (b *bench) churn(ns string, among int) (stop func() (int, error)) {
 			}
 			// First one half leaves, then it comes back, and so on.
 			i, ready := e.changes%among, (e.changes/among)%2 == 1
-			if e.err = b.setReady(ns, i, ready); e.err != nil {
+			if e.err = arrival.SetReady(b.kube, ns, i, ready); e.err != nil {
 				done <- e
 				return
 			}
@@ -203,18 +135,4 @@ func (b *bench) churn(ns string, among int) (stop func() (int, error)) {
 		e := <-done
 		return e.changes, e.err
 	}
-}
-
-// setReady patches the status of a pod as a kubelet does.
-func (b *bench) setReady(ns string, i int, ready bool) error {
-	status := corev1.ConditionFalse
-	if ready {
-		status = corev1.ConditionTrue
-	}
-	patch := fmt.Appendf(nil, `{"status":{"conditions":[{"type":"Ready","status":%q}]}}`, status)
-	_, err := b.kube.Client.CoreV1().Pods(ns).Patch(context.Background(), rig.PodName(i), types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	if err != nil {
-		return fmt.Errorf("change a pod: %w", err)
-	}
-	return nil
 }

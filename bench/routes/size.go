@@ -4,10 +4,12 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/perijove/perijove/bench/internal/arrival"
 	"github.com/perijove/perijove/bench/internal/rig"
 )
 
@@ -57,7 +59,7 @@ func prepare(r *rig.Rig, o options) (*bench, error) {
 	}
 	b := &bench{options: o, rig: r}
 	var err error
-	if b.kube, err = r.StartKube(pods); err != nil {
+	if b.kube, err = r.StartKube(slices.Values(pods)); err != nil {
 		return nil, err
 	}
 	for _, n := range o.sizes {
@@ -150,17 +152,17 @@ func (b *bench) measureCHP(out *row) error {
 	defer chp.Kill()
 	var times []time.Duration
 	for i := out.Users; i < out.Users+b.samples; i++ {
-		answered := make(chan answer, 1)
+		answered := make(chan arrival.Answer, 1)
 		begin := time.Now()
-		go func() { answered <- ask(chp.Addr, rig.Path(i), "", http.StatusNotFound) }()
+		go func() { answered <- arrival.Ask(chp.Addr, rig.Path(i), "", http.StatusNotFound) }()
 		if err := chp.Add(i); err != nil {
 			return err
 		}
 		a := <-answered
-		if a.err != nil {
-			return fmt.Errorf("configurable-http-proxy: %w", a.err)
+		if a.Err != nil {
+			return fmt.Errorf("configurable-http-proxy: %w", a.Err)
 		}
-		times = append(times, a.at.Sub(begin))
+		times = append(times, a.At.Sub(begin))
 	}
 	out.CHP = spreadOf(times)
 	return nil

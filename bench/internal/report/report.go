@@ -5,6 +5,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -89,6 +90,11 @@ func Median(values []float64) float64 {
 	return (sorted[(len(sorted)-1)/2] + sorted[len(sorted)/2]) / 2
 }
 
+// Quantile returns the value that a share q of at least one value does not exceed.
+func Quantile(values []float64, q float64) float64 {
+	return slices.Sorted(slices.Values(values))[max(0, int(math.Ceil(q*float64(len(values))))-1)]
+}
+
 // Machine says where the figures come from; more are versions of what else was measured.
 func Machine(more ...string) string {
 	var u syscall.Utsname
@@ -151,15 +157,18 @@ func JSON(name string, v any) error {
 }
 
 // Doc replaces what stands between the markers called name in docs/performance.md.
-func Doc(name, text string) error {
-	path := filepath.Join(rig.Root(), "docs", "performance.md")
+func Doc(name, text string) error { return DocIn("performance.md", name, text) }
+
+// DocIn is Doc for another document of docs/.
+func DocIn(document, name, text string) error {
+	path := filepath.Join(rig.Root(), "docs", document)
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("the document: %w", err)
 	}
 	next, err := between(string(data), name, text)
 	if err != nil {
-		return fmt.Errorf("docs/performance.md: %w", err)
+		return fmt.Errorf("docs/%s: %w", document, err)
 	}
 	return os.WriteFile(path, []byte(next), 0o644)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"iter"
 	"net/http"
 	"os"
 	"os/exec"
@@ -38,9 +39,9 @@ const (
 
 // StartKube starts etcd, writes pods straight into it, and starts kube-apiserver.
 // Seeding through the API takes minutes for 100,000 pods and would measure nothing.
-func (r *Rig) StartKube(pods []*corev1.Pod) (*Kube, error) { return r.startKube(pods) }
+func (r *Rig) StartKube(pods iter.Seq[*corev1.Pod]) (*Kube, error) { return r.startKube(pods) }
 
-func (r *Rig) startKube(pods []*corev1.Pod, more ...string) (*Kube, error) {
+func (r *Rig) startKube(pods iter.Seq[*corev1.Pod], more ...string) (*Kube, error) {
 	bin, err := apiserver.Programs()
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func (r *Rig) startAPIServer(k *Kube, bin string, more ...string) error {
 		return fmt.Errorf("kube-apiserver's files: %w", err)
 	}
 	var err error
-	k.api, err = r.start("kube-apiserver", nil, filepath.Join(bin, "kube-apiserver"), append(more,
+	k.api, err = r.start("kube-apiserver", r.kubeEnv(), filepath.Join(bin, "kube-apiserver"), append(more,
 		apiserver.Flags(apiserver.Files{
 			Certs: r.Path("apiserver"), AccountsCert: r.Path(dirTLS + "/tls.crt"), AccountsKey: r.Path(dirTLS + "/tls.key"), Tokens: tokens,
 		})...)...)
@@ -89,6 +90,13 @@ func (r *Rig) startAPIServer(k *Kube, bin string, more ...string) error {
 	}
 	probe := &http.Client{Transport: &tokenTransport{&http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}}
 	return k.api.wait("kube-apiserver is ready", 2*time.Minute, func() bool { return answers(probe, apiURL+"/readyz") })
+}
+
+func (r *Rig) kubeEnv() []string {
+	if r.KubeMemory == "" {
+		return nil
+	}
+	return []string{"GOMEMLIMIT=" + r.KubeMemory}
 }
 
 type tokenTransport struct{ next http.RoundTripper }
@@ -118,7 +126,10 @@ func KubernetesVersion() string {
 }
 
 // seed writes objects as kube-apiserver itself stores them.
-func seed(pods []*corev1.Pod) error {
+func seed(pods iter.Seq[*corev1.Pod]) error {
+	if pods == nil {
+		return nil
+	}
 	client, err := clientv3.New(clientv3.Config{Endpoints: []string{etcdURL}, DialTimeout: 10 * time.Second})
 	if err != nil {
 		return fmt.Errorf("connect to etcd: %w", err)
@@ -126,23 +137,36 @@ func seed(pods []*corev1.Pod) error {
 	defer func() { _ = client.Close() }()
 	codec := scheme.Codecs.EncoderForVersion(protobuf.NewSerializer(scheme.Scheme, scheme.Scheme), corev1.SchemeGroupVersion)
 	const batch = 100 // etcd allows 128 operations in a transaction
-	for len(pods) > 0 {
-		n := min(batch, len(pods))
-		var puts []clientv3.Op
-		for _, pod := range pods[:n] {
-			value, err := runtimeEncode(codec, pod)
-			if err != nil {
-				return err
-			}
-			puts = append(puts, clientv3.OpPut("/registry/pods/"+pod.Namespace+"/"+pod.Name, string(value)))
+	puts := make([]clientv3.Op, 0, batch)
+	flush := func() error {
+		if len(puts) == 0 {
+			return nil
 		}
-		if _, err := client.Txn(context.Background()).Then(puts...).Commit(); err != nil {
+		_, err := client.Txn(context.Background()).Then(puts...).Commit()
+		puts = puts[:0]
+		if err != nil {
 			return fmt.Errorf("write pods to etcd: %w", err)
 		}
-		pods = pods[n:]
+		return nil
 	}
-	return nil
+	for pod := range pods {
+		value, err := runtimeEncode(codec, pod)
+		if err != nil {
+			return err
+		}
+		puts = append(puts, clientv3.OpPut("/registry/pods/"+pod.Namespace+"/"+pod.Name, string(value)))
+		if len(puts) < batch {
+			continue
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+	}
+	return flush()
 }
+
+// Memory is the resident memory of kube-apiserver and of etcd, in bytes.
+func (k *Kube) Memory() (api, etcd int64) { return k.api.Memory(), k.etcd.Memory() }
 
 // Namespace makes a namespace with the Secret in which authz keeps ended sessions.
 func (k *Kube) Namespace(name string) error {

@@ -11,6 +11,7 @@ import (
 	"github.com/perijove/perijove/pkg/auth/pass"
 	"github.com/perijove/perijove/pkg/auth/session"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/gateway/shard"
 	"github.com/perijove/perijove/pkg/server/access"
 )
 
@@ -101,6 +102,7 @@ type Gateway struct {
 	passes                               bool
 	name, namespace, private, sock, addr string
 
+	shard   shard.Shard
 	hub     string // where Envoy finds the spawners
 	status  string // where spawners ask the xds-server about routes; "" for nowhere
 	workers int    // of Envoy
@@ -118,6 +120,26 @@ func (r *Rig) GatewayWithHub(k *Kube, namespace string, h *Hub) (*Gateway, error
 	const workers = 2
 	g := &Gateway{passes: true, name: namespace + "-hub", namespace: namespace, private: r.addr(), addr: r.addr(), hub: h.Addr, status: r.addr(), workers: workers}
 	return g, r.startGateway(k, g)
+}
+
+// Shard starts a gateway that has a part of the people of one namespace, behind a front.
+func (r *Rig) Shard(k *Kube, namespace string, part shard.Shard) (*Gateway, error) {
+	g := r.shard(namespace, part)
+	return g, r.startGateway(k, g)
+}
+
+// WholeXDS starts an xds-server for all people of a namespace, and no Envoy.
+func (r *Rig) WholeXDS(k *Kube, namespace string) (*Gateway, error) {
+	g := r.shard(namespace, shard.Shard{})
+	g.sock = r.Path(g.name + ".sock")
+	return g, r.StartXDS(k, g)
+}
+
+func (r *Rig) shard(namespace string, part shard.Shard) *Gateway {
+	return &Gateway{
+		passes: true, name: fmt.Sprintf("shard-%d", part.Number), namespace: namespace, private: r.addr(), addr: r.addr(),
+		shard: part, hub: "unix:" + r.Path("hub.sock"), workers: 1,
+	}
 }
 
 func (r *Rig) startGateway(k *Kube, g *Gateway) error {
@@ -138,11 +160,15 @@ func (r *Rig) StartXDS(k *Kube, g *Gateway) (err error) {
 	if !g.passes {
 		envoy["checkPasses"] = false
 	}
+	if g.shard.Of > 0 {
+		envoy["trustedHops"] = 1
+	}
 	g.XDS, err = r.service("xds-server", "xds-"+g.name, options{
 		"publicURL": "http://" + Host,
 		"listen":    options{"xds": "unix:" + g.sock, "private": g.private, "status": g.status},
 		"tls":       r.tlsOptions(dirTLS), "clients": options{"status": []string{contract.NameSpawner}},
 		"kubernetes":    options{"kubeconfig": k.Kubeconfig, "namespaces": []string{g.namespace}},
+		"shard":         g.shard,
 		"envoy":         envoy,
 		"upstreams":     options{"authz": r.sock("authz", g.passes), "login": r.sock("login", g.passes), "hub": g.hub},
 		"serverKeyFile": r.Path(fileServerKey), "serversCAFile": r.Path(dirServers + "/ca.crt"),

@@ -21,6 +21,8 @@ import (
 // Rig holds the processes of one benchmark and their folder.
 type Rig struct {
 	Dir string // short: Unix socket paths must stay below 107 bytes
+	// KubeMemory is where kube-apiserver begins to save memory (GOMEMLIMIT); "" is nowhere.
+	KubeMemory string
 	// Front is the address on which JupyterHub's proxy listens, instead of loopback.
 	Front string
 

@@ -18,6 +18,8 @@ import (
 
 // Sink hears of pods. Its methods are called from one goroutine per namespace.
 type Sink interface {
+	// Wants reports, by the pod's owner, whether the sink is to hear of it.
+	Wants(pod *corev1.Pod) bool
 	Set(pod *corev1.Pod)
 	Delete(namespace, name string)
 }
@@ -84,15 +86,34 @@ type feed struct {
 	complete chan struct{} // closed after the first list
 }
 
-// Add takes in a pod that was not there.
+// Add takes in a pod that was not there, or what trim has left of one.
 func (f *feed) Add(obj any) error {
-	pod, ok := obj.(*corev1.Pod)
-	if !ok {
+	switch pod := obj.(type) {
+	case *metav1.PartialObjectMetadata:
+		f.leave(cache.MetaObjectToName(pod))
+	case *corev1.Pod:
+		f.take(pod)
+	default:
 		return fmt.Errorf("the watch on pods delivers a %T", obj)
 	}
-	f.known[cache.MetaObjectToName(pod)] = struct{}{}
-	f.sink.Set(pod)
 	return nil
+}
+
+func (f *feed) take(pod *corev1.Pod) {
+	name := cache.MetaObjectToName(pod)
+	if !f.sink.Wants(pod) {
+		f.leave(name)
+		return
+	}
+	f.known[name] = struct{}{}
+	f.sink.Set(pod)
+}
+
+// leave takes in a pod that the sink does not want. It may have had another owner before.
+func (f *feed) leave(name cache.ObjectName) {
+	if _, ok := f.known[name]; ok {
+		f.forget(name)
+	}
 }
 
 // Update takes in a pod's new state.
@@ -117,9 +138,10 @@ func (f *feed) Replace(list []any, _ string) error {
 	for _, obj := range list {
 		if err := f.Add(obj); err != nil {
 			faults = append(faults, err)
-			continue
 		}
-		delete(gone, cache.MetaObjectToName(obj.(*corev1.Pod)))
+	}
+	for name := range f.known {
+		delete(gone, name)
 	}
 	for name := range gone {
 		f.forget(name)
@@ -136,7 +158,7 @@ func (f *feed) Replace(list []any, _ string) error {
 func (f *feed) Resync() error { return nil }
 
 // Transformer makes the reflector trim pods while a list comes in.
-func (f *feed) Transformer() cache.TransformFunc { return trim }
+func (f *feed) Transformer() cache.TransformFunc { return f.trim }
 
 func (f *feed) forget(name cache.ObjectName) {
 	delete(f.known, name)
@@ -144,11 +166,15 @@ func (f *feed) forget(name cache.ObjectName) {
 }
 
 // trim drops most of the fields that routing never reads: the memory for 100,000 whole pods
-// at once would bound how many pods one xds-server can serve.
-func trim(obj any) (any, error) {
+// at once would bound how many pods one xds-server can serve. Of a pod that the sink does not
+// want the name is left.
+func (f *feed) trim(obj any) (any, error) {
 	pod, ok := obj.(*corev1.Pod)
 	if !ok {
 		return obj, nil
+	}
+	if !f.sink.Wants(pod) {
+		return &metav1.PartialObjectMetadata{ObjectMeta: metav1.ObjectMeta{Namespace: pod.Namespace, Name: pod.Name}}, nil
 	}
 	pod.ManagedFields = nil
 	pod.Spec.Volumes, pod.Spec.InitContainers = nil, nil

@@ -7,11 +7,14 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/cache"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // heard is a sink that records its calls.
 type heard []string
 
+func (h *heard) Wants(pod *corev1.Pod) bool    { return pod.Labels[contract.LabelUsername] != "foreign" }
 func (h *heard) Set(pod *corev1.Pod)           { *h = append(*h, "set "+pod.Name) }
 func (h *heard) Delete(namespace, name string) { *h = append(*h, "delete "+name) }
 
@@ -74,11 +77,55 @@ func TestTrimKeepsWhatRoutingReads(t *testing.T) {
 	want := whole.DeepCopy()
 	want.ManagedFields, want.Spec.Volumes = nil, nil
 	want.Spec.Containers[0].Image = ""
-	got, err := trim(whole)
+	got, err := (&feed{sink: new(heard)}).trim(whole)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if got.(*corev1.Pod).String() != want.String() {
 		t.Errorf("trimmed to %v, want %v", got, want)
+	}
+}
+
+// Pods of other shards leave nothing but their names while a list comes in, and nothing after it.
+func TestUnwantedPodsLeaveNothing(t *testing.T) {
+	var sink heard
+	f := &feed{sink: &sink, known: map[cache.ObjectName]struct{}{}, complete: make(chan struct{})}
+	foreign := pod("a").(*corev1.Pod)
+	foreign.Labels = map[string]string{contract.LabelUsername: "foreign"}
+	trimmed, err := f.trim(foreign)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, whole := trimmed.(*corev1.Pod); whole {
+		t.Error("a pod that nobody wants is kept whole while the list comes in")
+	}
+	if err := f.Replace([]any{pod("b"), trimmed}, "1"); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(sink, []string{"set b"}) || len(f.known) != 1 {
+		t.Errorf("the sink heard %v, and %d names are kept", sink, len(f.known))
+	}
+}
+
+// A pod that changes hands leaves the shard of its first owner.
+func TestAPodLeavesWithItsOwner(t *testing.T) {
+	var sink heard
+	f := &feed{sink: &sink, known: map[cache.ObjectName]struct{}{}, complete: make(chan struct{})}
+	given := pod("a").(*corev1.Pod)
+	given.Labels = map[string]string{contract.LabelUsername: "foreign"}
+	trimmed, err := f.trim(given.DeepCopy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, next := range []any{given, trimmed} {
+		sink = nil
+		for _, state := range []any{pod("a"), next} {
+			if err := f.Add(state); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !slices.Equal(sink, []string{"set a", "delete a"}) {
+			t.Errorf("the sink heard %v", sink)
+		}
 	}
 }

@@ -79,16 +79,19 @@ func (p *Publisher) Start() error {
 	return nil
 }
 
+// Wants reports whether a pod's owner is in the publisher's shard. A pod that names no owner is in
+// each: somebody has to say so.
+func (p *Publisher) Wants(pod *corev1.Pod) bool {
+	id, err := podmeta.ReadID(pod)
+	return err != nil || p.shard.Serves(id.User)
+}
+
 // Set takes in a pod's present state.
 func (p *Publisher) Set(pod *corev1.Pod) {
 	next := read(pod)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	key := podKey{pod.Namespace, pod.Name}
-	if next.user != "" && !p.shard.Serves(next.user) {
-		p.remove(key) // it may have had another owner
-		return
-	}
 	before, existed := p.pods[key]
 	if next.reported == "" && next.uid == before.uid && next.user == before.user {
 		next.reported = before.reported
@@ -116,11 +119,7 @@ func (p *Publisher) Set(pod *corev1.Pod) {
 func (p *Publisher) Delete(namespace, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.remove(podKey{namespace, name})
-}
-
-// remove forgets a pod. Caller holds mu.
-func (p *Publisher) remove(key podKey) {
+	key := podKey{namespace, name}
 	before, existed := p.pods[key]
 	if !existed {
 		return

@@ -246,32 +246,33 @@ func TestX7_ARefusalIsThisPods(t *testing.T) {
 	}
 }
 
-// With ten shards a user's route is in one of them, and the platform's own pages are in each.
-func TestAShardHasItsOwners(t *testing.T) {
-	own := shard.Shard{Number: shard.Of("alice", 10), Of: 10}
-	other := shard.Shard{Number: (own.Number + 1) % 10, Of: 10}
-	for part, want := range map[shard.Shard]bool{own: true, other: false} {
-		f := newShard(t, part).started(t)
-		f.Set(pod("p", "alice", "", "u1", 1))
-		if got := f.version("alice") != ""; got != want {
-			t.Errorf("%+v has alice's route: %v, want %v", part, got, want)
+// With ten shards a user's pod is wanted by one of them. The platform's own pages are in each.
+func TestAShardWantsItsOwners(t *testing.T) {
+	var wanted int
+	for n := range 10 {
+		f := newShard(t, shard.Shard{Number: n, Of: 10}).started(t)
+		if f.Wants(pod("p", "alice", "", "u1", 1)) {
+			wanted++
+		}
+		if !f.Wants(pod("p", "/", "", "u1", 1)) {
+			t.Errorf("shard %d says nothing of a pod without a good owner", n)
 		}
 		if f.version("login") == "" {
-			t.Errorf("%+v lacks the login page", part)
+			t.Errorf("shard %d lacks the login page", n)
 		}
+	}
+	if wanted != 1 {
+		t.Errorf("%d of 10 shards want alice's pod, want 1", wanted)
 	}
 }
 
-// A pod that changes hands leaves the shard of its first owner.
-func TestAPodLeavesItsShardWithItsOwner(t *testing.T) {
-	f := newShard(t, shard.Shard{Number: shard.Of("alice", 1000), Of: 1000}).started(t)
-	f.Set(pod("p", "alice", "", "u1", 1))
-	f.Set(pod("p", "bob", "", "u1", 1))
-	if f.version("alice") != "" {
-		t.Error("alice's route still leads to bob's pod")
-	}
-	if served, _ := f.Counts(); served != 0 {
-		t.Errorf("%d pods are counted, want none", served)
+// An owner whose name has two spellings may be in two shards: each has the spelling that is its own.
+func TestAShardPublishesItsSpellings(t *testing.T) {
+	const owner, one, other, of = "a@b", "a@b", "a%40b", 1000
+	f := newShard(t, shard.Shard{Number: shard.Of(one, of), Of: of}).started(t)
+	f.Set(pod("p", "a-b", "", "u1", 1, func(p *corev1.Pod) { p.Annotations = map[string]string{contract.LabelUsername: owner} }))
+	if f.version(one) == "" || f.version(other) != "" {
+		t.Errorf("published: %v", f.store.Versions(resourcev3.ScopedRouteType))
 	}
 }
 
