@@ -122,6 +122,8 @@ func apiserver(s Settings) Part {
 		Args: []string{
 			"--bind-address=" + layout.NodeIP, "--advertise-address=" + layout.NodeIP, fmt.Sprintf("--secure-port=%d", layout.PortAPIServer),
 			"--service-cluster-ip-range=" + layout.ServiceCIDR,
+			// As in other clusters: namespaces say by their Pod Security Standard who may have one. CSI drivers need it.
+			"--allow-privileged=true",
 			"--authorization-mode=Node,RBAC", "--anonymous-auth=false", "--enable-admission-plugins=NodeRestriction", "--profiling=false",
 			"--etcd-servers=https://" + loopback(layout.PortEtcd), "--etcd-cafile=" + s.pki(pki.EtcdCA),
 			"--etcd-certfile=" + s.pki("etcd-client.crt"), "--etcd-keyfile=" + s.pki("etcd-client.key"),
