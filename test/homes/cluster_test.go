@@ -21,9 +21,7 @@ import (
 	"github.com/perijove/perijove/deploy/onenode/layout"
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/homes/plan"
-	"github.com/perijove/perijove/test/chart"
 	"github.com/perijove/perijove/test/kubectl"
-	"github.com/perijove/perijove/test/repo"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -43,7 +41,7 @@ type env struct {
 	image   string
 }
 
-// start turns the driver on until the test ends.
+// start returns the cluster of `make up`, which has the driver.
 func start(t *testing.T) *env {
 	t.Helper()
 	if os.Geteuid() != 0 || os.Getenv("KUBECONFIG") == "" {
@@ -51,19 +49,6 @@ func start(t *testing.T) *env {
 	}
 	e := &env{t: t, node: layout.Layout{State: layout.DefaultState}.Node(1)}
 	e.admin, e.spawner = client(t, ""), client(t, "system:serviceaccount:"+release+":"+release+"-spawner")
-	helm, err := chart.Helm(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	set := func(values string) {
-		cmd := exec.Command(helm, "upgrade", release, filepath.Join(repo.Root(t), "deploy/chart"), "--namespace", release, "--reset-then-reuse-values", "--wait", "--timeout", "5m", "--set", values)
-		if out, err := cmd.CombinedOutput(); err != nil {
-			t.Fatalf("helm: %v\n%s", err, out)
-		}
-	}
-	t.Cleanup(func() { set("homes.enabled=false,homes.exports=null") })
-	set(fmt.Sprintf("homes.enabled=true,homes.kubeletRoot=%s,homes.exports[0].name=local,homes.exports[0].path=%s,homes.nodeSelector.kubernetes\\.io/hostname=%s",
-		e.node.KubeletRoot(), e.node.Layout.Volumes(), e.node.Name()))
 	directory, err := e.admin.AppsV1().Deployments(release).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=directory"})
 	if err != nil || len(directory.Items) != 1 {
 		t.Fatalf("the directory, whose image has a shell: %v", err)
