@@ -16,7 +16,7 @@ import (
 )
 
 // withHomes turns the driver for late homes on.
-const withHomes = `homes={"enabled":true,"kubeletRoot":"/srv/kubelet","exports":[{"name":"nfs","server":"nfs.example.org","path":"/homes"},{"name":"local","path":"/srv/homes"}]}`
+const withHomes = `homes={"enabled":true,"nodes":[{"kubeletRoot":"/srv/kubelet","nodeSelector":{"pool":"a"}},{"kubeletRoot":"/srv/other"}],"exports":[{"name":"nfs","server":"nfs.example.org","path":"/homes"},{"name":"local","path":"/srv/homes"}]}`
 
 // The driver is root on every node. So all that it has is written down here: where it runs, what it mounts, what it may
 // ask, and that it is not there unless an administrator wants it.
@@ -25,8 +25,13 @@ func testHomesDriver(t *testing.T, helm string) {
 		t.Errorf("the driver is there although it is off: %v %s", err, problem)
 	}
 	args := []string{"--set-json", withHomes}
-	set := objects[appsv1.DaemonSet](t, helm, onenode, "DaemonSet", args...)["perijove-homes/perijove-homes"]
-	spec := set.Spec.Template.Spec
+	sets := objects[appsv1.DaemonSet](t, helm, onenode, "DaemonSet", args...)
+	spec := sets["perijove-homes/perijove-homes-0"].Spec.Template.Spec
+	other := sets["perijove-homes/perijove-homes-1"].Spec
+	// Two that select each other's pods would delete them.
+	if len(sets) != 2 || spec.NodeSelector["pool"] != "a" || other.Selector.MatchLabels["perijove.dev/nodes"] != "1" || other.Template.Spec.Volumes[1].HostPath.Path != "/srv/other" {
+		t.Errorf("the drivers of both kinds of nodes: %+v", sets)
+	}
 	if len(spec.Containers) != 1 || spec.HostNetwork || spec.HostPID || spec.HostIPC || len(spec.Containers[0].Ports) != 0 {
 		t.Fatalf("the driver's pod: %+v", spec)
 	}
@@ -46,7 +51,7 @@ func testHomesDriver(t *testing.T, helm string) {
 	}
 	testHomesRights(t, helm, args)
 	var read homes.Config
-	if err := config.Decode([]byte(objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", args...)["perijove-homes/perijove-homes"].Data["homes.yaml"]), &read); err != nil {
+	if err := config.Decode([]byte(objects[corev1.ConfigMap](t, helm, onenode, "ConfigMap", args...)["perijove-homes/perijove-homes"].Data["homes-0.yaml"]), &read); err != nil {
 		t.Fatal(err)
 	}
 	read.Node, read.ExportsFolder = "n", "/exports"
@@ -81,15 +86,15 @@ func testHomesRights(t *testing.T, helm string, args []string) {
 func testHomesFaults(t *testing.T, helm string) {
 	for values, want := range map[string]string{
 		`homes={"enabled":true}`: "homes.exports: says where homes are",
-		`homes={"enabled":true,"exports":[{"name":"a","path":"/a"},{"name":"a","path":"/b"}]}`:              "homes.exports[1].name: is another one's already",
-		`homes={"enabled":true,"exports":[{"name":"a","path":"/a/../b"}]}`:                                  "homes.exports[0].path",
-		`homes={"enabled":true,"exports":[{"name":"a","path":"/a/"}]}`:                                      "homes.exports[0].path",
-		`homes={"enabled":true,"exports":[{"name":"a","path":"/"}]}`:                                        "/homes/exports/0/path",
-		`homes={"enabled":true,"exports":[{"name":"../a","path":"/a"}]}`:                                    "/homes/exports/0/name",
-		`homes={"enabled":true,"namespace":"perijove-servers","exports":[{"name":"a","path":"/a"}]}`:        "homes.namespace: the driver is root on every node",
-		`admissionPolicy.enabled=false,homes={"enabled":true,"exports":[{"name":"a","path":"/a"}]}`:         "homes.enabled: needs admissionPolicy.enabled",
-		`homes={"enabled":true,"kubeletRoot":"kubelet","exports":[{"name":"a","path":"/a"}]}`:               "/homes/kubeletRoot",
-		`homes={"enabled":true,"exports":[{"name":"a","path":"/a","volumes":"x"}],"nodeSelector":{"a":""}}`: "/homes/exports/0",
+		`homes={"enabled":true,"exports":[{"name":"a","path":"/a"},{"name":"a","path":"/b"}]}`:            "homes.exports[1].name: is another one's already",
+		`homes={"enabled":true,"exports":[{"name":"a","path":"/a/../b"}]}`:                                "homes.exports[0].path",
+		`homes={"enabled":true,"exports":[{"name":"a","path":"/a/"}]}`:                                    "homes.exports[0].path",
+		`homes={"enabled":true,"exports":[{"name":"a","path":"/"}]}`:                                      "/homes/exports/0/path",
+		`homes={"enabled":true,"exports":[{"name":"../a","path":"/a"}]}`:                                  "/homes/exports/0/name",
+		`homes={"enabled":true,"namespace":"perijove-servers","exports":[{"name":"a","path":"/a"}]}`:      "homes.namespace: the driver is root on every node",
+		`admissionPolicy.enabled=false,homes={"enabled":true,"exports":[{"name":"a","path":"/a"}]}`:       "homes.enabled: needs admissionPolicy.enabled",
+		`homes={"enabled":true,"nodes":[{"kubeletRoot":"kubelet"}],"exports":[{"name":"a","path":"/a"}]}`: "/homes/nodes/0/kubeletRoot",
+		`homes={"enabled":true,"exports":[{"name":"a","path":"/a","volumes":"x"}]}`:                       "/homes/exports/0",
 	} {
 		if _, problem, err := render(helm, "-f", onenode, "--set-json", values); err == nil || !strings.Contains(problem, want) {
 			t.Errorf("%s: %v %s, want %s", values, err, problem, want)

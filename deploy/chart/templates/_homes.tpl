@@ -3,11 +3,12 @@
 {{- .Values.homes.namespace | default (printf "%s-homes" (include "perijove.installation" . | trunc 54 | trimSuffix "-")) -}}
 {{- end -}}
 
+{{/* The configuration of the driver on some nodes. */}}
 {{- define "perijove.homesConfig" -}}
-kubeletRoot: {{ .Values.homes.kubeletRoot | toJson }}
-kubernetes: { namespace: {{ include "perijove.serversNamespace" . }} }
+kubeletRoot: {{ .nodes.kubeletRoot | toJson }}
+kubernetes: { namespace: {{ include "perijove.serversNamespace" .root }} }
 exports:
-  {{- range .Values.homes.exports }}
+  {{- range .root.Values.homes.exports }}
   - { name: {{ .name | toJson }}, server: {{ .server | default "" | toJson }}, path: {{ .path | toJson }} }
   {{- end }}
 {{- end -}}

@@ -21,6 +21,7 @@ import (
 	"github.com/perijove/perijove/deploy/onenode/layout"
 	"github.com/perijove/perijove/deploy/onenode/parts"
 	"github.com/perijove/perijove/deploy/onenode/pki"
+	"github.com/perijove/perijove/deploy/onenode/space"
 	"github.com/perijove/perijove/deploy/onenode/supervise"
 )
 
@@ -46,6 +47,11 @@ func (c command) up(ctx context.Context) error {
 		return err
 	}
 	defer lock.Close()
+	// What is mounted in a volume's folder is seen in the pods that have it mounted. containerd refuses a pod that asks for
+	// that, as the driver of late homes does, where the folder does not give it.
+	if err := space.ShareMounts(c.layout.Volumes()); err != nil {
+		return err
+	}
 	surplus, err := c.settleNodes()
 	if err != nil {
 		return err

@@ -37,6 +37,7 @@ type cluster interface {
 type node struct {
 	name    string
 	address string // where this machine reaches the ports of its pods, "" when it does not
+	kubelet string // its kubelet's root folder, "" when that is not known
 }
 
 // wantedNodes reads NODES; 0 when it is not set.

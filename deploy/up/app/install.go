@@ -14,6 +14,7 @@ import (
 
 	"github.com/perijove/perijove/deploy/images/output"
 	"github.com/perijove/perijove/deploy/machine/gobuild"
+	"github.com/perijove/perijove/deploy/onenode/layout"
 )
 
 const (
@@ -62,7 +63,11 @@ func (u *up) install(on cluster, kubeconfig string, images []output.Image, nodes
 			}
 			args := append([]string{"upgrade", release, filepath.Join(u.root, "deploy/chart"), "--install", "--create-namespace",
 				"--wait", "--timeout", "5m", "--values", file, "--values", filepath.Join(u.root, "deploy/up", on.values())}, flags...)
-			args = append(args, nodeValues(nodes)...)
+			perNode, err := nodeValues(nodes)
+			if err != nil {
+				return "", err
+			}
+			args = append(args, perNode...)
 			return "all pods are ready", u.command(ctx, log, "", helm, args...).Run()
 		},
 	}
@@ -70,9 +75,10 @@ func (u *up) install(on cluster, kubeconfig string, images []output.Image, nodes
 
 // nodeValues asks for more than one of what may be there several times, where that is of use: on two nodes or more. Each node has a gateway, which is reached at
 // the node's own port, so the first node's at the machine's. On one node a second gateway would find the port taken.
-func nodeValues(nodes []node) []string {
-	if len(nodes) < 2 {
-		return nil
+func nodeValues(nodes []node) ([]string, error) {
+	homes, err := homesValues(nodes)
+	if err != nil || len(nodes) < 2 {
+		return homes, err
 	}
 	hosts := []string{"127.0.0.1:8000"} // as in local.values.yaml
 	for _, n := range nodes {
@@ -80,7 +86,31 @@ func nodeValues(nodes []node) []string {
 			hosts = append(hosts, n.address+":8000")
 		}
 	}
-	return []string{"--set", fmt.Sprintf("gateway.replicas=%d,spawner.replicas=2,extraHosts={%s}", len(nodes), strings.Join(hosts, ","))}
+	return append(homes, "--set", fmt.Sprintf("gateway.replicas=%d,spawner.replicas=2,extraHosts={%s}", len(nodes), strings.Join(hosts, ","))), nil
+}
+
+// homesValues turns the driver of late homes on where each node's kubelet is known. Each has a root folder of its own.
+func homesValues(nodes []node) ([]string, error) {
+	var groups []map[string]any
+	for _, n := range nodes {
+		if n.kubelet == "" {
+			return nil, nil
+		}
+		groups = append(groups, map[string]any{"kubeletRoot": n.kubelet, "nodeSelector": map[string]string{"kubernetes.io/hostname": n.name}})
+	}
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	volumes := layout.Layout{State: layout.DefaultState}.Volumes()
+	nodesText, err := json.Marshal(groups)
+	if err != nil {
+		return nil, fmt.Errorf("values of homes: %w", err)
+	}
+	// Key by key: homes as a whole would take the place of its image, which is in a file of values.
+	return []string{
+		"--set", "homes.enabled=true,homes.exports[0].name=local,homes.exports[0].path=" + volumes,
+		"--set-json", "homes.nodes=" + string(nodesText),
+	}, nil
 }
 
 // unlock clears up after a helm that was killed in the middle: its release stays

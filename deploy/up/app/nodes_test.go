@@ -28,15 +28,26 @@ func TestNumberOfNodesIsCheckedFirst(t *testing.T) {
 }
 
 func TestNodeValues(t *testing.T) {
-	one := []node{{name: "onenode", address: "localhost"}}
-	if values := nodeValues(one); values != nil {
-		t.Errorf("on one node: %v", values)
+	check := func(nodes []node, want ...string) {
+		t.Helper()
+		have, err := nodeValues(nodes)
+		if diff := cmp.Diff(want, have); err != nil || diff != "" {
+			t.Errorf("%v\n%s", err, diff)
+		}
 	}
-	two := append(one, node{name: "onenode-2", address: "10.245.0.2"})
-	want := []string{"--set", "gateway.replicas=2,spawner.replicas=2,extraHosts={127.0.0.1:8000,10.245.0.2:8000}"}
-	if diff := cmp.Diff(want, nodeValues(two)); diff != "" {
-		t.Error(diff)
+	several := []string{"--set", "gateway.replicas=2,spawner.replicas=2,extraHosts={127.0.0.1:8000,10.245.0.2:8000}"}
+	kind := []node{{name: "kind", address: "localhost"}}
+	check(kind)
+	check(append(kind, node{name: "kind-2", address: "10.245.0.2"}), several...)
+	// A driver on each node of onenode, for its own kubelet.
+	one := []node{{name: "onenode", address: "localhost", kubelet: "/state/kubelet"}}
+	homes := func(nodes string) []string {
+		return []string{"--set", "homes.enabled=true,homes.exports[0].name=local,homes.exports[0].path=/var/lib/perijove-onenode/volumes", "--set-json", "homes.nodes=[" + nodes + "]"}
 	}
+	first := `{"kubeletRoot":"/state/kubelet","nodeSelector":{"kubernetes.io/hostname":"onenode"}}`
+	check(one, homes(first)...)
+	second := `{"kubeletRoot":"/state/2/kubelet","nodeSelector":{"kubernetes.io/hostname":"onenode-2"}}`
+	check(append(one, node{name: "onenode-2", address: "10.245.0.2", kubelet: "/state/2/kubelet"}), append(homes(first+","+second), several...)...)
 }
 
 // The last key of kind's file must be nodes, since workers are added at its end.
@@ -74,7 +85,7 @@ func TestPlaces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := table(pods, []node{{"onenode", "localhost"}, {"onenode-2", "10.245.0.2"}})
+	got := table(pods, []node{{name: "onenode", address: "localhost"}, {name: "onenode-2", address: "10.245.0.2"}})
 	const want = `
   onenode    perijove-gateway-b  http://localhost:8000
   onenode-2  perijove-gateway-a  http://10.245.0.2:8000

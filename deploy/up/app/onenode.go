@@ -14,6 +14,7 @@ import (
 
 	"github.com/perijove/perijove/deploy/images/output"
 	"github.com/perijove/perijove/deploy/machine/port"
+	"github.com/perijove/perijove/deploy/onenode/layout"
 )
 
 // onenode is the real Kubernetes that deploy/onenode runs on this machine.
@@ -93,12 +94,13 @@ func (o *onenode) nodes(ctx context.Context) ([]node, error) {
 		return nil, fmt.Errorf("ask onenode for its nodes: %w", err)
 	}
 	var nodes []node
+	own := layout.Layout{State: layout.DefaultState}
 	for line := range strings.Lines(string(out)) {
 		name, address, _ := strings.Cut(strings.TrimSpace(line), " ")
 		if len(nodes) == 0 {
 			address = "localhost"
 		}
-		nodes = append(nodes, node{name: name, address: address})
+		nodes = append(nodes, node{name: name, address: address, kubelet: own.Node(len(nodes) + 1).KubeletRoot()})
 	}
 	return nodes, nil
 }
