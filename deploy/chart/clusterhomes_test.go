@@ -61,11 +61,15 @@ func TestClusterSpawnerChangesNothingButSizes(t *testing.T) {
 	if err := try(ours.Name, `{"spec":{"resources":{"requests":{"storage":"1Gi"}}}}`); err != nil {
 		t.Errorf("the size that it has: %v", err)
 	}
+	if err := try(ours.Name, `{"metadata":{"finalizers":["kubernetes.io/pvc-protection","perijove.dev/late-home"]}}`); err != nil {
+		t.Errorf("that a late home is in use: %v", err)
+	}
 	for what, patch := range map[string]string{
 		"a label":         `{"metadata":{"labels":{"a":"b"}}}`,
 		"its owner":       `{"metadata":{"annotations":{"hub.jupyter.org/username":"mallory"}}}`,
 		"its deletion":    `{"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Pod","name":"x","uid":"x"}]}}`,
 		"its finalizers":  `{"metadata":{"finalizers":["a.b/c"]}}`,
+		"its protection":  `{"metadata":{"finalizers":["perijove.dev/late-home"]}}`,
 		"being our claim": `{"metadata":{"labels":{"app.kubernetes.io/managed-by":null}}}`,
 	} {
 		if err := try(ours.Name, patch); err == nil || !strings.Contains(err.Error(), "nothing of a claim but its size") {

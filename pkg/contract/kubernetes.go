@@ -57,6 +57,13 @@ const (
 	// AnnotationHome is the UID of the claim whose home a pod gets while it runs. Only the spawner may
 	// write it, once; the CSI driver for late homes reads it.
 	AnnotationHome = "perijove.dev/home"
+	// DriverHomes is the name of that driver.
+	DriverHomes = "home.perijove.dev"
+	// EmptyHome is the source of the mount that is in a late home's place until the home is there.
+	EmptyHome = "perijove-home"
+	// FinalizerHome keeps the claim of a home that comes late while a pod has it. The spawner writes it; the
+	// driver mounts no home without it.
+	FinalizerHome = "perijove.dev/late-home"
 
 	// AnnotationQuota is how a server is counted, as JSON: its weight and the quotas that count it
 	// together with other users' servers.

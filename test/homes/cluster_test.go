@@ -91,6 +91,7 @@ func (e *env) home(user string, mode corev1.PersistentVolumeAccessMode) (uid typ
 			Name:        name,
 			Labels:      map[string]string{contract.LabelManagedBy: contract.ManagedBySpawner, contract.LabelUsername: user},
 			Annotations: map[string]string{contract.LabelUsername: user},
+			Finalizers:  []string{contract.FinalizerHome},
 		},
 		Spec: corev1.PersistentVolumeClaimSpec{
 			AccessModes: []corev1.PersistentVolumeAccessMode{mode}, StorageClassName: &class,

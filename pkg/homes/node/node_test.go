@@ -49,7 +49,7 @@ func newMachine(t *testing.T) *machine {
 			Spec:       corev1.PodSpec{NodeName: "n1", Volumes: []corev1.Volume{{Name: "home", VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: plan.Driver}}}}},
 		},
 		&corev1.PersistentVolumeClaim{
-			ObjectMeta: metav1.ObjectMeta{Namespace: "servers", Name: "home-alice", UID: "claim-uid", Labels: labels, Annotations: owner},
+			ObjectMeta: metav1.ObjectMeta{Namespace: "servers", Name: "home-alice", UID: "claim-uid", Labels: labels, Annotations: owner, Finalizers: []string{contract.FinalizerHome}},
 			Spec:       corev1.PersistentVolumeClaimSpec{VolumeName: "pv-1", AccessModes: rwx},
 			Status:     corev1.PersistentVolumeClaimStatus{Phase: corev1.ClaimBound},
 		},

@@ -3,10 +3,12 @@ package plan
 import (
 	"fmt"
 	"strings"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // EmptySource is what mountinfo calls the driver's own empty folders.
-const EmptySource = "perijove-home"
+const EmptySource = contract.EmptyHome
 
 // Mount is a line of mountinfo, as far as it matters here (proc_pid_mountinfo(5)).
 type Mount struct {

@@ -70,6 +70,9 @@ func Mine(pod *corev1.Pod, claims []corev1.PersistentVolumeClaim) (*corev1.Persi
 		return nil, fmt.Errorf("claim %s is another owner's home", claim.Name)
 	case claim.DeletionTimestamp != nil:
 		return nil, fmt.Errorf("claim %s is being deleted", claim.Name)
+	case !slices.Contains(claim.Finalizers, contract.FinalizerHome):
+		// Without it the claim, and all files, could be deleted under the pod.
+		return nil, fmt.Errorf("claim %s is not held by the finalizer %s", claim.Name, contract.FinalizerHome)
 	case claim.Status.Phase != corev1.ClaimBound || claim.Spec.VolumeName == "":
 		return nil, fmt.Errorf("claim %s has no volume", claim.Name)
 	case !shared(claim.Spec.AccessModes) || claim.Spec.VolumeMode != nil && *claim.Spec.VolumeMode != corev1.PersistentVolumeFilesystem:

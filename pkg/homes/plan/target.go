@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // Driver is the name of the CSI driver: of the CSIDriver object and in pods' volumes.
-const Driver = "home.perijove.dev"
+const Driver = contract.DriverHomes
 
 // Target is where the kubelet wants a pod's volume: it names a pod and one of its volumes.
 type Target struct {

@@ -210,6 +210,9 @@ func (c *Cluster) Run(ctx context.Context) error {
 	if _, err := c.pods.AddEventHandler(c.podHandler(ctx)); err != nil {
 		return fmt.Errorf("watch pods: %w", err)
 	}
+	if _, err := c.homes.AddEventHandler(c.homeHandler(ctx)); err != nil {
+		return fmt.Errorf("watch homes: %w", err)
+	}
 	if _, err := c.events.AddEventHandler(c.eventHandler(ctx, c.podOf)); err != nil {
 		return fmt.Errorf("watch events of pods: %w", err)
 	}
