@@ -110,8 +110,10 @@ func newPod(t *testing.T, r recipe) *pod {
 	} else {
 		p.image, p.dir, p.home = image(t), t.TempDir(), t.TempDir()
 	}
-	writeFiles(t, p.image, r.files)
 	port := ports.Free(t)
+	for name, text := range r.files {
+		writeFiles(t, p.image, map[string]string{name: strings.ReplaceAll(text, `"--no-browser"`, fmt.Sprintf(`"--no-browser", "--allow-root", "--ServerApp.port=%d"`, port))})
+	}
 	p.origin = fmt.Sprintf("http://127.0.0.1:%d", port)
 	if r.command == nil {
 		r.command = []string{"quick-lab"}
@@ -122,7 +124,9 @@ func newPod(t *testing.T, r recipe) *pod {
 		args = append([]string{cmp.Or(r.at, filepath.Join(p.image, "bin/python3")), p.program(port, r.code), "--"}, args...)
 		env = append(env, "HOME="+p.dir, "JUPYTER_CONFIG_PATH="+chartFiles(t), order.EnvKey+"="+orderKey)
 	}
-	args = append(args, "--allow-root", fmt.Sprintf("--ServerApp.port=%d", port))
+	if len(r.command) > 0 {
+		args = append(args, "--allow-root", fmt.Sprintf("--ServerApp.port=%d", port))
+	}
 	source := "mount -t tmpfs -o size=1m " + emptySource + ` "$0"`
 	if r.here || r.cold {
 		source = "mount --bind '" + p.home + `' "$0"`

@@ -20,6 +20,7 @@ const (
 	notebookUser   = 1000
 	notebookGroup  = 100 // "users", as in Jupyter's own images
 	notebookStart  = "quick-lab"
+	notebookLister = "list-modules"
 
 	notebookPasswd = "root:x:0:0:root:/root:/usr/sbin/nologin\n" +
 		"jovyan:x:1000:100::/home/jovyan:/bin/bash\nnobody:x:65534:65534::/nonexistent:/usr/sbin/nologin\n"
@@ -35,13 +36,16 @@ func notebookPackages() []string {
 	}
 }
 
+func notebookCommand() []string { return []string{notebookStart, "--ip=0.0.0.0", "--no-browser"} }
+
 // Notebook is a stock JupyterLab for an unprivileged user: Debian with its Python, and
-// the wheels of requirements.txt in folder, and beside it the program that starts JupyterLab. It knows nothing of
-// Perijove.
+// the wheels of requirements.txt in folder, and beside it the program that starts JupyterLab. It says what such a start
+// imports, and knows nothing of Perijove.
 func Notebook(suite, machine, folder string) Recipe {
 	requirements, start := filepath.Join(folder, "requirements.txt"), filepath.Join(folder, notebookStart)
+	lister := filepath.Join(folder, notebookLister)
 	return Recipe{
-		Name: "perijove/notebook", Words: append(notebookPackages(), suite, machine), Files: []string{requirements, start},
+		Name: "perijove/notebook", Words: append(notebookPackages(), suite, machine), Files: []string{requirements, start, lister},
 		Make: func(ctx context.Context, kitchen Kitchen) (Image, error) {
 			root := filepath.Join(kitchen.Work, "root")
 			if err := rootfs.Unpack(ctx, kitchen.Log, suite, root, notebookPackages()); err != nil {
@@ -56,6 +60,9 @@ func Notebook(suite, machine, folder string) Recipe {
 			if err := installStart(ctx, kitchen, root, start); err != nil {
 				return Image{}, err
 			}
+			if err := listModules(ctx, kitchen, root, lister); err != nil {
+				return Image{}, err
+			}
 			return Image{
 				Layers: []layer.Pack{layer.Tree(root, skipDebian)},
 				Config: v1.Config{
@@ -63,7 +70,7 @@ func Notebook(suite, machine, folder string) Recipe {
 					WorkingDir: "/home/jovyan",
 					Env: []string{"PATH=/usr/local/bin:/usr/bin:/bin", "HOME=/home/jovyan", "SHELL=/bin/bash",
 						"LANG=C.UTF-8", "PYTHONUNBUFFERED=1"},
-					Cmd: []string{notebookStart, "--ip=0.0.0.0", "--no-browser"},
+					Cmd: notebookCommand(),
 				},
 			}, nil
 		},
@@ -175,6 +182,21 @@ func installStart(ctx context.Context, kitchen Kitchen, root, start string) erro
 		return fmt.Errorf("add the program that starts JupyterLab: %w", err)
 	}
 	return rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", "-B", program, "--version")
+}
+
+// listModules starts the image's JupyterLab once and keeps a list of what it has imported then. A start that does not
+// answer its first page ends the build.
+func listModules(ctx context.Context, kitchen Kitchen, root, lister string) error {
+	text, err := os.ReadFile(lister)
+	if err != nil {
+		return fmt.Errorf("read the program that lists modules: %w", err)
+	}
+	program := filepath.Join("/tmp", notebookLister) // what is in /tmp is not in the image
+	if err := os.WriteFile(filepath.Join(root, program), text, 0o755); err != nil {
+		return fmt.Errorf("add the program that lists modules: %w", err)
+	}
+	args := append([]string{"-B", program, "/usr/local/share/jupyter/preload.json"}, notebookCommand()...)
+	return rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", args...)
 }
 
 // compile writes bytecode that does not look at the sources' times, which the layer sets anew: without it every start
