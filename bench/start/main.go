@@ -30,6 +30,7 @@ func main() {
 	rounds := flag.Int("rounds", 5, "starts of each image and command")
 	port := flag.Int("port", 18888, "TCP port to use")
 	most := flag.Float64("most", 0, "exit 1 when the last image's own command takes more than this share of the processor time of jupyter-lab in it; 0 for any")
+	pool := flag.Bool("pool", false, "compare a start with the order of a process that waits, as in a pool; uses TCP port 8888")
 	flag.Usage = func() {
 		fmt.Fprintln(flag.CommandLine.Output(), "usage: start [flags] ARCHIVE...\n\nARCHIVE is a docker-archive of one image, as `make images` leaves it in the cache.")
 		flag.PrintDefaults()
@@ -39,7 +40,11 @@ func main() {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := run(flag.Args(), *rounds, *port, *most); err != nil {
+	measure := func() error { return run(flag.Args(), *rounds, *port, *most) }
+	if *pool {
+		measure = func() error { return pools(flag.Args(), *rounds) }
+	}
+	if err := measure(); err != nil {
 		fmt.Fprintln(os.Stderr, "start:", err)
 		os.Exit(1)
 	}
