@@ -190,7 +190,7 @@ func TestK8_ProbeBelievesThePodItself(t *testing.T) {
 func TestProbeBacksOff(t *testing.T) {
 	t.Parallel()
 	for asked, want := range map[time.Duration]time.Duration{
-		0: 50 * time.Millisecond, time.Second: 50 * time.Millisecond, 10 * time.Second: 500 * time.Millisecond,
+		0: 20 * time.Millisecond, 400 * time.Millisecond: 20 * time.Millisecond, time.Second: 50 * time.Millisecond, 10 * time.Second: 500 * time.Millisecond,
 		time.Minute: 3 * time.Second, time.Hour: 10 * time.Second,
 	} {
 		if got := pause(asked); got != want {
