@@ -11,6 +11,9 @@ import (
 	"golang.org/x/sync/errgroup"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/perijove/perijove/bench/internal/peer"
+	"github.com/perijove/perijove/bench/internal/steps"
 )
 
 // often is how often a bare pod is asked whether it answers.
@@ -42,28 +45,28 @@ func (c *cluster) bare(ctx context.Context) (*contestant, error) {
 		}
 		spec := *claim.Spec.DeepCopy()
 		spec.VolumeName = ""
-		if _, err := c.client.CoreV1().PersistentVolumeClaims(apart).Create(ctx, &corev1.PersistentVolumeClaim{
-			ObjectMeta: metav1.ObjectMeta{Namespace: apart, Name: "bare-" + user(i)}, Spec: spec,
+		if _, err := c.client.CoreV1().PersistentVolumeClaims(peer.Namespace).Create(ctx, &corev1.PersistentVolumeClaim{
+			ObjectMeta: metav1.ObjectMeta{Namespace: peer.Namespace, Name: "bare-" + user(i)}, Spec: spec,
 		}, metav1.CreateOptions{}); err != nil {
 			return nil, fmt.Errorf("make a home: %w", err)
 		}
 	}
-	one := &contestant{name: "bare pods", namespace: apart}
+	one := &contestant{name: "bare pods", namespace: peer.Namespace}
 	one.start, one.stop = func(ctx context.Context) ([]time.Duration, error) {
 		began := time.Now()
 		return each(ctx, c.servers, func(ctx context.Context, i int) (time.Duration, error) {
 			if err := c.runBare(ctx, i); err != nil {
 				return 0, fmt.Errorf("bare pod of %s: %w", user(i), err)
 			}
-			one.trace.note(stepIn, user(i))
+			one.trace.Note(steps.In, user(i))
 			return time.Since(began), nil
 		})
 	},
 		func(ctx context.Context) error {
-			if err := c.client.CoreV1().Pods(apart).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
+			if err := c.client.CoreV1().Pods(peer.Namespace).DeleteCollection(ctx, metav1.DeleteOptions{}, metav1.ListOptions{}); err != nil {
 				return fmt.Errorf("delete the bare pods: %w", err)
 			}
-			return c.gone(ctx, apart)
+			return c.gone(ctx, peer.Namespace)
 		}
 	return one, nil
 }
@@ -71,7 +74,7 @@ func (c *cluster) bare(ctx context.Context) (*contestant, error) {
 // runBare makes the i-th pod and waits until it answers.
 func (c *cluster) runBare(ctx context.Context, i int) error {
 	pod := c.barePod(i)
-	pods := c.client.CoreV1().Pods(apart)
+	pods := c.client.CoreV1().Pods(peer.Namespace)
 	watch, err := pods.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + pod.Name})
 	if err != nil {
 		return fmt.Errorf("watch: %w", err)
@@ -125,16 +128,8 @@ func (c *cluster) barePod(i int) *corev1.Pod {
 	notebook := &spec.Containers[0]
 	notebook.VolumeMounts = slices.DeleteFunc(notebook.VolumeMounts, func(m corev1.VolumeMount) bool { return !kept[m.Name] })
 	notebook.Env = nil
-	for name, value := range environment(user(i)) {
+	for name, value := range peer.Environment(user(i)) {
 		notebook.Env = append(notebook.Env, corev1.EnvVar{Name: name, Value: value})
 	}
-	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: apart, Name: user(i)}, Spec: *spec}
-}
-
-// environment is what the image needs when Perijove has not made the pod.
-func environment(name string) map[string]string {
-	return map[string]string{
-		"HOME": "/home/jovyan", "JUPYTER_CONFIG_PATH": "/etc/perijove/jupyter", "PERIJOVE_BASE_URL": "/user/" + name + "/", "PERIJOVE_USER": name,
-		"PERIJOVE_SERVER_SECRET": "one-that-nobody-knows-or-needs-here",
-	}
+	return &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: peer.Namespace, Name: user(i)}, Spec: *spec}
 }

@@ -7,18 +7,14 @@ import (
 	"strings"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/kubernetes"
 
 	"github.com/perijove/perijove/bench/internal/installed"
+	"github.com/perijove/perijove/bench/internal/peer"
 )
 
-// Where things are: the platform's servers, and the pods that are not its own.
-const (
-	servers = installed.Servers
-	apart   = "perijove-bench"
-)
+// servers is the namespace of the platform's servers.
+const servers = installed.Servers
 
 // patience is the longest that anything of a round may take.
 const patience = installed.Patience
@@ -52,39 +48,14 @@ func connect(ctx context.Context, o options) (*cluster, error) {
 	if err := platform.AddPeople(ctx, o.people()); err != nil {
 		return nil, err
 	}
-	return c, c.makeApart(ctx)
-}
-
-// makeApart makes the namespace of the pods that are not the platform's, with the configuration
-// that the image needs.
-func (c *cluster) makeApart(ctx context.Context) error {
-	_, err := c.client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: apart}}, metav1.CreateOptions{})
-	if err != nil {
-		return fmt.Errorf("namespace %s (one that is left from before: delete it): %w", apart, err)
-	}
-	const jupyter = "perijove-jupyter"
-	config, err := c.client.CoreV1().ConfigMaps(servers).Get(ctx, jupyter, metav1.GetOptions{})
-	if err != nil {
-		return fmt.Errorf("read the configuration of Jupyter: %w", err)
-	}
-	_, err = c.client.CoreV1().ConfigMaps(apart).Create(ctx, &corev1.ConfigMap{
-		ObjectMeta: metav1.ObjectMeta{Namespace: apart, Name: jupyter}, Data: config.Data,
-	}, metav1.CreateOptions{})
-	if err != nil {
-		return fmt.Errorf("write the configuration of Jupyter: %w", err)
-	}
-	return nil
+	return c, peer.Make(ctx, c.client)
 }
 
 // clean removes what the benchmark has made, homes too.
 func (c *cluster) clean() error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	err := c.client.CoreV1().Namespaces().Delete(ctx, apart, metav1.DeleteOptions{})
-	if apierrors.IsNotFound(err) {
-		err = nil
-	}
-	if err := errors.Join(err, c.platform.Remove(ctx, c.people())); err != nil {
+	if err := errors.Join(peer.Remove(ctx, c.client), c.platform.Remove(ctx, c.people())); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
 	return nil

@@ -2,33 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
-	"net/http"
 	"time"
 
-	corev1 "k8s.io/api/core/v1"
-
 	"github.com/perijove/perijove/bench/internal/installed"
+	"github.com/perijove/perijove/bench/internal/peer"
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/bench/internal/visitor"
 )
 
-// apiToken is of a service of JupyterHub that stops servers; it listens on loopback, for one run.
-const apiToken = "stops-servers-after-each-round"
-
 // jupyterHub runs hub and proxy on the machine, and its servers' pods on the cluster.
 func (c *cluster) jupyterHub(r *rig.Rig) (*contestant, error) {
-	traits, err := c.traits()
-	if err != nil {
-		return nil, err
-	}
-	hub, err := r.StartJupyterHub("jupyterhub", c.platform.Kubeconfig, traits)
+	hub, err := peer.Start(r, c.platform.Kubeconfig, c.like)
 	if err != nil {
 		return nil, err
 	}
 	var people []*visitor.Visitor
-	one := &contestant{name: "JupyterHub", namespace: apart}
+	one := &contestant{name: "JupyterHub", namespace: peer.Namespace}
 	one.start, one.stop = func(ctx context.Context) ([]time.Duration, error) {
 		if people == nil {
 			if people, err = installed.LogIn(ctx, visitor.Site{Base: "http://" + hub.Addr, Addr: hub.Addr, Click: time.Second}, c.people()); err != nil {
@@ -38,88 +27,10 @@ func (c *cluster) jupyterHub(r *rig.Rig) (*contestant, error) {
 		return one.press(ctx, people)
 	},
 		func(ctx context.Context) error {
-			if _, err := each(ctx, c.servers, func(ctx context.Context, i int) (time.Duration, error) { return 0, stopAtHub(ctx, hub, user(i)) }); err != nil {
+			if _, err := each(ctx, c.servers, func(ctx context.Context, i int) (time.Duration, error) { return 0, peer.Stop(ctx, hub, user(i)) }); err != nil {
 				return err
 			}
-			return c.gone(ctx, apart)
+			return c.gone(ctx, peer.Namespace)
 		}
 	return one, nil
-}
-
-// stopAtHub asks until the server is stopped: 202 means that it stops, 204 that it has.
-func stopAtHub(ctx context.Context, hub *rig.JupyterHub, name string) error {
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodDelete, "http://"+hub.Addr+"/hub/api/users/"+name+"/server", nil)
-		if err != nil {
-			return fmt.Errorf("make a request: %w", err)
-		}
-		req.Header.Set("Authorization", "token "+apiToken)
-		resp, err := http.DefaultClient.Do(req)
-		if err != nil {
-			return fmt.Errorf("stop at JupyterHub: %w", err)
-		}
-		_ = resp.Body.Close()
-		switch resp.StatusCode {
-		case http.StatusNoContent:
-			return nil
-		case http.StatusAccepted:
-		default:
-			return fmt.Errorf("stop at JupyterHub: %s", resp.Status)
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// traits make KubeSpawner create the same pods as ours: image, resources, volumes, user. Nobody's
-// password is checked: logins are over before the clock starts.
-func (c *cluster) traits() (rig.Traits, error) {
-	pod, notebook := c.like.Spec, c.like.Spec.Containers[0]
-	var volumes []corev1.Volume
-	for _, v := range pod.Volumes {
-		if v.ConfigMap != nil {
-			volumes = append(volumes, v)
-		}
-		if v.PersistentVolumeClaim != nil {
-			volumes = append(volumes, corev1.Volume{Name: v.Name, VolumeSource: corev1.VolumeSource{PersistentVolumeClaim: &corev1.PersistentVolumeClaimVolumeSource{ClaimName: "{pvc_name}"}}})
-		}
-	}
-	var mounts []corev1.VolumeMount
-	for _, m := range notebook.VolumeMounts {
-		for _, v := range volumes {
-			if v.Name == m.Name {
-				mounts = append(mounts, m)
-			}
-		}
-	}
-	plain := map[string]any{}
-	for name, value := range map[string]any{
-		"volumes": volumes, "volume_mounts": mounts, "pod_security_context": pod.SecurityContext, "container_security_context": notebook.SecurityContext,
-	} {
-		data, err := json.Marshal(value)
-		if err != nil {
-			return nil, fmt.Errorf("encode %s: %w", name, err)
-		}
-		plain[name] = json.RawMessage(data)
-	}
-	spawner := map[string]any{
-		"namespace": apart, "image": notebook.Image, "image_pull_policy": "IfNotPresent", "port": 8888, "environment": environment("{username}"), "working_dir": notebook.WorkingDir,
-		"storage_pvc_ensure": true, "storage_capacity": "1Gi", "storage_access_modes": []string{"ReadWriteOnce"}, "start_timeout": 300, //nolint:mnd // seconds
-		"cpu_guarantee": notebook.Resources.Requests.Cpu().AsApproximateFloat64(), "cpu_limit": notebook.Resources.Limits.Cpu().AsApproximateFloat64(),
-		"mem_guarantee": notebook.Resources.Requests.Memory().Value(), "mem_limit": notebook.Resources.Limits.Memory().Value(),
-	}
-	for name, value := range plain {
-		spawner[name] = value
-	}
-	return rig.Traits{
-		"KubeSpawner":        spawner,
-		"DummyAuthenticator": {"allow_all": true},
-		"JupyterHub": {
-			"authenticator_class": "dummy", "services": []any{map[string]any{"name": "bench", "api_token": apiToken}},
-			"load_roles": []any{map[string]any{"name": "bench", "services": []string{"bench"}, "scopes": []string{"servers", "admin:servers"}}},
-		},
-	}, nil
 }

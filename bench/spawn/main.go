@@ -18,6 +18,7 @@ import (
 
 	"github.com/perijove/perijove/bench/internal/report"
 	"github.com/perijove/perijove/bench/internal/rig"
+	"github.com/perijove/perijove/bench/internal/steps"
 )
 
 type options struct {
@@ -47,7 +48,7 @@ func main() {
 // contestant is one way to start servers.
 type contestant struct {
 	name, namespace string
-	trace           *trace
+	trace           *steps.Trace
 	// start starts all and returns how long each took to answer.
 	start func(context.Context) ([]time.Duration, error)
 	// stop stops all and returns when nothing of them is left but their homes.
@@ -96,7 +97,12 @@ func compare(r *rig.Rig, o options) (err error) {
 			}
 		}
 	}
-	text := table(all) + "\n" + traces(all)
+	var names []string
+	var traces []*steps.Trace
+	for _, one := range all {
+		names, traces = append(names, one.name), append(traces, one.trace)
+	}
+	text := table(all) + "\n" + steps.Table(names, traces)
 	fmt.Print(text)
 	if o.doc {
 		if err := plot(all, o); err != nil {
@@ -115,13 +121,13 @@ func compare(r *rig.Rig, o options) (err error) {
 // measure is one round.
 func (c *contestant) measure(ctx context.Context, client kubernetes.Interface, counts bool) error {
 	if c.trace == nil {
-		c.trace = newTrace()
+		c.trace = steps.New()
 	}
-	stop, err := c.trace.watch(ctx, client, c.namespace)
+	stop, err := c.trace.Watch(ctx, client, c.namespace)
 	if err != nil {
 		return err
 	}
-	c.trace.begin(counts)
+	c.trace.Begin(counts)
 	took, err := c.start(ctx)
 	stop()
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/bench/internal/installed"
+	"github.com/perijove/perijove/bench/internal/steps"
 	"github.com/perijove/perijove/bench/internal/visitor"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
@@ -26,14 +27,14 @@ func (one *contestant) press(ctx context.Context, people []*visitor.Visitor) ([]
 		if err != nil {
 			return 0, fmt.Errorf("start of %s: %w", v.Name, err)
 		}
-		one.trace.note(stepTold, v.Name)
+		one.trace.Note(steps.Told, v.Name)
 		if _, err := v.Open(ctx, answering); err != nil {
 			return 0, fmt.Errorf("open the server of %s: %w", v.Name, err)
 		}
 		if len(v.Refused) > 0 {
 			return 0, fmt.Errorf("%s was refused: %v", v.Name, v.Refused)
 		}
-		one.trace.note(stepIn, v.Name)
+		one.trace.Note(steps.In, v.Name)
 		return time.Since(began), nil
 	})
 }

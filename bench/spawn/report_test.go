@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/perijove/perijove/bench/internal/peer"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/server"
 )
@@ -52,7 +53,7 @@ func TestBarePod(t *testing.T) {
 	site := spawn.Site{Namespace: servers, JupyterConfigMap: "jupyter", Proof: true}
 	c := &cluster{like: spawn.Pod(site, spawn.Spec{ID: server.ID{User: user(0)}, Nonce: "abcdefghijklmnopqrstuvwxyz"})}
 	pod := c.barePod(7)
-	if len(pod.Labels)+len(pod.Annotations)+len(pod.Spec.ReadinessGates) > 0 || pod.Namespace != apart {
+	if len(pod.Labels)+len(pod.Annotations)+len(pod.Spec.ReadinessGates) > 0 || pod.Namespace != peer.Namespace {
 		t.Errorf("it is one of ours: %+v %+v", pod.ObjectMeta, pod.Spec.ReadinessGates)
 	}
 	volumes := map[string]corev1.Volume{}

@@ -3,6 +3,7 @@ package installed
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"net/url"
 	"os"
@@ -59,7 +60,8 @@ func Connect(kubeconfig, url string) (*Platform, error) {
 }
 
 // AddPeople puts them into the development directory, which forgets them when its pod ends. It
-// has no account that may change anything, so slapadd does it.
+// has no account that may change anything, so slapadd does it. They are the same people as in a run
+// before: authz lets nobody in who has another's name.
 func (p *Platform) AddPeople(ctx context.Context, people []string) error {
 	hash, err := p.inDirectory(ctx, "", "slappasswd", "-h", "{SSHA}", "-s", rig.Password)
 	if err != nil {
@@ -69,7 +71,9 @@ func (p *Platform) AddPeople(ctx context.Context, people []string) error {
 	group := "dn: cn=students+description=" + people[0] + ",ou=groups," + base + "\nobjectClass: groupOfNames\ncn: students\ndescription: " + people[0] + "\n"
 	for _, user := range people {
 		dn := "uid=" + user + ",ou=people," + base
-		entry := fmt.Sprintf("dn: %[2]s\nobjectClass: inetOrgPerson\nuid: %[1]s\ncn: %[1]s\nsn: %[1]s\nuserPassword: %[3]s\n", user, dn, hash)
+		same := sha256.Sum256([]byte(user))
+		entry := fmt.Sprintf("dn: %[2]s\nobjectClass: inetOrgPerson\nuid: %[1]s\ncn: %[1]s\nsn: %[1]s\nuserPassword: %[3]s\nentryUUID: %[4]x-%[5]x-%[6]x-%[7]x-%[8]x\n",
+			user, dn, hash, same[:4], same[4:6], same[6:8], same[8:10], same[10:16])
 		if err := p.addEntry(ctx, entry); err != nil {
 			return err
 		}

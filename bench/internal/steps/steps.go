@@ -1,4 +1,6 @@
-package main
+// Package steps notes when servers come to the steps of their start, as a watch of their pods tells
+// them and as a benchmark adds its own. It changes nothing on the cluster.
+package steps
 
 import (
 	"context"
@@ -14,22 +16,25 @@ import (
 	"github.com/perijove/perijove/pkg/contract"
 )
 
-// steps are what happens to a server on its way, in order; a bare pod has not all of them.
-func steps() []string {
-	return []string{stepCreated, stepScheduled, stepReported, stepAnswering, stepTold, stepIn}
+// All are what happens to a server on its way, in order; a bare pod has not all of them.
+func All() []string {
+	return []string{created, scheduled, network, reported, answering, Told, In}
 }
 
 const (
-	stepCreated   = "pod made"
-	stepScheduled = "scheduled"
-	stepReported  = "container runs"
-	stepAnswering = "seen answering"
-	stepTold      = "user told"
-	stepIn        = "answered"
+	created   = "pod made"
+	scheduled = "scheduled"
+	network   = "network there"
+	reported  = "container runs"
+	answering = "seen answering"
+	// Told is when the progress page says that the server is ready.
+	Told = "user told"
+	// In is the answer that the user wanted.
+	In = "answered"
 )
 
-// trace notes when each server comes to each step, in seconds since all were started.
-type trace struct {
+// Trace notes when each server comes to each step, in seconds since all were started.
+type Trace struct {
 	mu     sync.Mutex
 	counts bool // this round
 	began  time.Time
@@ -37,17 +42,20 @@ type trace struct {
 	at     map[string][]float64       // by step, of all rounds that count
 }
 
-func newTrace() *trace { return &trace{at: map[string][]float64{}} }
+// New returns one without rounds.
+func New() *Trace {
+	return &Trace{seen: map[string]map[string]bool{}, at: map[string][]float64{}}
+}
 
-// begin starts a round.
-func (t *trace) begin(counts bool) {
+// Begin starts a round, which counts or not.
+func (t *Trace) Begin(counts bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.counts, t.began, t.seen = counts, time.Now(), map[string]map[string]bool{}
 }
 
-// note writes down a step of a server, the first time.
-func (t *trace) note(step, which string) {
+// Note writes down a step of a server, the first time.
+func (t *Trace) Note(step, which string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.seen[step] == nil {
@@ -59,8 +67,8 @@ func (t *trace) note(step, which string) {
 	}
 }
 
-// watch notes the steps of a namespace's pods until ctx is done; stop waits for its end.
-func (t *trace) watch(ctx context.Context, client kubernetes.Interface, namespace string) (stop func(), err error) {
+// Watch notes the steps of a namespace's pods until ctx is done; stop waits for its end.
+func (t *Trace) Watch(ctx context.Context, client kubernetes.Interface, namespace string) (stop func(), err error) {
 	watch, err := client.CoreV1().Pods(namespace).Watch(ctx, metav1.ListOptions{})
 	if err != nil {
 		return nil, fmt.Errorf("watch pods: %w", err)
@@ -76,26 +84,26 @@ func (t *trace) watch(ctx context.Context, client kubernetes.Interface, namespac
 	return func() { watch.Stop(); all.Wait() }, nil
 }
 
-func (t *trace) look(pod *corev1.Pod) {
-	t.note(stepCreated, pod.Name)
+func (t *Trace) look(pod *corev1.Pod) {
+	t.Note(created, pod.Name)
 	for _, c := range pod.Status.Conditions {
 		step, known := map[corev1.PodConditionType]string{
-			corev1.PodScheduled: stepScheduled, corev1.ContainersReady: stepReported, contract.ConditionAnswering: stepAnswering,
+			corev1.PodScheduled: scheduled, corev1.PodReadyToStartContainers: network, corev1.ContainersReady: reported, contract.ConditionAnswering: answering,
 		}[c.Type]
 		if known && c.Status == corev1.ConditionTrue {
-			t.note(step, pod.Name)
+			t.Note(step, pod.Name)
 		}
 	}
 }
 
-// traces shows the median of each step.
-func traces(all []*contestant) string {
-	t := report.Table{Header: append([]string{"median s until"}, steps()...)}
-	for _, c := range all {
-		row := []string{c.name}
-		for _, step := range steps() {
+// Table shows the median of each step, in seconds since the round began, a row for each name.
+func Table(names []string, of []*Trace) string {
+	t := report.Table{Header: append([]string{"median s until"}, All()...)}
+	for i, name := range names {
+		row := []string{name}
+		for _, step := range All() {
 			cell := ""
-			if at := c.trace.at[step]; len(at) > 0 {
+			if at := of[i].at[step]; len(at) > 0 {
 				cell = report.Number(report.Median(at))
 			}
 			row = append(row, cell)
