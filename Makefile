@@ -73,6 +73,7 @@ bench: deps ## measure requests, propagation, memory, restarts and starts beside
 	go -C bench run ./balance -doc
 	$(MAKE) up
 	go -C bench run ./spawn -doc
+	go -C bench run ./click -doc
 	go -C bench run ./paper -doc
 	$(MAKE) up NODES=2
 	go -C bench run ./balance -real -doc

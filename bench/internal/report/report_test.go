@@ -42,6 +42,11 @@ func TestNumbers(t *testing.T) {
 	if got := Median([]float64{9, 1, 4}); got != 4 {
 		t.Errorf("the median of three is %v", got)
 	}
+	for q, want := range map[float64]float64{0: 1, 0.5: 2, 0.75: 3, 0.95: 4, 1: 4} {
+		if got := Quantile([]float64{4, 2, 3, 1}, q); got != want {
+			t.Errorf("quantile %v is %v, want %v", q, got, want)
+		}
+	}
 	if got := Median([]float64{4, 1, 9, 2}); got != 3 {
 		t.Errorf("the median of four is %v", got)
 	}

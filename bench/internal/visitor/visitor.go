@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptrace"
 	"net/url"
 	"regexp"
 	"slices"
@@ -46,6 +47,11 @@ type Visitor struct {
 	Name string
 	// Refused counts the answers that were not as they should be, by status; 0 is none at all.
 	Refused map[int]int
+	// Profile is what to start, where the site has a form; "" is what the form proposes.
+	Profile string
+	// Clicked is when the button of the last start was pressed, and FirstByte when the last page
+	// began to come.
+	Clicked, FirstByte time.Time
 
 	site Site
 	http *http.Client
@@ -141,6 +147,7 @@ func (v *Visitor) Serve(ctx context.Context) (accepted time.Time, failed int, er
 func (v *Visitor) start(ctx context.Context) error {
 	return v.again(ctx, func() error {
 		if !v.site.Form {
+			v.Clicked = time.Now()
 			status, body, _, err := v.get(ctx, contract.PathSpawn)
 			return expect("start", status, body, err)
 		}
@@ -151,7 +158,12 @@ func (v *Visitor) start(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		return v.post(ctx, contract.PathSpawn, url.Values{contract.XSRFName: {token}})
+		form := url.Values{contract.XSRFName: {token}}
+		if v.Profile != "" {
+			form.Set("profile", v.Profile)
+		}
+		v.Clicked = time.Now()
+		return v.post(ctx, contract.PathSpawn, form)
 	})
 }
 
@@ -297,6 +309,7 @@ func (v *Visitor) do(req *http.Request) (status int, body, at string, err error)
 	defer cancel()
 	req.Header.Set("Accept", "text/html,application/xhtml+xml")
 	sameOrigin(req, "navigate")
+	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: func() { v.FirstByte = time.Now() }})
 	resp, err := v.http.Do(req.WithContext(ctx))
 	if err != nil {
 		return 0, "", "", err
