@@ -32,6 +32,7 @@ import (
 )
 
 const (
+	host     = "hub.example"
 	requests = 600
 	warmUp   = 100
 )
@@ -93,7 +94,11 @@ func count(base string, h *env, p part) (float64, error) {
 		return 0, err
 	}
 	port, admin := uint32(free[0]), uint32(free[1])
-	config, err := proto.Marshal(h.bootstrap(p, port, admin))
+	boot, err := h.bootstrap(p, port, admin)
+	if err != nil {
+		return 0, err
+	}
+	config, err := proto.Marshal(boot)
 	if err != nil {
 		return 0, fmt.Errorf("encode bootstrap: %w", err)
 	}
@@ -178,9 +183,10 @@ func (h *env) ask(client *http.Client, port uint32) error {
 	if err != nil {
 		return fmt.Errorf("make request: %w", err)
 	}
+	req.Host = host
 	for name, value := range map[string]string{
 		"User-Agent": "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
-		"Accept":     "*/*", "Accept-Language": "en-GB,en;q=0.9", "Referer": "http://hub.example/user/alice/lab",
+		"Accept":     "*/*", "Accept-Language": "en-GB,en;q=0.9", "Referer": "http://" + host + "/user/alice/lab",
 		"Sec-Fetch-Mode": "cors", "Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "empty",
 		"Cookie": "_xsrf=2|3f8b9c1d|0a1b2c3d4e5f60718293a4b5c6d7e8f9|1763740000; " + contract.CookiePass + "=" + h.pass,
 	} {

@@ -27,23 +27,3 @@ const (
 	NameSpawner = "perijove-spawner"
 	NameAssets  = "perijove-assets"
 )
-
-// Keys of ext_authz context_extensions, set per route. authz decides from these,
-// never from a path that it parses itself (CVE-2026-26205 and its relatives).
-const (
-	// ExtKind is KindServer or KindHub. A check without it is refused.
-	ExtKind = "kind"
-	// ExtOwner is the raw name of the server's owner (KindServer).
-	ExtOwner = "owner"
-	// ExtServer is the raw name of the server, "" for the default one (KindServer).
-	ExtServer = "server"
-	// ExtPrefix is the path prefix with its trailing slash (KindServer).
-	ExtPrefix = "prefix"
-	// ExtLogout is "true" for a default server that the spawner made. authz answers its page
-	// SegmentLogout, where JupyterLab's menu leads, with a redirect to PathLogout. A route of
-	// its own for that page would cost Envoy 4 kB a user.
-	ExtLogout = "logout"
-
-	KindServer = "server"
-	KindHub    = "hub"
-)

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -17,6 +18,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthv1 "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/metadata"
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/fake"
 
@@ -195,10 +197,9 @@ func (r *replica) login(t *testing.T, j jar, name, password, next string) (*http
 }
 
 // check asks as Envoy does and returns the status, the answer and the headers for the upstream.
-func (r *replica) check(t *testing.T, cookie, accept, path string, ext map[string]string) (int, *authv3.CheckResponse, map[string]string) {
+func (r *replica) check(t *testing.T, cookie, accept, path, route string) (int, *authv3.CheckResponse, map[string]string) {
 	t.Helper()
-	res, err := r.checks.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		ContextExtensions: ext,
+	res, err := r.checks.Check(metadata.AppendToOutgoingContext(t.Context(), contract.MetadataRoute, route), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Method: "GET", Path: path, Host: "hub.test", Headers: map[string]string{"cookie": cookie, "accept": accept, contract.HeaderRequestID: "test-request"},
 		}},
@@ -219,8 +220,11 @@ func (r *replica) check(t *testing.T, cookie, accept, path string, ext map[strin
 	return int(res.GetDeniedResponse().GetStatus().GetCode()), res, headers
 }
 
-func server(owner string) map[string]string {
-	return map[string]string{contract.ExtKind: contract.KindServer, contract.ExtOwner: owner, contract.ExtPrefix: "/user/" + owner + "/"}
+// server is the name of the route of owner's server.
+func server(owner string) string {
+	return contract.Route{
+		Kind: contract.KindServer, Prefix: "/user/" + owner + "/", Owner: owner, Address: netip.MustParseAddrPort("10.0.0.1:8888"),
+	}.Name()
 }
 
 // TestWholeService: two replicas, one directory, one API; a person logs in, enters,
@@ -232,7 +236,7 @@ func TestWholeService(t *testing.T) {
 	api := fake.NewClientset()
 	a := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
 	b := start(t, newConfig(t, sessionKey, passKey, directory(ldap)), api).ready(t)
-	hub := map[string]string{contract.ExtKind: contract.KindHub}
+	hub := contract.Route{Kind: contract.KindHub}.Name()
 
 	status, _, headers := a.check(t, "", "text/html", "/user/alice/lab?reset", server("alice"))
 	if status != 302 || headers["location"] != "/hub/login?next=%2Fuser%2Falice%2Flab%3Freset" {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
+	"google.golang.org/grpc/metadata"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/perijove/perijove/pkg/auth/account"
@@ -52,8 +53,8 @@ func (r *replica) own(t *testing.T, method, path, user, body string) (int, strin
 // byToken asks whether a script may enter alice's server.
 func (r *replica) byToken(t *testing.T, token string) int {
 	t.Helper()
-	res, err := r.checks.Check(t.Context(), &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		ContextExtensions: server("alice"),
+	route := metadata.AppendToOutgoingContext(t.Context(), contract.MetadataRoute, server("alice"))
+	res, err := r.checks.Check(route, &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Method: "GET", Path: "/user/alice/api", Host: "hub.test", Headers: map[string]string{"authorization": "token " + token},
 		}},

@@ -5,8 +5,8 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
 
@@ -94,8 +95,7 @@ func TestPagesOfRefusals(t *testing.T) {
 
 func checkRequest(req Request) *authv3.CheckRequest {
 	return &authv3.CheckRequest{Attributes: &authv3.AttributeContext{
-		Source:            &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: req.Client}}}},
-		ContextExtensions: map[string]string{contract.ExtKind: req.Kind, contract.ExtOwner: req.Owner, contract.ExtPrefix: req.Prefix, contract.ExtServer: req.Server, contract.ExtLogout: strconv.FormatBool(req.Logout)},
+		Source: &authv3.AttributeContext_Peer{Address: &corev3.Address{Address: &corev3.Address_SocketAddress{SocketAddress: &corev3.SocketAddress{Address: req.Client}}}},
 		Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{
 			Method: req.Method, Path: req.Path, Host: req.Host, Headers: map[string]string{
 				"cookie": req.Cookie, "accept": req.Accept, "accept-language": req.AcceptLanguage, "origin": req.Origin, "upgrade": req.Upgrade,
@@ -105,9 +105,53 @@ func checkRequest(req Request) *authv3.CheckRequest {
 	}}
 }
 
+// onRoute is the context of Envoy's call about a request on the route that is called name.
+func onRoute(names ...string) context.Context {
+	return metadata.NewIncomingContext(context.Background(), metadata.MD{contract.MetadataRoute: names})
+}
+
+// question is Envoy's call about one request.
+type question struct {
+	route context.Context
+	check *authv3.CheckRequest
+}
+
+func asking(req Request) question {
+	route := contract.Route{Kind: req.Kind, Prefix: req.Prefix, Owner: req.Owner, Server: req.Server, Address: netip.MustParseAddrPort("10.0.0.1:8888"), Logout: req.Logout}
+	return question{onRoute(route.Name()), checkRequest(req)}
+}
+
+func (q question) to(s *Server) (*authv3.CheckResponse, error) { return s.Check(q.route, q.check) }
+
+const toAlice = "/user/alice/ alice 10.0.0.1:8888"
+
+// Another version's Envoy, in a rolling update, says nothing of routes, or something else.
+func TestCheckWithoutARouteFailsClosed(t *testing.T) {
+	h := newEnv(t)
+	s := h.server(t, slog.New(slog.DiscardHandler))
+	_, cookie := h.session(t, "alice")
+	req := checkRequest(toServer("alice", cookie))
+	req.Attributes.ContextExtensions = map[string]string{"kind": "server", "owner": "alice", "prefix": "/user/alice/"}
+	for name, ctx := range map[string]context.Context{
+		"nothing": context.Background(), "an empty name": onRoute(""), "no value": onRoute("-"), "a prefix": onRoute("/user/alice/"),
+		"two": onRoute(toAlice, toAlice), "two owners": onRoute("/user/alice/ bob 10.0.0.1:8888"),
+	} {
+		if res, err := s.Check(ctx, req); status.Code(err) != codes.InvalidArgument || res != nil {
+			t.Errorf("%s: %v %v", name, res, err)
+		}
+	}
+	if res, err := s.Check(onRoute(toAlice), req); err != nil || res.GetOkResponse() == nil { // negative control
+		t.Errorf("on her route: %v %v", res, err)
+	}
+	if res, err := s.Check(onRoute("/user/bob/ bob 10.0.0.2:8888"), req); err != nil || res.GetDeniedResponse() == nil {
+		t.Errorf("alice's path on bob's route: %v %v", res, err)
+	}
+}
+
 func TestTranslateKeepsEverything(t *testing.T) {
+	route := contract.Route{Kind: "k", Owner: "o", Server: "s", Prefix: "p", Logout: true}
 	want := Request{"k", "o", "s", "p", true, "GET", "/x?y", "h", "c", "a", "al", "or", "up", "fs", "fm", "fd", "au", "id", "192.0.2.1"}
-	got, err := translate(checkRequest(want))
+	got, err := translate(checkRequest(want), route)
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Error(err, diff)
 	}
@@ -115,7 +159,7 @@ func TestTranslateKeepsEverything(t *testing.T) {
 		"nothing": nil, "no attributes": {}, "no request": {Attributes: &authv3.AttributeContext{}},
 		"no method": {Attributes: &authv3.AttributeContext{Request: &authv3.AttributeContext_Request{Http: &authv3.AttributeContext_HttpRequest{Path: "/"}}}},
 	} {
-		if _, err := translate(check); err == nil {
+		if _, err := translate(check, route); err == nil {
 			t.Errorf("%s is accepted", name)
 		}
 	}
@@ -125,12 +169,12 @@ func TestCheckFailsClosed(t *testing.T) {
 	h := newEnv(t)
 	var log bytes.Buffer
 	s := h.server(t, slog.New(slog.NewJSONHandler(&log, nil)))
-	if res, err := s.Check(context.Background(), &authv3.CheckRequest{}); status.Code(err) != codes.InvalidArgument || res != nil {
+	if res, err := s.Check(onRoute(toAlice), &authv3.CheckRequest{}); status.Code(err) != codes.InvalidArgument || res != nil {
 		t.Errorf("malformed: %v %v", res, err)
 	}
 	_, cookie := h.session(t, "alice")
 	s.decider.live = nil // panics
-	if res, err := s.Check(context.Background(), checkRequest(toServer("alice", cookie))); status.Code(err) != codes.Internal || res != nil {
+	if res, err := asking(toServer("alice", cookie)).to(s); status.Code(err) != codes.Internal || res != nil {
 		t.Errorf("R2 panic: %v %v", res, err)
 	}
 	if !strings.Contains(log.String(), "check panicked") {
@@ -145,7 +189,7 @@ func TestAuditNamesWhoAndWhatAndNoSecret(t *testing.T) {
 	_, bob := h.session(t, "bob")
 	_, alice := h.session(t, "alice")
 	for _, cookie := range []string{bob, alice, ""} {
-		if _, err := s.Check(context.Background(), checkRequest(toServer("alice", cookie))); err != nil {
+		if _, err := asking(toServer("alice", cookie)).to(s); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -153,7 +197,7 @@ func TestAuditNamesWhoAndWhatAndNoSecret(t *testing.T) {
 		t.Errorf("%d lines: %s", lines, log.String())
 	}
 	// A browser never sends two sessions: a request that does is one to look at.
-	if _, err := s.Check(context.Background(), checkRequest(toServer("alice", alice+"; "+alice))); err != nil {
+	if _, err := asking(toServer("alice", alice+"; "+alice)).to(s); err != nil {
 		t.Fatal(err)
 	}
 	if !strings.Contains(log.String(), `"reason":"`+string(ReasonDuplicate)+`"`) {
@@ -201,9 +245,9 @@ func BenchmarkCheck(b *testing.B) {
 	h := newEnv(b)
 	s := h.server(b, slog.New(slog.DiscardHandler))
 	alice, _ := h.session(b, "alice")
-	req := checkRequest(toServer("alice", "_xsrf=1; "+h.pass(b, alice, "alice", now())))
+	req := asking(toServer("alice", "_xsrf=1; "+h.pass(b, alice, "alice", now())))
 	for b.Loop() {
-		if res, err := s.Check(context.Background(), req); err != nil || res.GetOkResponse() == nil {
+		if res, err := req.to(s); err != nil || res.GetOkResponse() == nil {
 			b.Fatal(res, err)
 		}
 	}

@@ -13,7 +13,6 @@ import (
 	"testing"
 	"time"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/perijove/perijove/pkg/auth/account"
@@ -50,9 +49,9 @@ func BenchmarkLoginsWithGarbage(b *testing.B) {
 	foreign := newEnv(b)
 	foreign.sessions.Replace(keys.Foreign(b))
 	alice, sealed := foreign.session(b, "alice")
-	var requests []*authv3.CheckRequest
+	var requests []question
 	for _, cookie := range []string{contract.CookieSession + "=garbage", sealed, foreign.pass(b, alice, "alice", now())} {
-		requests = append(requests, checkRequest(with(toServer("alice", cookie), script)))
+		requests = append(requests, asking(with(toServer("alice", cookie), script)))
 	}
 
 	var alone, beside []time.Duration
@@ -71,7 +70,7 @@ func BenchmarkLoginsWithGarbage(b *testing.B) {
 }
 
 // flood sends so many requests a second until it is stopped.
-func flood(s *Server, requests []*authv3.CheckRequest, rate int) (stop func()) {
+func flood(s *Server, requests []question, rate int) (stop func()) {
 	done := make(chan struct{})
 	var running sync.WaitGroup
 	running.Go(func() {
@@ -85,7 +84,7 @@ func flood(s *Server, requests []*authv3.CheckRequest, rate int) (stop func()) {
 			case <-ticker.C:
 			}
 			for i := range rate / int(time.Second/burst) {
-				_, _ = s.Check(context.Background(), requests[i%len(requests)])
+				_, _ = requests[i%len(requests)].to(s)
 			}
 		}
 	})

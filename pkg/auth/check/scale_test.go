@@ -19,8 +19,6 @@ import (
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
-	authv3 "github.com/envoyproxy/go-control-plane/envoy/service/auth/v3"
-
 	"github.com/perijove/perijove/pkg/auth/account"
 	"github.com/perijove/perijove/pkg/auth/liveness"
 	"github.com/perijove/perijove/pkg/auth/revocation"
@@ -107,7 +105,7 @@ func BenchmarkAtScale(b *testing.B) {
 
 func benchmarkAtScale(b *testing.B, known int) {
 	s, h, asked, each := atScale(b, known)
-	var requests []*authv3.CheckRequest
+	var requests []question
 	for i := range 1000 {
 		name := fmt.Sprintf("user%06d", i*known/1000)
 		cookie := h.passOf(b, name)
@@ -115,7 +113,7 @@ func benchmarkAtScale(b *testing.B, known int) {
 		if i%4 == 0 { // changes something, or its pass is over: what Envoy cannot judge
 			req = with(req, post)
 		}
-		requests = append(requests, checkRequest(req))
+		requests = append(requests, asking(req))
 	}
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	before := *asked
@@ -126,7 +124,7 @@ func benchmarkAtScale(b *testing.B, known int) {
 	slices.Sort(took)
 	busy := cpuTime()
 	for i := range 20_000 {
-		if _, err := s.Check(context.Background(), requests[i%len(requests)]); err != nil {
+		if _, err := requests[i%len(requests)].to(s); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -146,14 +144,14 @@ func (h env) passOf(b *testing.B, name string) string {
 
 // paced sends requests at a rate, each at its time whether or not the last was answered
 // soon enough, and returns how long after its time each was answered.
-func paced(b *testing.B, s *Server, requests []*authv3.CheckRequest, rate int, during time.Duration, took []time.Duration) []time.Duration {
+func paced(b *testing.B, s *Server, requests []question, rate int, during time.Duration, took []time.Duration) []time.Duration {
 	start := time.Now()
 	for i := range int(during.Seconds() * float64(rate)) {
 		due := start.Add(time.Duration(i) * time.Second / time.Duration(rate))
 		for time.Now().Before(due) { // a timer would be late by more than an answer takes
 			runtime.Gosched()
 		}
-		res, err := s.Check(context.Background(), requests[i%len(requests)])
+		res, err := requests[i%len(requests)].to(s)
 		if err != nil || res.GetOkResponse() == nil {
 			b.Fatal(res, err)
 		}
@@ -174,11 +172,11 @@ func BenchmarkGarbage(b *testing.B) {
 		"foreign session": foreign,
 		"foreign pass":    other.pass(b, alice, "alice", now()),
 	} {
-		req := checkRequest(with(toServer("alice", cookie), script))
+		req := asking(with(toServer("alice", cookie), script))
 		b.Run(name, func(b *testing.B) {
 			busy := cpuTime()
 			for b.Loop() {
-				if res, err := s.Check(context.Background(), req); err != nil || res.GetOkResponse() != nil {
+				if res, err := req.to(s); err != nil || res.GetOkResponse() != nil {
 					b.Fatal(res, err)
 				}
 			}

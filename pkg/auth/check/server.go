@@ -82,7 +82,11 @@ func (s *Server) Check(ctx context.Context, check *authv3.CheckRequest) (resp *a
 			resp, err = nil, status.Error(codes.Internal, "internal error")
 		}
 	}()
-	req, err := translate(check)
+	route, err := routeOf(ctx)
+	if err != nil {
+		return nil, status.Error(codes.InvalidArgument, err.Error())
+	}
+	req, err := translate(check, route)
 	if err != nil {
 		return nil, status.Error(codes.InvalidArgument, err.Error())
 	}

@@ -15,7 +15,6 @@ import (
 const (
 	ExtAuthzFilter = "authz"
 	JWTFilter      = "envoy.filters.http.jwt_authn"
-	RBACFilter     = "rule"
 	ConfineFilter  = "envoy.filters.http.lua"
 	BrotliFilter   = "brotli"
 	ZstdFilter     = "zstd"

@@ -14,7 +14,6 @@ import (
 	compositev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/composite/v3"
 	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
-	rbacv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/rbac/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
@@ -46,9 +45,9 @@ const (
 
 // checks are the filters that every request must pass, upgrades too, in the order of
 // judgement. Envoy refuses requests by their form. It skips authz for a request with a pass
-// that it can verify; authz judges every other request. The route's rule (RBAC) comes last: it admits a pass for the route's
-// owner, and requests in which authz has named the user. So a request that slipped past
-// authz, for example because a delegating filter could not make its delegate, ends there.
+// that it can verify; authz judges every other request. The last one (confine) admits a pass for
+// the route's owner, and requests in which authz has named the user. So a request that slipped
+// past authz, for example because a delegating filter could not make its delegate, ends there.
 func checks(s Settings) []*hcmv3.HttpFilter {
 	first := httpFilter(envoyapi.JWTFilter, judgeFirst(s))
 	if !s.PassChecked {
@@ -57,7 +56,6 @@ func checks(s Settings) []*hcmv3.HttpFilter {
 	return []*hcmv3.HttpFilter{
 		first,
 		httpFilter(envoyapi.ExtAuthzFilter, unlessPassed(extAuthz())),
-		httpFilter(envoyapi.RBACFilter, &rbacv3.RBAC{}), // the rules come with each route
 		confine(),
 	}
 }
@@ -130,7 +128,7 @@ func onlyReads(s Settings) []*routev3.HeaderMatcher {
 		// authz counts an opened page as activity of the user; the files of the page come by
 		// the pass.
 		{Name: "sec-fetch-mode", InvertMatch: true, TreatMissingHeaderAsEmpty: true, HeaderMatchSpecifier: envoyapi.Exact("navigate")},
-		without(":path", "/"+contract.SegmentLogout), // authz answers it (contract.ExtLogout)
+		without(":path", "/"+contract.SegmentLogout), // authz answers it (contract.Route)
 		without(":path", contract.QueryToken+"="),    // authz takes the token out of the path before a server sees it
 	}
 	if s.Site.PerUser() {
@@ -210,6 +208,8 @@ func extAuthz() *authzv3.ExtAuthz {
 				EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: contract.ClusterAuthz},
 			},
 			Timeout: durationpb.New(authzTimeout),
+			// Of the request that is judged (contract.Route).
+			InitialMetadata: []*corev3.HeaderValue{{Key: contract.MetadataRoute, Value: "%ROUTE_NAME%"}},
 		}},
 		AllowedHeaders: &matcherv3.ListStringMatcher{Patterns: []*matcherv3.StringMatcher{
 			exact("cookie"), exact("authorization"), exact("accept"), exact("accept-language"),

@@ -1,9 +1,17 @@
--- Keeps our cookies from servers, and a server's answers from acting on more than the server.
--- It runs on every request to a server: no patterns where a plain search will do.
+-- Judges last who gets to a server, keeps our cookies from servers, and a server's answers from
+-- acting on more than the server. It runs on every request to a server: no patterns where a
+-- plain search will do.
 
 local OURS = "perijove-"
 local HOST = "__Host-"
 local PRIVATE = "x-perijove-"
+
+-- A route's name (contract.Route): where its cookies may go, whose it is, where the pod is.
+local ROUTE = "^(/%S+/) (%S+) (%S+)"
+-- Headers that only Envoy and authz write; the names are pkg/contract's.
+local PASS_OWNER = "x-perijove-pass-owner"
+local USER = "x-perijove-user"
+local DESTINATION = "x-perijove-dst"
 
 -- Response headers by which a server would act on the whole origin, and so on the hub and on
 -- other users' servers. docs/threat-model.md names them with the reasons.
@@ -87,16 +95,29 @@ local function tame(value, prefix)
   return table.concat(parts, ";")
 end
 
+-- Lets in a pass for the route's owner, and requests in which authz has named the user. Refuses
+-- a pass for another person's servers and a request that nobody has judged. Only here a request
+-- learns where to go: if this function fails half-way, Envoy finds no pod and answers 503.
 function envoy_on_request(handle)
+  local name = handle:streamInfo():routeName()
+  if name == "" then return end -- no route, and Envoy will say so
   local headers = handle:headers()
-  local cookie = headers:get("cookie")
-  if not cookie then return end
-  local rest = cut(cookie)
-  if rest == "" then
-    headers:remove("cookie")
-  elseif rest ~= cookie then
-    headers:replace("cookie", rest)
+  local _, owner, address = match(name, ROUTE)
+  local pass = headers:get(PASS_OWNER)
+  if not address or pass ~= owner and (pass or not headers:get(USER)) then
+    handle:respond({[":status"] = "403"})
+    return
   end
+  local cookie = headers:get("cookie")
+  if cookie then
+    local rest = cut(cookie)
+    if rest == "" then
+      headers:remove("cookie")
+    elseif rest ~= cookie then
+      headers:replace("cookie", rest)
+    end
+  end
+  headers:replace(DESTINATION, address)
 end
 
 -- inside reports whether a folder that a service worker may control is below prefix (S6).
@@ -131,7 +152,7 @@ function envoy_on_response(handle)
   local info = handle:streamInfo()
   local authz = info:dynamicMetadata():get("envoy.filters.http.ext_authz")
   if authz and authz["perijove"] then return end -- authz answered, not the server
-  local prefix = info:routeName()
+  local prefix = match(info:routeName(), ROUTE) or ""
   for name in pairs(found) do
     if name == "set-cookie" then
       tame_all(headers, prefix)

@@ -3,6 +3,7 @@ package listener_test
 import (
 	"bytes"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -78,6 +79,21 @@ func TestH1_PrivateHeadersAreStrippedFirst(t *testing.T) {
 	} {
 		if !strings.HasPrefix(h, contract.PrivatePrefix) {
 			t.Errorf("%s does not begin with %s", h, contract.PrivatePrefix)
+		}
+	}
+}
+
+// The script that judges last names headers as everybody else does.
+func TestScriptNamesTheContractsHeaders(t *testing.T) {
+	script, err := os.ReadFile("confine.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for local, header := range map[string]string{
+		"PRIVATE": contract.PrivatePrefix, "PASS_OWNER": contract.HeaderPassOwner, "USER": contract.HeaderUser, "DESTINATION": contract.HeaderDestination,
+	} {
+		if line := fmt.Sprintf("\nlocal %s = %q\n", local, header); !strings.Contains(string(script), line) {
+			t.Errorf("confine.lua has no line %q", line)
 		}
 	}
 }

@@ -6,7 +6,6 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
@@ -25,7 +24,7 @@ var assetsLua string
 // for all, and the service learns nothing of who asks. Where it fails, assets.lua leads the browser
 // to the server's own copy.
 func assetsRoute() *routev3.Route {
-	filters := ours(&authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}})
+	filters := open()
 	filters[envoyapi.ConfineFilter] = envoyapi.Pack(&luav3.LuaPerRoute{Override: &luav3.LuaPerRoute_SourceCode{
 		SourceCode: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: assetsLua}},
 	}})

@@ -7,9 +7,7 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -20,6 +18,9 @@ import (
 // hubTimeout bounds a request for a page of ours. /hub/api has none: it streams progress for
 // as long as its client listens.
 const hubTimeout = 60 * time.Second
+
+// hubName tells authz that a request is for our own services.
+const hubName = contract.KindHub // contract.Route{Kind: contract.KindHub}.Name()
 
 // Hub returns the scopes of the platform's own pages and files, sorted by name.
 func Hub(s Settings) []Scope {
@@ -83,18 +84,19 @@ func hubRoute(page contract.HubPage) *routev3.Route {
 	if page.Segment == "" {
 		match = &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Path{Path: contract.PathHub}}
 	}
-	check := checkSettings(map[string]string{contract.ExtKind: contract.KindHub})
+	filters := ours()
 	if page.Open {
-		check = &authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}
+		filters = open()
 	}
 	return &routev3.Route{
+		Name:  hubName,
 		Match: match,
 		Action: &routev3.Route_Route{Route: &routev3.RouteAction{
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(page.Upstream)},
 			Timeout:          durationpb.New(timeout),
 		}},
 		RequestHeadersToAdd:  clientAddress(page.Upstream),
-		TypedPerFilterConfig: ours(check),
+		TypedPerFilterConfig: filters,
 	}
 }
 
@@ -116,7 +118,7 @@ func openAPIRoutes() (all []*routev3.Route) {
 				RetryPolicy:      retries(retryUnsent + ",reset"),
 			}},
 			RequestHeadersToRemove: []string{"cookie", "authorization"},
-			TypedPerFilterConfig:   ours(&authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
+			TypedPerFilterConfig:   open(),
 		})
 	}
 	return all
@@ -125,6 +127,7 @@ func openAPIRoutes() (all []*routev3.Route) {
 // ownAPIRoute leads to the part of the REST API that authz answers.
 func ownAPIRoute() *routev3.Route {
 	return &routev3.Route{
+		Name: hubName,
 		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_SafeRegex{
 			SafeRegex: &matcherv3.RegexMatcher{Regex: contract.PatternOwnAPI()},
 		}},
@@ -133,7 +136,7 @@ func ownAPIRoute() *routev3.Route {
 			Timeout:          durationpb.New(hubTimeout),
 		}},
 		RequestHeadersToAdd:  clientAddress(contract.UpstreamLogin),
-		TypedPerFilterConfig: ours(checkSettings(map[string]string{contract.ExtKind: contract.KindHub})),
+		TypedPerFilterConfig: ours(),
 	}
 }
 
@@ -145,11 +148,8 @@ func handOverRoute(base string) *routev3.Route {
 			ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: string(contract.UpstreamLogin)},
 			Timeout:          durationpb.New(hubTimeout),
 		}},
-		RequestHeadersToAdd: clientAddress(contract.UpstreamLogin),
-		TypedPerFilterConfig: map[string]*anypb.Any{
-			envoyapi.ExtAuthzFilter: envoyapi.Pack(&authzv3.ExtAuthzPerRoute{Override: &authzv3.ExtAuthzPerRoute_Disabled{Disabled: true}}),
-			envoyapi.ConfineFilter:  envoyapi.Pack(&routev3.FilterConfig{Disabled: true}), // the nonce is in one
-		},
+		RequestHeadersToAdd:  clientAddress(contract.UpstreamLogin),
+		TypedPerFilterConfig: open(), // the nonce is in a cookie
 	}
 }
 

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
-	authzv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/ext_authz/v3"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/tools/txtar"
 	"google.golang.org/protobuf/proto"
@@ -149,9 +148,64 @@ func TestEveryHubPageHasAScope(t *testing.T) {
 		if err := s.Route.ValidateAll(); err != nil {
 			t.Errorf("%s: %v", s.Name, err)
 		}
-		route := s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes()[0]
-		if route.GetTypedPerFilterConfig()[envoyapi.ExtAuthzFilter] == nil {
-			t.Errorf("page %q says nothing to ext_authz: the check would have no kind", s.Name)
+		for _, route := range s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes() {
+			if !skipsAuthz(t, route) && route.GetName() != contract.KindHub {
+				t.Errorf("page %q is called %q: authz would refuse every request", s.Name, route.GetName())
+			}
+		}
+	}
+}
+
+// skipsAuthz reports whether no request on the route is judged.
+func skipsAuthz(t *testing.T, route *routev3.Route) bool {
+	t.Helper()
+	packed := route.GetTypedPerFilterConfig()[envoyapi.ExtAuthzFilter]
+	if packed == nil {
+		return false
+	}
+	var config routev3.FilterConfig
+	if err := packed.UnmarshalTo(&config); err != nil {
+		t.Fatal(err)
+	}
+	return config.GetDisabled()
+}
+
+// No route leads to a server by itself: the edge's last filter reads the address in the route's
+// name, once it has judged the request. And no route to a server does without a filter.
+func TestRoutesToServersLeadNowhereAlone(t *testing.T) {
+	t.Parallel()
+	site := settings()
+	for _, domain := range []string{"", "users.example"} {
+		site.Site.UserDomain = domain
+		var list []server.Server
+		for _, name := range []string{"", "x y", "logout"} {
+			list = append(list, server.Server{ID: server.ID{User: "o'neil", Name: name}, Nonce: "n", Addr: netip.MustParseAddrPort("10.0.0.1:8888")})
+		}
+		scopes, served, _ := scopes.ForUser(site, "o'neil", list)
+		if len(served) != len(list) {
+			t.Fatalf("served are %v", served)
+		}
+		for _, s := range scopes {
+			for _, host := range s.Route.GetRouteConfiguration().GetVirtualHosts() {
+				for _, route := range host.GetRoutes() {
+					if route.GetRoute().GetCluster() == string(contract.UpstreamLogin) {
+						continue // oauth_callback
+					}
+					if got, err := contract.ParseRoute(route.GetName()); err != nil || got.Owner != "o'neil" || got.Address != list[0].Addr {
+						t.Errorf("%q is read as %+v, %v", route.GetName(), got, err)
+					}
+					for _, header := range route.GetRequestHeadersToAdd() {
+						if header.GetHeader().GetKey() == contract.HeaderDestination {
+							t.Errorf("%q leads to %s by itself", route.GetName(), header.GetHeader().GetValue())
+						}
+					}
+					for filter := range route.GetTypedPerFilterConfig() {
+						if filter != envoyapi.JWTFilter { // without it every request is asked about
+							t.Errorf("%q changes the filter %s", route.GetName(), filter)
+						}
+					}
+				}
+			}
 		}
 	}
 }
@@ -315,11 +369,7 @@ func TestOnlyWhatIsOpenSkipsAuthz(t *testing.T) {
 			continue
 		}
 		for _, route := range s.Route.GetRouteConfiguration().GetVirtualHosts()[0].GetRoutes() {
-			var check authzv3.ExtAuthzPerRoute
-			if err := route.GetTypedPerFilterConfig()[envoyapi.ExtAuthzFilter].UnmarshalTo(&check); err != nil {
-				t.Fatal(err)
-			}
-			if !check.GetDisabled() {
+			if !skipsAuthz(t, route) {
 				continue
 			}
 			open = append(open, route.GetMatch().GetPath())

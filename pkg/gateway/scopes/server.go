@@ -51,9 +51,9 @@ func askRoute(route *routev3.Route, prefix string) *routev3.Route {
 		// rules must judge it.
 		Headers: []*routev3.HeaderMatcher{{Name: ":method", HeaderMatchSpecifier: envoyapi.Exact("GET")}},
 	}
-	ask.TypedPerFilterConfig[envoyapi.JWTFilter] = envoyapi.Pack(&jwtv3.PerRouteConfig{
+	ask.TypedPerFilterConfig = map[string]*anypb.Any{envoyapi.JWTFilter: envoyapi.Pack(&jwtv3.PerRouteConfig{
 		RequirementSpecifier: &jwtv3.PerRouteConfig_Disabled{Disabled: true},
-	})
+	})}
 	return ask
 }
 
@@ -77,8 +77,7 @@ func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
 		// The application knows one spelling of its base URL.
 		action.PrefixRewrite = canonical
 	}
-	// Overwritten: a client that could choose the address would reach any address.
-	headers := []*corev3.HeaderValueOption{envoyapi.Overwrite(contract.HeaderDestination, one.Addr.String())}
+	var headers []*corev3.HeaderValueOption
 	if one.ProofName != "" {
 		headers = append(headers, envoyapi.Overwrite(contract.HeaderProofName, one.ProofName))
 	}
@@ -86,16 +85,11 @@ func serverRoute(s Settings, one server.Server, prefix string) *routev3.Route {
 		secret := contract.ServerSecret(s.ServerKey, one.Namespace, one.Pod, one.Nonce)
 		headers = append(headers, envoyapi.Overwrite(contract.HeaderServerSecret, secret))
 	}
-	filters := map[string]*anypb.Any{envoyapi.ExtAuthzFilter: envoyapi.Pack(checkSettings(about(one)))}
-	if s.PassChecked {
-		filters[envoyapi.RBACFilter] = envoyapi.Pack(admit(one.User))
-	}
 	return &routev3.Route{
-		Name:                 one.Prefix(), // where its cookies may go (pkg/gateway/listener/confine.lua)
-		Match:                separated(prefix),
-		Action:               &routev3.Route_Route{Route: action},
-		RequestHeadersToAdd:  headers,
-		TypedPerFilterConfig: filters,
+		Name:                named(one),
+		Match:               separated(prefix),
+		Action:              &routev3.Route_Route{Route: action},
+		RequestHeadersToAdd: headers,
 	}
 }
 
@@ -107,20 +101,13 @@ func clusterOf(one server.Server) string {
 	return contract.ClusterPods
 }
 
-// about tells authz which server a request is for. Absent keys are empty: every byte here
-// is sent to, and kept by, every Envoy for every user.
-func about(one server.Server) map[string]string {
-	ext := map[string]string{
-		contract.ExtKind:   contract.KindServer,
-		contract.ExtOwner:  one.User,
-		contract.ExtPrefix: one.Prefix(),
-	}
-	if one.Name != "" {
-		ext[contract.ExtServer] = one.Name
-	} else if one.Nonce != "" {
-		ext[contract.ExtLogout] = "true"
-	}
-	return ext
+// named is the name of a server's route. It says where the pod is, too: a route that named the
+// address in a header would lead there whoever asks, if the edge's filters failed to judge.
+func named(one server.Server) string {
+	return contract.Route{
+		Kind: contract.KindServer, Prefix: one.Prefix(), Owner: one.User, Server: one.Name, Address: one.Addr,
+		Logout: one.Name == "" && one.Nonce != "",
+	}.Name()
 }
 
 func separated(prefix string) *routev3.RouteMatch {
