@@ -26,7 +26,11 @@ type target struct {
 	seen map[string][]sample // by workload, one a round
 }
 
-const plainName = "plain Envoy, one route"
+const (
+	plainName = "plain Envoy, one route"
+	// openName is ours without a judge: what authorisation costs is what ours, pass, is slower.
+	openName = "ours, no auth"
+)
 
 // env is all targets, what they lead to, and the passes.
 type env struct {
@@ -129,6 +133,11 @@ func (s *env) ours() error {
 		}
 		s.add(target{name: "ours, pass", users: n, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, h2ws: true, scale: n != slices.Max(s.sizes())})
 	}
+	open, err := s.rig.StartOpenEdge(many)
+	if err != nil {
+		return err
+	}
+	s.add(target{name: openName, users: many, addr: open.Addr, proc: open.Proc, h2: true, scale: true})
 	if s.quick || s.check {
 		return nil
 	}

@@ -19,7 +19,9 @@ type figure struct {
 	Active    int     `json:"active"`
 	PerSecond float64 `json:"perSecond"`
 	// Ratio to plain Envoy with as many people at work, in the same round.
-	Ratio  float64 `json:"ratio"`
+	Ratio float64 `json:"ratio"`
+	// OfOpen is the ratio to our own edge without a judge in the same round, 0 where that was not measured.
+	OfOpen float64 `json:"ofOpen"`
 	P50    float64 `json:"p50"` // milliseconds
 	P99    float64 `json:"p99"` // milliseconds
 	CPU    float64 `json:"cpu"` // microseconds of the proxy for one request
@@ -41,6 +43,7 @@ func (s *env) figures() []figure {
 				ratios = append(ratios, x.perSecond/plain.seen[w.name][round].perSecond)
 				f.Errors += x.errors
 			}
+			f.OfOpen = s.ofOpen(w.name, t)
 			f.PerSecond, f.Ratio = median(seen, func(x sample) float64 { return x.perSecond }), report.Median(ratios)
 			f.P50 = median(seen, func(x sample) float64 { return milliseconds(x.p50) })
 			f.P99 = median(seen, func(x sample) float64 { return milliseconds(x.p99) })
@@ -57,6 +60,19 @@ func (s *env) baseline(t *target) *target {
 	return s.targets[i]
 }
 
+// ofOpen compares t with our edge without a judge, where both have as many people at work.
+func (s *env) ofOpen(workload string, t *target) float64 {
+	i := slices.IndexFunc(s.targets, func(o *target) bool { return o.name == openName && o.active == t.active && len(o.seen[workload]) > 0 })
+	if i < 0 {
+		return 0
+	}
+	var ratios []float64
+	for round, x := range t.seen[workload] {
+		ratios = append(ratios, x.perSecond/s.targets[i].seen[workload][round].perSecond)
+	}
+	return report.Median(ratios)
+}
+
 func milliseconds(d time.Duration) float64 { return d.Seconds() * 1000 }
 
 func median(all []sample, of func(sample) float64) float64 {
@@ -68,19 +84,26 @@ func median(all []sample, of func(sample) float64) float64 {
 }
 
 func table(figures []figure) string {
-	t := report.Table{Header: []string{"", "routes", "at work", "per second", "of plain Envoy", "p50 ms", "p99 ms", "CPU µs each", "errors"}}
+	t := report.Table{Header: []string{"", "routes", "at work", "per second", "of plain Envoy", "of ours, no auth", "p50 ms", "p99 ms", "CPU µs each", "errors"}}
 	var out strings.Builder
 	for i, f := range figures {
 		if i == 0 || figures[i-1].Workload != f.Workload {
 			t.Rows = append(t.Rows, []string{"**" + f.Workload + "**"})
 		}
 		t.Rows = append(t.Rows, []string{
-			f.Target, routes(f), report.Count(f.Active), report.Number(f.PerSecond), fmt.Sprintf("%.2f", f.Ratio),
+			f.Target, routes(f), report.Count(f.Active), report.Number(f.PerSecond), fmt.Sprintf("%.2f", f.Ratio), ofOpen(f),
 			report.Number(f.P50), report.Number(f.P99), report.Number(f.CPU), fmt.Sprint(f.Errors),
 		})
 	}
 	out.WriteString(t.Markdown())
 	return out.String()
+}
+
+func ofOpen(f figure) string {
+	if f.OfOpen == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%.2f", f.OfOpen)
 }
 
 func routes(f figure) string {

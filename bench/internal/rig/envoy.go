@@ -3,12 +3,17 @@ package rig
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/perijove/perijove/bench/internal/edge"
+	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/bootstrap"
 	"github.com/perijove/perijove/test/repo"
 )
@@ -63,6 +68,31 @@ func (r *Rig) StartPlainEnvoy(pods int) (*Envoy, error) {
 		fmt.Fprintf(&endpoints, "        - {endpoint: {address: {socket_address: {address: %s, port_value: %d}}}}\n", PodIP(i), UpstreamPort)
 	}
 	return r.startEnvoy(fmt.Sprint("plain-envoy-", pods), fmt.Sprintf(plainConfig, port(admin), port(addr), endpoints.String()), addr, admin, 1, 20*time.Second)
+}
+
+// StartOpenEdge runs our edge for so many users without a judge: the same listener and routes,
+// and no filter but the router, no access log. It leads anybody to any server.
+func (r *Rig) StartOpenEdge(users int) (*Envoy, error) {
+	addr, admin := r.addr(), r.addr()
+	servers := make([]server.Server, users)
+	for i := range servers {
+		ip, err := netip.ParseAddr(PodIP(i))
+		if err != nil {
+			return nil, fmt.Errorf("address of a pod: %w", err)
+		}
+		servers[i] = server.Server{
+			ID: server.ID{User: User(i)}, Namespace: "users", Pod: PodName(i), Nonce: fmt.Sprintf("nonce-%022d", i), Addr: netip.AddrPortFrom(ip, UpstreamPort),
+		}
+	}
+	boot, err := edge.Edge{Host: Host, Port: uint32(number(addr)), Admin: uint32(number(admin)), Servers: servers}.Bootstrap() //nolint:gosec // ports
+	if err != nil {
+		return nil, err
+	}
+	config, err := protojson.Marshal(boot)
+	if err != nil {
+		return nil, fmt.Errorf("encode the edge: %w", err)
+	}
+	return r.startEnvoy("open-edge", string(config), addr, admin, 1, 3*time.Minute)
 }
 
 const plainConfig = `
