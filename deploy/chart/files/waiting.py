@@ -54,6 +54,7 @@ LATE = re.compile("HOME|JUPYTER.*|PERIJOVE_.*")
 HARMLESS = {
     "jupyter_core.paths",
     "jupyter_lsp.specs.utils",
+    "jupyter_server_fileid.manager",
     "jupyter_server.gateway.gateway_client",
     "jupyterlab.labapp",
     "send2trash.plat_other",
