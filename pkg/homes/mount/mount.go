@@ -136,3 +136,25 @@ func bind(home *Home, target string) error {
 	}
 	return nil
 }
+
+// Space is how large the file system of a folder is, and how much of it a user may still take.
+type Space struct{ Bytes, FreeBytes, Inodes, FreeInodes int64 }
+
+// Measure asks the file system that is mounted on a target. It blocks while the file system does not answer.
+func Measure(folder string) (Space, error) {
+	mounts, err := Mounts()
+	if err != nil {
+		return Space{}, err
+	}
+	if len(plan.At(mounts, folder)) == 0 { // or it would be the machine's disk
+		return Space{}, fmt.Errorf("measure %s: nothing is mounted there", folder)
+	}
+	var s unix.Statfs_t
+	if err := unix.Statfs(folder, &s); err != nil {
+		return Space{}, fmt.Errorf("measure %s: %w", folder, err)
+	}
+	return Space{
+		Bytes: int64(s.Blocks) * s.Bsize, FreeBytes: int64(s.Bavail) * s.Bsize,
+		Inodes: int64(s.Files), FreeInodes: int64(s.Ffree),
+	}, nil
+}

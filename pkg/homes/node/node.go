@@ -37,7 +37,8 @@ type Plugin struct {
 	Exports string // the folder with the exports
 	Log     *slog.Logger
 
-	one sync.Mutex // a mount takes less than a millisecond: one at a time is fast enough
+	one    sync.Mutex // a mount takes less than a millisecond: one at a time is fast enough
+	asking sync.Map   // targets whose space is being asked for
 }
 
 // GetPluginInfo tells the driver's name.
@@ -53,11 +54,6 @@ func (p *Plugin) GetPluginCapabilities(context.Context, *csi.GetPluginCapabiliti
 // Probe says that the plugin works.
 func (p *Plugin) Probe(context.Context, *csi.ProbeRequest) (*csi.ProbeResponse, error) {
 	return &csi.ProbeResponse{}, nil
-}
-
-// NodeGetCapabilities says that there are no further calls.
-func (p *Plugin) NodeGetCapabilities(context.Context, *csi.NodeGetCapabilitiesRequest) (*csi.NodeGetCapabilitiesResponse, error) {
-	return &csi.NodeGetCapabilitiesResponse{}, nil
 }
 
 // NodeGetInfo tells the node's name.

@@ -225,3 +225,35 @@ func TestK1_OrdersForOtherHomes(t *testing.T) {
 		t.Errorf("another home in the place of the first: %v, %q", err, m.sees())
 	}
 }
+
+// The kubelet hears of the home's file system, and of no other folder's.
+func TestHowFullHomesAre(t *testing.T) {
+	m := newMachine(t)
+	ask := func(folder string) (*csi.NodeGetVolumeStatsResponse, error) {
+		return m.NodeGetVolumeStats(t.Context(), &csi.NodeGetVolumeStatsRequest{VolumeId: "v", VolumePath: folder})
+	}
+	for folder, want := range map[string]codes.Code{m.target: codes.NotFound, "/etc": codes.InvalidArgument, m.home: codes.InvalidArgument} {
+		if _, err := ask(folder); status.Code(err) != want {
+			t.Errorf("%s: %v", folder, err)
+		}
+	}
+	m.must(m.publish())
+	empty, err := ask(m.target)
+	if err != nil || empty.GetUsage()[0].GetTotal() > 1<<20 {
+		t.Errorf("before the claim: %v %v", empty, err)
+	}
+	m.must(m.Give(t.Context(), m.claim("claim-uid")))
+	var disk unix.Statfs_t
+	m.must(unix.Statfs(m.home, &disk))
+	full, err := ask(m.target)
+	if err != nil || full.GetUsage()[0].GetTotal() != int64(disk.Blocks)*disk.Bsize || full.GetUsage()[0].GetAvailable() > full.GetUsage()[0].GetTotal() || full.GetUsage()[1].GetUnit() != csi.VolumeUsage_INODES {
+		t.Errorf("with the home: %v %v", full, err)
+	}
+	target, err := plan.ParseTarget(m.Kubelet, m.target)
+	m.must(err)
+	m.asking.Store(target, nil) // a question that its file server does not answer
+	if _, err := ask(m.target); status.Code(err) != codes.Unavailable {
+		t.Errorf("asked a file server twice: %v", err)
+	}
+	m.must(m.unpublish()) // and the pod can end
+}

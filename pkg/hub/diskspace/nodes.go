@@ -74,7 +74,7 @@ func New(s Settings) *Nodes {
 // Space returns how full a volume is. If the answer does not come before ctx ends, it is the one
 // before, or false for none.
 func (n *Nodes) Space(ctx context.Context, v spawn.Mounted) (spawn.Space, bool) {
-	s, ok := n.known(ctx, v.Node).spaces[claim{v.Namespace, v.Claim}]
+	s, ok := n.known(ctx, v.Node).spaces[volume{claim{v.Claim, v.Namespace}, v.Pod, v.Volume}]
 	return s, ok
 }
 

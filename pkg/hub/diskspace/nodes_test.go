@@ -25,7 +25,7 @@ import (
 const (
 	token   = "token-of-the-reader"
 	summary = `{"node": {"nodeName": "n"}, "pods": [{"podRef": {"name": "p", "uid": "u"},
-		"containers": [{"name": "helper", "cpu": {"usageNanoCores": 7}}, {"name": "notebook", "cpu": {"usageNanoCores": 1234567890}, "memory": {"workingSetBytes": 8192, "usageBytes": 9}}], "volume": [{"name": "tmp", "usedBytes": 1},
+		"containers": [{"name": "helper", "cpu": {"usageNanoCores": 7}}, {"name": "notebook", "cpu": {"usageNanoCores": 1234567890}, "memory": {"workingSetBytes": 8192, "usageBytes": 9}}], "volume": [{"name": "tmp", "usedBytes": 1}, {"name": "late", "availableBytes": 7, "capacityBytes": 9},
 		{"name": "home", "pvcRef": {"name": "home-alice", "namespace": "servers"}, "availableBytes": 40, "capacityBytes": 100, "usedBytes": 60, "inodes": 5}]}]}`
 )
 
@@ -104,6 +104,10 @@ func TestOneQuestionInAWhile(t *testing.T) {
 			pages.Go(func() {
 				if got, ok := within(t, n, k.home("alice"), 10*time.Second); !ok || got != want {
 					t.Errorf("%+v, %v", got, ok)
+				}
+				late := spawn.Mounted{Node: k.addr.Addr(), Pod: "u", Volume: "late"}
+				if got, ok := within(t, n, late, 10*time.Second); !ok || got != (spawn.Space{Free: 7, Total: 9}) {
+					t.Errorf("a late home: %+v, %v", got, ok)
 				}
 				if got, ok := within(t, n, k.home("bob"), 10*time.Second); ok {
 					t.Errorf("bob's home: %+v", got)

@@ -8,15 +8,21 @@ import (
 	"github.com/perijove/perijove/pkg/hub/spawn"
 )
 
-// claim names a volume on one node.
-type claim struct{ Namespace, Name string }
+// claim is a PersistentVolumeClaim.
+type claim struct{ Name, Namespace string }
+
+// volume names one on a node: by its claim or, where it has none, by its pod's UID and its name there.
+type volume struct {
+	claim     claim
+	pod, name string
+}
 
 // maxReply bounds a kubelet's answer: about 3 KB for each pod, and a node has a few hundred.
 const maxReply = 16 << 20
 
 // figures are what is kept of a kubelet's answer.
 type figures struct {
-	spaces map[claim]spawn.Space
+	spaces map[volume]spawn.Space
 	pods   map[string]spawn.Consumption // by the pod's UID
 }
 
@@ -29,6 +35,7 @@ type podStats struct {
 		Memory struct{ WorkingSetBytes *uint64 }
 	}
 	Volume []struct {
+		Name                          string
 		PVCRef                        *claim
 		AvailableBytes, CapacityBytes uint64
 	}
@@ -47,15 +54,20 @@ func read(body io.Reader) (figures, error) {
 		}
 		return figures{}, fmt.Errorf("read the summary: %w", err)
 	}
-	all := figures{map[claim]spawn.Space{}, map[string]spawn.Consumption{}}
+	all := figures{map[volume]spawn.Space{}, map[string]spawn.Consumption{}}
 	for _, pod := range reply.Pods {
 		if pod.PodRef.UID != "" {
 			all.pods[pod.PodRef.UID] = pod.consumption()
 		}
 		for _, v := range pod.Volume {
-			if v.PVCRef != nil && v.CapacityBytes > 0 && v.CapacityBytes <= most && v.AvailableBytes <= v.CapacityBytes {
-				all.spaces[*v.PVCRef] = spawn.Space{Free: int64(v.AvailableBytes), Total: int64(v.CapacityBytes)}
+			if v.CapacityBytes == 0 || v.CapacityBytes > most || v.AvailableBytes > v.CapacityBytes {
+				continue
 			}
+			at := volume{pod: pod.PodRef.UID, name: v.Name}
+			if v.PVCRef != nil {
+				at = volume{claim: *v.PVCRef}
+			}
+			all.spaces[at] = spawn.Space{Free: int64(v.AvailableBytes), Total: int64(v.CapacityBytes)}
 		}
 	}
 	return all, nil

@@ -4,12 +4,17 @@ import (
 	"net/netip"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
-// Mounted is a claim that a node has mounted.
+// Mounted is a claim that a node has mounted or, of a home that came late, the volume of a pod: the
+// node knows no claim of that.
 type Mounted struct {
 	Node             netip.Addr
 	Namespace, Claim string
+	Pod              string // UID; "" where there is a claim
+	Volume           string
 }
 
 // homeVolume returns where the home of a running pod is; false for a home that is no claim, and
@@ -20,8 +25,12 @@ func homeVolume(pod *corev1.Pod) (Mounted, bool) {
 		return Mounted{}, false
 	}
 	for _, v := range pod.Spec.Volumes {
-		if v.Name == volumeHome && v.PersistentVolumeClaim != nil {
+		switch {
+		case v.Name != volumeHome:
+		case v.PersistentVolumeClaim != nil:
 			return Mounted{Node: node, Namespace: pod.Namespace, Claim: v.PersistentVolumeClaim.ClaimName}, true
+		case v.CSI != nil && v.CSI.Driver == contract.DriverHomes && pod.Annotations[contract.AnnotationHome] != "":
+			return Mounted{Node: node, Pod: string(pod.UID), Volume: v.Name}, true
 		}
 	}
 	return Mounted{}, false

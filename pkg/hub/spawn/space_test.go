@@ -6,6 +6,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 )
 
@@ -18,6 +19,16 @@ func TestHomeVolume(t *testing.T) {
 	want := Mounted{Node: netip.MustParseAddr("10.1.2.3"), Namespace: site.Namespace, Claim: HomeName("alice")}
 	if got, ok := homeVolume(make("10.1.2.3", "")); !ok || got != want {
 		t.Errorf("%+v, %v", got, ok)
+	}
+	late := make("10.1.2.3", "")
+	late.UID, late.Annotations[contract.AnnotationHome] = "pod-uid", "claim-uid"
+	late.Spec.Volumes = []corev1.Volume{{Name: volumeHome, VolumeSource: corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: contract.DriverHomes}}}}
+	if got, ok := homeVolume(late); !ok || got != (Mounted{Node: netip.MustParseAddr("10.1.2.3"), Pod: "pod-uid", Volume: volumeHome}) {
+		t.Errorf("a late home: %+v, %v", got, ok)
+	}
+	delete(late.Annotations, contract.AnnotationHome)
+	if got, ok := homeVolume(late); ok {
+		t.Errorf("a pod that waits has a home: %+v", got)
 	}
 	// The spawner sends a token there: no pod leads it to its own machine or to a cloud's metadata.
 	for _, host := range []string{"", "x", "127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "169.254.169.254", "fe80::1%eth0", "224.0.0.1"} {
