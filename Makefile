@@ -52,6 +52,7 @@ e2e: deps up ## the whole platform in a real browser
 	export KUBECONFIG=$$(go run ./deploy/up kubeconfig); \
 	go test -count=1 -tags cluster -run Cluster ./deploy/chart; \
 	go test -count=1 ./test/starts ./test/scheduling; \
+	go test -count=1 -short ./test/homes; \
 	go test -count=1 -v ./test/e2e/...
 
 .PHONY: node

@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	storagev1 "k8s.io/api/storage/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -20,6 +22,7 @@ import (
 
 	"github.com/perijove/perijove/deploy/onenode/layout"
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/pkg/homes/mount"
 	"github.com/perijove/perijove/pkg/homes/plan"
 	"github.com/perijove/perijove/test/kubectl"
 	"github.com/perijove/perijove/test/wait"
@@ -41,21 +44,29 @@ type env struct {
 	image   string
 }
 
-// start returns the cluster of `make up`, which has the driver.
-func start(t *testing.T) *env {
+// start returns the cluster of `make up`, with the driver on its first node.
+func start(t *testing.T) *env { return startOn(t, 1) }
+
+// startOn returns it with the driver on a node. Other clusters than onenode are left alone: nobody cuts their power.
+func startOn(t *testing.T, number int) *env {
 	t.Helper()
-	if os.Geteuid() != 0 || os.Getenv("KUBECONFIG") == "" {
-		t.Fatal("needs root and KUBECONFIG: run this through `make homes`")
+	e := &env{t: t, node: layout.Layout{State: layout.DefaultState}.Node(number)}
+	if at := os.Getenv("KUBECONFIG"); at != e.node.Layout.Kubeconfig() {
+		t.Skipf("KUBECONFIG is %q and not the cluster that `make up` starts on this machine", at)
 	}
-	e := &env{t: t, node: layout.Layout{State: layout.DefaultState}.Node(1)}
 	e.admin, e.spawner = client(t, ""), client(t, "system:serviceaccount:"+release+":"+release+"-spawner")
-	directory, err := e.admin.AppsV1().Deployments(release).List(t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=directory"})
+	return e
+}
+
+// ready waits for the driver, and finds an image that is there.
+func (e *env) ready() {
+	e.t.Helper()
+	directory, err := e.admin.AppsV1().Deployments(release).List(e.t.Context(), metav1.ListOptions{LabelSelector: "app.kubernetes.io/component=directory"})
 	if err != nil || len(directory.Items) != 1 {
-		t.Fatalf("the directory, whose image has a shell: %v", err)
+		e.t.Fatalf("the directory, whose image has a shell: %v", err)
 	}
 	e.image = directory.Items[0].Spec.Template.Spec.Containers[0].Image
 	e.driverKnown()
-	return e
 }
 
 func client(t *testing.T, as string) kubernetes.Interface {
@@ -77,7 +88,7 @@ func (e *env) driverKnown() {
 	e.t.Helper()
 	wait.Within(e.t, patient, "the kubelet knows the driver", func() bool {
 		node, err := e.admin.StorageV1().CSINodes().Get(e.t.Context(), e.node.Name(), metav1.GetOptions{})
-		return err == nil && len(node.Spec.Drivers) > 0 && node.Spec.Drivers[0].Name == plan.Driver
+		return err == nil && slices.ContainsFunc(node.Spec.Drivers, func(d storagev1.CSINodeDriver) bool { return d.Name == plan.Driver })
 	})
 }
 
@@ -112,6 +123,31 @@ func (e *env) home(user string, mode corev1.PersistentVolumeAccessMode) (uid typ
 	return uid, folder
 }
 
+// smallHome is home with the one file that hasHome looks for, for several pods at one time.
+func (e *env) smallHome(user string) (uid types.UID, folder string) {
+	e.t.Helper()
+	uid, folder = e.home(user, corev1.ReadWriteMany)
+	e.must(os.MkdirAll(filepath.Join(folder, "0"), 0o755))
+	e.must(os.WriteFile(filepath.Join(folder, "0", "0"), []byte("file 0"), 0o644))
+	return uid, folder
+}
+
+// ordered runs a pod and orders a home for it, as the spawner does.
+func (e *env) ordered(user, name string, home types.UID) *corev1.Pod {
+	e.t.Helper()
+	pod := e.run(user, name)
+	e.runs(pod)
+	e.must(claim(e.t.Context(), e.spawner, pod, home))
+	return pod
+}
+
+// letGo takes the finalizers of a user's home away, as an administrator can who wants to be rid of it.
+func (e *env) letGo(user string) {
+	e.t.Helper()
+	_, err := e.admin.CoreV1().PersistentVolumeClaims(servers).Patch(e.t.Context(), "home-"+user, types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`), metav1.PatchOptions{})
+	e.must(err)
+}
+
 // run starts a pod with a late home, made as a pool would.
 func (e *env) run(user, name string) *corev1.Pod {
 	e.t.Helper()
@@ -121,6 +157,15 @@ func (e *env) run(user, name string) *corev1.Pod {
 // make is run with a change.
 func (e *env) make(user, name string, change func(*corev1.Pod)) *corev1.Pod {
 	e.t.Helper()
+	pod, err := e.admin.CoreV1().Pods(servers).Create(e.t.Context(), e.pod(user, name, change), metav1.CreateOptions{})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	e.t.Cleanup(func() { _ = e.end(pod, 0) })
+	return pod
+}
+
+func (e *env) pod(user, name string, change func(*corev1.Pod)) *corev1.Pod {
 	host, no, yes, uid := corev1.MountPropagationHostToContainer, false, true, int64(1000)
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{
@@ -140,11 +185,6 @@ func (e *env) make(user, name string, change func(*corev1.Pod)) *corev1.Pod {
 		},
 	}
 	change(pod)
-	pod, err := e.admin.CoreV1().Pods(servers).Create(e.t.Context(), pod, metav1.CreateOptions{})
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	e.t.Cleanup(func() { _ = e.end(pod, 0) })
 	return pod
 }
 
@@ -171,6 +211,17 @@ func (e *env) says(pod *corev1.Pod, words string) string {
 		return fmt.Sprintf("%v: %s", err, out)
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// mounted waits until a home lies over a pod's empty folder.
+func (e *env) mounted(pod *corev1.Pod) {
+	e.t.Helper()
+	folder := plan.Target{Pod: pod.UID, Volume: "home"}.Path(e.node.KubeletRoot())
+	wait.Within(e.t, patient, pod.Name+" has a home mounted", func() bool {
+		mounts, err := mount.Mounts()
+		e.must(err)
+		return plan.State{Mounts: plan.At(mounts, folder)}.Bound()
+	})
 }
 
 // hasHome waits until a pod sees the first of the files.

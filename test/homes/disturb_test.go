@@ -2,7 +2,6 @@ package homes
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,11 +18,11 @@ import (
 	"github.com/perijove/perijove/test/wait"
 )
 
-// driver returns the driver's process, 0 if there is none.
-func driver() int {
+// driver returns the process of the node's driver, 0 if there is none. Each node of onenode has a configuration of its own.
+func (e *env) driver() int {
 	found, _ := filepath.Glob("/proc/[0-9]*/cmdline")
 	for _, file := range found {
-		if line, err := os.ReadFile(file); err == nil && bytes.HasPrefix(line, []byte("/homes\x00-config\x00")) {
+		if line, err := os.ReadFile(file); err == nil && string(line) == fmt.Sprintf("/homes\x00-config\x00/etc/perijove/homes-%d.yaml\x00", e.node.Number-1) {
 			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 			return pid
 		}
@@ -34,7 +33,7 @@ func driver() int {
 // killDriver ends the driver as a lack of memory does.
 func (e *env) killDriver() {
 	e.t.Helper()
-	pid := driver()
+	pid := e.driver()
 	if pid == 0 {
 		e.t.Fatal("there is no driver")
 	}
@@ -52,22 +51,23 @@ func (e *env) renewDriver() {
 	e.t.Helper()
 	force := int64(0)
 	pods := e.admin.CoreV1().Pods(drivers)
-	list, err := pods.List(e.t.Context(), metav1.ListOptions{})
+	here := metav1.ListOptions{FieldSelector: "spec.nodeName=" + e.node.Name()}
+	list, err := pods.List(e.t.Context(), here)
 	e.must(err)
 	for _, pod := range list.Items {
 		e.must(pods.Delete(e.t.Context(), pod.Name, metav1.DeleteOptions{GracePeriodSeconds: &force}))
 	}
 	wait.Within(e.t, patient, "a new driver runs", func() bool {
-		list, err := pods.List(e.t.Context(), metav1.ListOptions{})
+		list, err := pods.List(e.t.Context(), here)
 		return err == nil && len(list.Items) == 1 && len(list.Items[0].Status.ContainerStatuses) == 1 &&
-			list.Items[0].Status.ContainerStatuses[0].State.Running != nil && driver() != 0
+			list.Items[0].Status.ContainerStatuses[0].State.Running != nil && e.driver() != 0
 	})
 }
 
 // diesIn kills the driver as it enters a system call for the first time, while do happens, and brings a new one.
 func (e *env) diesIn(call string, do func()) {
 	e.t.Helper()
-	pid := driver()
+	pid := e.driver()
 	if pid == 0 {
 		e.t.Fatal("there is no driver")
 	}
@@ -150,6 +150,6 @@ func (e *env) cutPower() {
 	// Not the state folder, and no setting of the machine.
 	e.must(cleanup.Do(cleanup.Plan{Unmount: plan.Unmount, DeleteLinks: plan.DeleteLinks, DeleteTable: plan.DeleteTable, RemoveTrees: plan.RemoveTrees}))
 	e.onenode("up")
-	wait.Within(e.t, patient, "the driver is back", func() bool { return driver() != 0 })
+	wait.Within(e.t, patient, "the driver is back", func() bool { return e.driver() != 0 })
 	e.driverKnown()
 }

@@ -3,6 +3,7 @@ package homes
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	policyv1 "k8s.io/api/policy/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // way is how a pod with a late home begins and ends. What it leaves out goes the usual way.
@@ -18,6 +20,7 @@ type way struct {
 	begin, claim string // the system call in which the driver is killed meanwhile
 	with         func(e *env, pod *corev1.Pod)
 	end          func(e *env, pod *corev1.Pod)
+	long         bool // left out with -short
 }
 
 func plainly(e *env, pod *corev1.Pod) { e.must(e.end(pod, 1)) }
@@ -38,78 +41,105 @@ func ways() []way {
 		{name: "deleted", end: plainly},
 		{name: "deleted by force", end: byForce},
 		{name: "evicted", end: evicted},
-		{name: "killed before the folder is made", begin: "mkdirat", end: byForce},
-		{name: "killed before the empty folder is mounted", begin: "mount", end: plainly},
-		{name: "killed before the home is opened", claim: "openat2", end: byForce},
-		{name: "killed before the home is copied", claim: "open_tree", end: plainly},
-		{name: "killed before the home has its options", claim: "mount_setattr", end: byForce},
+		{name: "killed before the folder is made", begin: "mkdirat", end: byForce, long: true},
+		{name: "killed before the empty folder is mounted", begin: "mount", end: plainly, long: true},
+		{name: "killed before the home is opened", claim: "openat2", end: byForce, long: true},
+		{name: "killed before the home is copied", claim: "open_tree", end: plainly, long: true},
+		{name: "killed before the home has its options", claim: "mount_setattr", end: byForce, long: true},
 		{name: "killed before the home is in its place", claim: "move_mount", end: evicted},
 		{name: "killed before the home is unmounted", end: dying("umount2", byForce)},
-		{name: "killed before the folder is removed", end: dying("unlinkat", plainly)},
-		{name: "the driver is killed, and the pod ends without it", end: func(e *env, pod *corev1.Pod) { e.killDriver(); byForce(e, pod); e.renewDriver() }},
+		{name: "killed before the folder is removed", end: dying("unlinkat", plainly), long: true},
+		{name: "the driver is killed, and the pod ends without it", end: func(e *env, pod *corev1.Pod) { e.killDriver(); byForce(e, pod); e.renewDriver() }, long: true},
 		{name: "the driver starts anew under the home", with: func(e *env, _ *corev1.Pod) { e.killDriver(); e.renewDriver() }, end: plainly},
-		{name: "the kubelet starts anew under the home", with: func(e *env, _ *corev1.Pod) { e.killPart("kubelet") }, end: plainly},
-		{name: "the kubelet is killed while the pod ends", end: func(e *env, pod *corev1.Pod) { byForce(e, pod); e.killPart("kubelet") }},
-		{name: "the power is cut", with: func(e *env, _ *corev1.Pod) { e.cutPower() }, end: plainly},
-		{name: "the power is cut while the pod ends", end: func(e *env, pod *corev1.Pod) { byForce(e, pod); e.cutPower() }},
+		{name: "the kubelet starts anew under the home", with: func(e *env, _ *corev1.Pod) { e.killPart(e.node.Part("kubelet")) }, end: plainly},
+		{name: "the kubelet is killed while the pod ends", end: func(e *env, pod *corev1.Pod) { byForce(e, pod); e.killPart(e.node.Part("kubelet")) }, long: true},
+		{name: "the power is cut", with: func(e *env, _ *corev1.Pod) { e.cutPower() }, end: plainly, long: true},
+		{name: "the power is cut while the pod ends", end: func(e *env, pod *corev1.Pod) { byForce(e, pod); e.cutPower() }, long: true},
 	}
 }
 
 // A home full of files is as it was after each end of a pod that had it. PERIJOVE_HOMES_ROUNDS is how many pods
-// there are, without it each way is tried once; PERIJOVE_HOMES_FIRST is with which way they begin, from 0.
+// there are, which end in all ways in turn, else one for each; PERIJOVE_HOMES_FIRST is with which they begin, from 0.
+// With -short there are the quick ways only.
 func TestLateHomesLoseNothing(t *testing.T) {
-	e := start(t)
+	all := ways()
+	if testing.Short() {
+		all = slices.DeleteFunc(all, func(w way) bool { return w.long })
+	}
+	start(t).losesNothing(all, number(t, "PERIJOVE_HOMES_FIRST", 0), number(t, "PERIJOVE_HOMES_ROUNDS", len(all)))
+}
+
+// A further node has a kubelet's folder of its own, and so a driver with another configuration.
+func TestLateHomesOfAFurtherNode(t *testing.T) {
+	e := startOn(t, 2)
+	if _, err := e.admin.CoreV1().Nodes().Get(t.Context(), e.node.Name(), metav1.GetOptions{}); err != nil {
+		t.Skip("one node: NODES=2 make up has two")
+	}
+	e.losesNothing(ways(), 0, len(ways()))
+}
+
+func number(t *testing.T, name string, without int) int {
+	t.Helper()
+	text := os.Getenv(name)
+	if text == "" {
+		return without
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 {
+		t.Fatalf("%s: %q is no number", name, text)
+	}
+	return n
+}
+
+// losesNothing gives one home to a pod after the other, and counts its files after each.
+func (e *env) losesNothing(ways []way, first, rounds int) {
+	e.t.Helper()
+	e.ready()
 	uid, folder := e.home("late", corev1.ReadWriteMany)
-	outside := t.TempDir()
+	outside := e.t.TempDir()
 	e.must(os.WriteFile(filepath.Join(outside, "precious"), []byte("not yours"), 0o644))
-	fill(t, folder, outside)
-	want, files := digest(t, folder)
-	wantOutside, _ := digest(t, outside)
-	if files != 10000 {
-		t.Fatalf("the home has %d files", files)
-	}
-	all, rounds := ways(), len(ways())
-	if text := os.Getenv("PERIJOVE_HOMES_ROUNDS"); text != "" {
-		var err error
-		if rounds, err = strconv.Atoi(text); err != nil || rounds < 1 {
-			t.Fatalf("PERIJOVE_HOMES_ROUNDS: %q is no number of pods", text)
-		}
-	}
-	first := 0
-	if text := os.Getenv("PERIJOVE_HOMES_FIRST"); text != "" {
-		var err error
-		if first, err = strconv.Atoi(text); err != nil || first < 0 {
-			t.Fatalf("PERIJOVE_HOMES_FIRST: %q is no number of a way", text)
-		}
+	fill(e.t, folder, outside)
+	want, files := digest(e.t, folder)
+	wantOutside, _ := digest(e.t, outside)
+	if files != many {
+		e.t.Fatalf("the home has %d files", files)
 	}
 	for i := range rounds {
-		w := all[(first+i)%len(all)]
-		began := time.Now()
-		pod := e.begins(w, "p"+strconv.Itoa(i))
-		if got := e.says(pod, "ls -A /home/jovyan | wc -l; touch /home/jovyan/x 2>/dev/null || echo no"); got != "0\nno" {
-			t.Fatalf("round %d, %s: before the claim the folder is not empty, or can be written to: %q", i, w.name, got)
+		w, began := ways[(first+i)%len(ways)], time.Now()
+		e.round(w, "p"+strconv.Itoa(i), uid)
+		if sum, left := digest(e.t, folder); sum != want {
+			e.t.Fatalf("round %d, %s: the home was changed, %d files of %d are left", i+1, w.name, left, files)
 		}
-		give := func() { e.must(claim(t.Context(), e.spawner, pod, uid)) }
-		if w.claim != "" {
-			e.diesIn(w.claim, give)
-		} else {
-			give()
+		if sum, _ := digest(e.t, outside); sum != wantOutside {
+			e.t.Fatalf("round %d, %s: a file behind a link in the home was changed", i+1, w.name)
 		}
-		e.hasHome(pod)
-		if w.with != nil {
-			w.with(e, pod)
-			e.hasHome(pod)
-		}
-		w.end(e, pod)
-		e.gone(pod)
-		if sum, left := digest(t, folder); sum != want {
-			t.Fatalf("round %d, %s: the home was changed, %d files of %d are left", i, w.name, left, files)
-		}
-		if sum, _ := digest(t, outside); sum != wantOutside {
-			t.Fatalf("round %d, %s: a file behind a link in the home was changed", i, w.name)
-		}
-		t.Logf("round %d of %d, %s: nothing was lost (%.1f s)", i+1, rounds, w.name, time.Since(began).Seconds())
+		e.t.Logf("round %d of %d, %s: %d files, nothing was lost (%.1f s)", i+1, rounds, w.name, files, time.Since(began).Seconds())
 	}
+}
+
+// round is one pod from its begin to its end.
+func (e *env) round(w way, name string, home types.UID) {
+	e.t.Helper()
+	pod := e.begins(w, name)
+	if got := e.says(pod, "ls -A /home/jovyan | wc -l; touch /home/jovyan/x 2>/dev/null || echo no"); got != "0\nno" {
+		e.t.Fatalf("%s: before the claim the folder is not empty, or can be written to: %q", w.name, got)
+	}
+	give := func() { e.must(claim(e.t.Context(), e.spawner, pod, home)) }
+	if w.claim != "" {
+		e.diesIn(w.claim, give)
+	} else {
+		began := time.Now()
+		give()
+		e.mounted(pod)
+		e.t.Logf("the home is there %d ms after the order", time.Since(began).Milliseconds())
+	}
+	e.hasHome(pod)
+	if w.with != nil {
+		w.with(e, pod)
+		e.hasHome(pod)
+	}
+	w.end(e, pod)
+	e.gone(pod)
 }
 
 // begins starts a round's pod.

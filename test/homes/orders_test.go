@@ -40,33 +40,31 @@ func (e *env) told(pod *corev1.Pod, why string) bool {
 
 // K1, K4 (late homes): an order that is not the spawner's, comes again, or is for another pod, and a home that is not
 // there or leads out: nothing is mounted, the pod's events say why, and the pod can end.
-func TestLateHomesBadOrders(t *testing.T) {
+func TestK1_K4_LateHomesBadOrders(t *testing.T) {
 	e := start(t)
-	uid, folder := e.home("late", corev1.ReadWriteMany)
-	e.must(os.MkdirAll(filepath.Join(folder, "0"), 0o755))
-	e.must(os.WriteFile(filepath.Join(folder, "0", "0"), []byte("file 0"), 0o644))
+	e.ready()
+	uid, folder := e.smallHome("late")
 	e.refuseOthers(uid)
 	e.neighbours(uid)
 
 	single, _ := e.home("single", corev1.ReadWriteOnce)
-	pod := e.run("single", "x")
-	e.runs(pod)
-	e.must(claim(t.Context(), e.spawner, pod, single))
+	pod := e.ordered("single", "x", single)
 	e.refusedHome(pod, "cannot come late")
 
 	gone, missing := e.home("gone", corev1.ReadWriteMany)
 	e.must(os.RemoveAll(missing))
-	pod = e.run("gone", "x")
-	e.runs(pod)
-	e.must(claim(t.Context(), e.spawner, pod, gone))
+	pod = e.ordered("gone", "x", gone)
 	e.refusedHome(pod, "no such file or directory")
 
 	e.must(os.Symlink(folder, missing))
 	t.Cleanup(func() { _ = os.Remove(missing) })
-	pod = e.run("gone", "y")
-	e.runs(pod)
-	e.must(claim(t.Context(), e.spawner, pod, gone))
+	pod = e.ordered("gone", "y", gone)
 	e.refusedHome(pod, "too many levels of symbolic links")
+
+	loose, _ := e.home("loose", corev1.ReadWriteMany)
+	e.letGo("loose")
+	pod = e.ordered("loose", "x", loose)
+	e.refusedHome(pod, "is not held")
 
 	if text, err := os.ReadFile(filepath.Join(folder, "0", "0")); err != nil || string(text) != "file 0" {
 		t.Errorf("the home behind the link: %q %v", text, err)
@@ -81,6 +79,10 @@ func (e *env) refuseOthers(uid types.UID) {
 	if err := claim(e.t.Context(), e.admin, pod, uid); !apierrors.IsForbidden(err) && !apierrors.IsInvalid(err) || !strings.Contains(err.Error(), "only the spawner writes it") {
 		e.t.Errorf("an administrator's order: %v", err)
 	}
+	own := e.pod("late", "self", func(p *corev1.Pod) { p.Annotations[contract.AnnotationHome] = string(uid) })
+	if _, err := e.admin.CoreV1().Pods(servers).Create(e.t.Context(), own, metav1.CreateOptions{}); err == nil || !strings.Contains(err.Error(), "only the spawner writes it") {
+		e.t.Errorf("a pod that is created with an order: %v", err)
+	}
 	status := []byte(`{"metadata":{"annotations":{"` + contract.AnnotationHome + `":"` + string(uid) + `"}}}`)
 	if _, err := e.admin.CoreV1().Pods(servers).Patch(e.t.Context(), pod.Name, types.MergePatchType, status, metav1.PatchOptions{}, "status"); err == nil || !strings.Contains(err.Error(), "only the spawner writes it") {
 		e.t.Errorf("an order by the pod's status: %v", err)
@@ -92,9 +94,7 @@ func (e *env) refuseOthers(uid types.UID) {
 	}
 	e.must(claim(e.t.Context(), e.spawner, pod, uid)) // the same order again changes nothing
 	e.hasHome(pod)
-	second := e.run("late", "b") // the same home, mounted in another pod of the owner
-	e.runs(second)
-	e.must(claim(e.t.Context(), e.spawner, second, uid))
+	second := e.ordered("late", "b", uid) // the same home, mounted in another pod of the owner
 	e.hasHome(second)
 	e.must(e.end(pod, 0))
 	e.gone(pod)
@@ -106,9 +106,7 @@ func (e *env) refuseOthers(uid types.UID) {
 // neighbours: the owner's order on another user's pod, and a pod that orders by itself.
 func (e *env) neighbours(uid types.UID) {
 	e.t.Helper()
-	pod := e.run("thief", "x")
-	e.runs(pod)
-	e.must(claim(e.t.Context(), e.spawner, pod, uid))
+	pod := e.ordered("thief", "x", uid)
 	e.refusedHome(pod, "there is no such claim of the pod's owner")
 
 	pod = e.make("thief", "y", func(p *corev1.Pod) {
