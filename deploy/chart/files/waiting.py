@@ -73,9 +73,6 @@ def inside_home(path):
     return os.path.abspath(path).startswith(os.path.expanduser("~").rstrip("/") + "/")
 
 
-# The command.
-
-
 def image_list():
     """Return what the image says of itself: its command, and the modules of a finished start."""
     for prefix in dict.fromkeys((sys.prefix, "/usr/local", "/usr")):
@@ -122,9 +119,6 @@ def same_python(python):
     """Say whether python is the one that runs: a folder tells virtual environments apart."""
     own = sys.executable
     return os.path.dirname(own) == os.path.dirname(python) and os.path.realpath(own) == os.path.realpath(python)
-
-
-# What imports read.
 
 
 class Watch:
@@ -211,9 +205,6 @@ def enabled_extensions():
     folders = [folder for folder in jupyter_config_path() if not inside_home(folder)]
     found = ExtensionConfigManager(read_config_path=folders).get_jpserver_extensions()
     return [name for name, enabled in found.items() if enabled]
-
-
-# The order.
 
 
 class Refused(Exception):
@@ -367,9 +358,6 @@ def take_order(key):
         loop.close()
 
 
-# The home.
-
-
 def source_of(folder):
     """Return the source of the mount that lies on top of folder, or None (proc_pid_mountinfo(5))."""
     source = None
@@ -397,9 +385,6 @@ def enter_home(home, late):
         os.chdir(home)
     except OSError as fault:
         end(EXIT_HOME, f"the home cannot be entered: {fault.strerror}")
-
-
-# The server.
 
 
 def own_packages(env):
@@ -461,7 +446,7 @@ def join_own_packages(folder):
     importlib.invalidate_caches()
 
 
-def become(command, program, args, main, watch, order):
+def become(command, main, watch, order):
     """Be the server. The secret comes neither into the list of processes nor into /proc/PID/environ."""
     enter_home(order["home"], order["late"])
     before, env = dict(os.environ), order["env"]
@@ -475,7 +460,6 @@ def become(command, program, args, main, watch, order):
     folder = own_packages(env)
     if folder:
         join_own_packages(folder)
-    sys.argv = [program, *args]
     sys.exit(main())
 
 
@@ -499,6 +483,7 @@ def main(argv):
         end(EXIT_COMMAND, f"{KEY_VARIABLE} is missing or too short to be the one that the spawner made")
     # A container that is started again has its user's home already: what is in it comes with the order.
     sys.path[:] = [os.path.dirname(program), *(folder for folder in sys.path[1:] if not inside_home(folder))]
+    sys.argv = [program, *args]
     gc.disable()
     with Watch() as watch:
         start = import_all(program, modules)
@@ -507,7 +492,7 @@ def main(argv):
     gc.collect()
     gc.freeze()  # modules stay
     gc.enable()
-    become(command, program, args, start, watch, take_order(key))
+    become(command, start, watch, take_order(key))
 
 
 if __name__ == "__main__":
