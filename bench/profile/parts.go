@@ -36,7 +36,7 @@ func parts() []part {
 	jwt := []string{envoyapi.JWTFilter}
 	asked := append(slices.Clone(jwt), envoyapi.ExtAuthzFilter)
 	tamed := append(slices.Clone(asked), envoyapi.ConfineFilter)
-	packed := append(slices.Clone(tamed), envoyapi.BrotliFilter, envoyapi.ZstdFilter, envoyapi.GzipFilter)
+	packed := append(slices.Clone(tamed), envoyapi.CompressFilter)
 	return []part{
 		{name: "plain Envoy, one route", plain: true},
 		{name: "a scope a user, the hardened edge, ORIGINAL_DST"},

@@ -40,11 +40,14 @@ func files(t *testing.T) http.Handler {
 			}
 		}
 	}
-	mux.HandleFunc("/user/alice/file", func(w http.ResponseWriter, r *http.Request) {
+	file := func(w http.ResponseWriter, r *http.Request) {
 		typed(w, r)
 		w.Header().Set("ETag", `"v1"`)
 		http.ServeContent(w, r, "", written, strings.NewReader(script))
-	})
+	}
+	for _, path := range []string{"file", "api/contents/", "lab/api/", "apis/", "files/", "docs/"} {
+		mux.HandleFunc("/user/alice/"+path, file)
+	}
 	mux.HandleFunc("/user/alice/small", func(w http.ResponseWriter, r *http.Request) {
 		typed(w, r)
 		_, _ = io.WriteString(w, script[:1000])
@@ -207,6 +210,26 @@ func TestPartsAndEncodedRepliesAreNotTouched(t *testing.T) {
 	}
 	if r := alice.fetch("GET", js, accept); r.get("Content-Encoding") != "br" { // negative control
 		t.Errorf("the whole file: %v", r.header)
+	}
+}
+
+// TestFetchedDataIsLeftAlone: what a script of a page fetches from an API is never compressible, so
+// Envoy makes no filter for it. Whatever else looks alike is compressed.
+func TestFetchedDataIsLeftAlone(t *testing.T) {
+	_, alice := withFiles(t)
+	const accept, file = "Accept-Encoding: br", "?type=text/javascript"
+	for path, want := range map[string]string{
+		"/user/alice/api/contents/a.js" + file: "", "/user/alice/lab/api/settings" + file: "", "/user/alice/docs/api" + file: "",
+		"/user/alice/apis/a.js" + file: "br", "/user/alice/files/a.js" + file + "&of=/api/": "br", "/user/alice/file" + file: "br",
+	} {
+		if r := alice.fetch("GET", path, accept, "Sec-Fetch-Dest: empty"); r.code != 200 || r.get("Content-Encoding") != want || decoded(t, r) != script {
+			t.Errorf("%s: %d in %q, want %q", path, r.code, r.get("Content-Encoding"), want)
+		}
+	}
+	for _, dest := range []string{"script", "style", "worker", "document"} { // negative control
+		if r := alice.fetch("GET", "/user/alice/docs/api/a.js"+file, accept, "Sec-Fetch-Dest: "+dest); r.get("Content-Encoding") != "br" {
+			t.Errorf("a %s below /api/: in %q", dest, r.get("Content-Encoding"))
+		}
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"google.golang.org/protobuf/encoding/protojson"
 
 	"github.com/perijove/perijove/bench/internal/edge"
+	"github.com/perijove/perijove/pkg/gateway/envoyapi"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/bootstrap"
 	"github.com/perijove/perijove/test/repo"
@@ -71,7 +72,7 @@ func (r *Rig) StartPlainEnvoy(pods int) (*Envoy, error) {
 }
 
 // StartOpenEdge runs our edge for so many users without a judge: the same listener and routes,
-// and no filter but the router, no access log. It leads anybody to any server.
+// and no filter but those that compress and the router, no access log. It leads anybody to any server.
 func (r *Rig) StartOpenEdge(users int) (*Envoy, error) {
 	addr, admin := r.addr(), r.addr()
 	servers := make([]server.Server, users)
@@ -84,7 +85,7 @@ func (r *Rig) StartOpenEdge(users int) (*Envoy, error) {
 			ID: server.ID{User: User(i)}, Namespace: "users", Pod: PodName(i), Nonce: fmt.Sprintf("nonce-%022d", i), Addr: netip.AddrPortFrom(ip, UpstreamPort),
 		}
 	}
-	boot, err := edge.Edge{Host: Host, Port: uint32(number(addr)), Admin: uint32(number(admin)), Servers: servers}.Bootstrap() //nolint:gosec // ports
+	boot, err := edge.Edge{Host: Host, Port: uint32(number(addr)), Admin: uint32(number(admin)), Servers: servers, Filters: []string{envoyapi.CompressFilter}}.Bootstrap() //nolint:gosec // ports
 	if err != nil {
 		return nil, err
 	}

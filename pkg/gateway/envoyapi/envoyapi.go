@@ -16,9 +16,7 @@ const (
 	ExtAuthzFilter = "authz"
 	JWTFilter      = "envoy.filters.http.jwt_authn"
 	ConfineFilter  = "envoy.filters.http.lua"
-	BrotliFilter   = "brotli"
-	ZstdFilter     = "zstd"
-	GzipFilter     = "gzip"
+	CompressFilter = "compress"
 )
 
 // Pack writes a message with deterministic bytes: a map in random order would look like a

@@ -181,13 +181,19 @@ func onMatch(name string, action *anypb.Any) *xdsmatcherv3.Matcher_OnMatch {
 
 // headerHas matches a message whose header, which input names, is there and not empty.
 func headerHas(input proto.Message) *xdsmatcherv3.Matcher_MatcherList_Predicate {
+	return headerLike(input, ".+")
+}
+
+// headerLike matches a message whose header, which input names, the expression (RE2) matches as a
+// whole.
+func headerLike(input proto.Message, expression string) *xdsmatcherv3.Matcher_MatcherList_Predicate {
 	return &xdsmatcherv3.Matcher_MatcherList_Predicate{
 		MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_{
 			SinglePredicate: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
 				Input: &xdscorev3.TypedExtensionConfig{Name: "header", TypedConfig: envoyapi.Pack(input)},
 				Matcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: &xdsmatcherv3.StringMatcher{
 					MatchPattern: &xdsmatcherv3.StringMatcher_SafeRegex{SafeRegex: &xdsmatcherv3.RegexMatcher{
-						EngineType: &xdsmatcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcherv3.RegexMatcher_GoogleRE2{}}, Regex: ".+",
+						EngineType: &xdsmatcherv3.RegexMatcher_GoogleRe2{GoogleRe2: &xdsmatcherv3.RegexMatcher_GoogleRE2{}}, Regex: expression,
 					}},
 				}},
 			},

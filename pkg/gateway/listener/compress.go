@@ -8,6 +8,7 @@ import (
 	gzipv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/gzip/compressor/v3"
 	zstdv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/compression/zstd/compressor/v3"
 	skipv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/matcher/action/v3"
+	compositev3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/composite/v3"
 	compressorv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/compressor/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
@@ -41,16 +42,43 @@ func compressible() []string {
 //	brotli 3    1.36 MB, 38 ms, 1.4 MB of memory (4, with Envoy's default input block: 54 MB)
 //	zstd 1      1.50 MB, 20 ms, 1.5 MB of memory (3: 1.36 MB, 3.9 MB of memory)
 //	gzip 4      1.38 MB, 48 ms, 0.4 MB of memory
-func compressors() []*hcmv3.HttpFilter {
-	return []*hcmv3.HttpFilter{
-		compressor(envoyapi.BrotliFilter, true, &brotliv3.Brotli{
+func compressors() *hcmv3.HttpFilter {
+	return httpFilter(envoyapi.CompressFilter, unlessData(
+		compressor("brotli", true, &brotliv3.Brotli{
 			Quality: wrapperspb.UInt32(3), WindowBits: wrapperspb.UInt32(18), InputBlockBits: wrapperspb.UInt32(16), //nolint:mnd // here only
 		}),
-		compressor(envoyapi.ZstdFilter, false, &zstdv3.Zstd{CompressionLevel: wrapperspb.UInt32(1)}),
-		compressor(envoyapi.GzipFilter, false, &gzipv3.Gzip{
+		compressor("zstd", false, &zstdv3.Zstd{CompressionLevel: wrapperspb.UInt32(1)}),
+		compressor("gzip", false, &gzipv3.Gzip{
 			CompressionLevel: gzipv3.Gzip_COMPRESSION_LEVEL_4,
 			WindowBits:       wrapperspb.UInt32(15), MemoryLevel: wrapperspb.UInt32(6), //nolint:mnd // here only
 		}),
+	))
+}
+
+// unlessData makes filters unless the answer will be data, which is never compressed, or a part of
+// a file, whose bytes are counted in the file as it is (RFC 9110 §14). Data is what a page's
+// script fetches below a segment "api", as JupyterLab does several times a second. Each filter
+// that is made takes 2 % of such a request's instructions, to leave the answer alone.
+func unlessData(filters ...*corev3.TypedExtensionConfig) *matchingv3.ExtensionWithMatcher {
+	skip := func(p *xdsmatcherv3.Matcher_MatcherList_Predicate) *xdsmatcherv3.Matcher_MatcherList_FieldMatcher {
+		return &xdsmatcherv3.Matcher_MatcherList_FieldMatcher{Predicate: p, OnMatch: onMatch("skip", envoyapi.Pack(&skipv3.SkipFilter{}))}
+	}
+	data := &xdsmatcherv3.Matcher_MatcherList_Predicate{MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_AndMatcher{
+		AndMatcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_PredicateList{Predicate: []*xdsmatcherv3.Matcher_MatcherList_Predicate{
+			headerLike(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: "sec-fetch-dest"}, "empty"),
+			headerLike(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: ":path"}, `[^?]*/api([/?].*)?`),
+		}},
+	}}
+	return &matchingv3.ExtensionWithMatcher{
+		ExtensionConfig: &corev3.TypedExtensionConfig{Name: envoyapi.CompressFilter, TypedConfig: envoyapi.Pack(&compositev3.Composite{})},
+		XdsMatcher: &xdsmatcherv3.Matcher{
+			MatcherType: &xdsmatcherv3.Matcher_MatcherList_{MatcherList: &xdsmatcherv3.Matcher_MatcherList{
+				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{skip(headerHas(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: "range"})), skip(data)},
+			}},
+			OnNoMatch: onMatch("compress", envoyapi.Pack(&compositev3.ExecuteFilterAction{
+				FilterChain: &compositev3.FilterChainConfiguration{TypedConfig: filters},
+			})),
+		},
 	}
 }
 
@@ -59,12 +87,12 @@ func compressors() []*hcmv3.HttpFilter {
 //
 // A strong ETag becomes a weak one: it names other bytes now (RFC 9110 §8.8.1). Servers compare
 // If-None-Match weakly (§13.1.2), so they still answer 304.
-func compressor(name string, first bool, library proto.Message) *hcmv3.HttpFilter {
+func compressor(name string, first bool, library proto.Message) *corev3.TypedExtensionConfig {
 	var types []*matcherv3.StringMatcher
 	for _, one := range compressible() {
 		types = append(types, &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: one}, IgnoreCase: true})
 	}
-	return httpFilter(name, exceptParts(name, &compressorv3.Compressor{
+	return &corev3.TypedExtensionConfig{Name: name, TypedConfig: envoyapi.Pack(exceptUntyped(name, &compressorv3.Compressor{
 		ResponseDirectionConfig: &compressorv3.Compressor_ResponseDirectionConfig{
 			CommonConfig: &compressorv3.Compressor_CommonDirectionConfig{
 				MinContentLength:   wrapperspb.UInt32(compressMin),
@@ -75,23 +103,19 @@ func compressor(name string, first bool, library proto.Message) *hcmv3.HttpFilte
 		},
 		CompressorLibrary: &corev3.TypedExtensionConfig{Name: name, TypedConfig: envoyapi.Pack(library)},
 		ChooseFirst:       first,
-	}))
+	}))}
 }
 
-// exceptParts leaves filter out of requests for a part of a file, whose bytes are counted in the
-// file as it is (RFC 9110 §14), and of replies without a type, which the filter by itself would
+// exceptUntyped leaves filter out of replies without a type, which the filter by itself would
 // take for compressible.
-func exceptParts(name string, filter proto.Message) *matchingv3.ExtensionWithMatcher {
-	part := headerHas(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: "range"})
-	typed := headerHas(&matcherv3.HttpResponseHeaderMatchInput{HeaderName: "content-type"})
-	untyped := &xdsmatcherv3.Matcher_MatcherList_Predicate{
-		MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_NotMatcher{NotMatcher: typed},
-	}
+func exceptUntyped(name string, filter proto.Message) *matchingv3.ExtensionWithMatcher {
+	untyped := &xdsmatcherv3.Matcher_MatcherList_Predicate{MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_NotMatcher{
+		NotMatcher: headerHas(&matcherv3.HttpResponseHeaderMatchInput{HeaderName: "content-type"}),
+	}}
 	return &matchingv3.ExtensionWithMatcher{
 		ExtensionConfig: &corev3.TypedExtensionConfig{Name: name, TypedConfig: envoyapi.Pack(filter)},
 		XdsMatcher: &xdsmatcherv3.Matcher{MatcherType: &xdsmatcherv3.Matcher_MatcherList_{
 			MatcherList: &xdsmatcherv3.Matcher_MatcherList{Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{
-				{Predicate: part, OnMatch: onMatch("skip", envoyapi.Pack(&skipv3.SkipFilter{}))},
 				{Predicate: untyped, OnMatch: onMatch("skip", envoyapi.Pack(&skipv3.SkipFilter{}))},
 			}},
 		}},

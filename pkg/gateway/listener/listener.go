@@ -1,7 +1,6 @@
 package listener
 
 import (
-	"slices"
 	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -102,7 +101,7 @@ func connectionManager(s Settings) *hcmv3.HttpConnectionManager {
 			InitialConnectionWindowSize: wrapperspb.UInt32(h2ConnectionWindow),
 		},
 		RouteSpecifier:   &hcmv3.HttpConnectionManager_ScopedRoutes{ScopedRoutes: scopedRoutes()},
-		HttpFilters:      chain(slices.Concat(checks(s), compressors())),
+		HttpFilters:      chain(append(checks(s), compressors())),
 		UpgradeConfigs:   websockets(checks(s)),
 		LocalReplyConfig: localReplies(s.Site),
 		AccessLog:        accessLogs(),

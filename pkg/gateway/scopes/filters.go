@@ -13,7 +13,7 @@ import (
 // cookies. Where authz is asked it takes the cookies away. Envoy compresses none of their
 // answers: a compressor takes memory for as long as its client reads, and anybody may ask (D10).
 func ours() map[string]*anypb.Any {
-	return disabled(envoyapi.ConfineFilter, envoyapi.BrotliFilter, envoyapi.ZstdFilter, envoyapi.GzipFilter)
+	return disabled(envoyapi.ConfineFilter, envoyapi.CompressFilter)
 }
 
 // open is the same for what anybody may ask: the filter that asks authz is not even made.

@@ -122,7 +122,7 @@ func TestAssetsAreOnEveryHost(t *testing.T) {
 				t.Errorf("%v: no route to them", host.GetDomains())
 				continue
 			}
-			for _, filter := range []string{envoyapi.ExtAuthzFilter, envoyapi.ConfineFilter, envoyapi.BrotliFilter} {
+			for _, filter := range []string{envoyapi.ExtAuthzFilter, envoyapi.ConfineFilter, envoyapi.CompressFilter} {
 				if host.GetRoutes()[i].GetTypedPerFilterConfig()[filter] == nil {
 					t.Errorf("the route says nothing to %s", filter)
 				}
