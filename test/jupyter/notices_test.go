@@ -27,6 +27,8 @@ type lab struct {
 	broken bool     // the way to the server is
 	to     *url.URL // the server's process
 	sent   []string // paths of what it sent
+	// instead answers some requests in the server's place; nil, or returning nil, leaves them to it.
+	instead func(*http.Request) http.HandlerFunc
 }
 
 func newLab(t *testing.T, id server.ID, env ...string) *lab {
@@ -41,8 +43,10 @@ func newLab(t *testing.T, id server.ID, env ...string) *lab {
 		}
 	}}
 	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hub, broken := l.see(r)
+		hub, broken, other := l.see(r)
 		switch {
+		case other != nil:
+			other(w, r)
 		case strings.HasPrefix(r.URL.Path, "/hub/"):
 			hub(w, r)
 		case broken:
@@ -56,13 +60,16 @@ func newLab(t *testing.T, id server.ID, env ...string) *lab {
 	return l
 }
 
-func (l *lab) see(r *http.Request) (hub http.HandlerFunc, broken bool) {
+func (l *lab) see(r *http.Request) (hub http.HandlerFunc, broken bool, other http.HandlerFunc) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if strings.HasPrefix(r.URL.Path, "/hub/api/users/") {
 		l.asked = append(l.asked, r)
 	}
-	return l.hub, l.broken
+	if l.instead != nil {
+		other = l.instead(r)
+	}
+	return l.hub, l.broken, other
 }
 
 // lead leads the gateway to another process of the server.
@@ -119,6 +126,14 @@ func (l *lab) questions() []*http.Request {
 // page opens JupyterLab in a Chromium of its own, and waits until it can be used.
 func (l *lab) page(t *testing.T, path string) context.Context {
 	t.Helper()
+	ctx := l.open(t, path)
+	usable(t, ctx)
+	return ctx
+}
+
+// open opens it in a Chromium of its own.
+func (l *lab) open(t *testing.T, path string) context.Context {
+	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox, // tests run as root
 		chromedp.WindowSize(1280, 900), chromedp.Flag("accept-lang", "en"),
@@ -129,7 +144,6 @@ func (l *lab) page(t *testing.T, path string) context.Context {
 	if err := chromedp.Do(ctx, chromedp.Navigate(l.origin+path)); err != nil {
 		t.Fatalf("start Chromium (install it with `make deps`): %v", err)
 	}
-	usable(t, ctx)
 	return ctx
 }
 
