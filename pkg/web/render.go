@@ -58,6 +58,7 @@ type localized struct {
 	tag       language.Tag
 	localizer *i18n.Localizer
 	pages     map[string]*template.Template
+	front     *front
 }
 
 // New parses all templates and texts. It fails only if the binary was built with a broken one.
@@ -72,7 +73,7 @@ func New() (*Renderer, error) {
 	}
 	r := &Renderer{matcher: language.NewMatcher(tags)}
 	for _, tag := range tags {
-		l := localized{tag: tag, localizer: i18n.NewLocalizer(bundle, tag.String())}
+		l := localized{tag: tag, front: &front{}, localizer: i18n.NewLocalizer(bundle, tag.String())}
 		pages, err := parse(l, r.announcements)
 		if err != nil {
 			return nil, err
@@ -158,6 +159,13 @@ func (r *Renderer) Text(acceptLanguage, id string, data map[string]string) strin
 // HTML returns a page in the language that acceptLanguage, an Accept-Language header, prefers.
 func (r *Renderer) HTML(acceptLanguage string, page Page) ([]byte, error) {
 	l := r.pick(acceptLanguage)
+	if login, ok := page.(Login); ok && login.first() {
+		return l.front.html(login, r.announcements(l.tag.String()), l.render)
+	}
+	return l.render(page)
+}
+
+func (l localized) render(page Page) ([]byte, error) {
 	var b bytes.Buffer
 	if err := l.pages[page.template()].Execute(&b, page); err != nil {
 		return nil, fmt.Errorf("render page %s: %w", page.template(), err)

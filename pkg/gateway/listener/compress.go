@@ -73,7 +73,7 @@ func unlessData(filters ...*corev3.TypedExtensionConfig) *matchingv3.ExtensionWi
 		ExtensionConfig: &corev3.TypedExtensionConfig{Name: envoyapi.CompressFilter, TypedConfig: envoyapi.Pack(&compositev3.Composite{})},
 		XdsMatcher: &xdsmatcherv3.Matcher{
 			MatcherType: &xdsmatcherv3.Matcher_MatcherList_{MatcherList: &xdsmatcherv3.Matcher_MatcherList{
-				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{skip(headerHas(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: "range"})), skip(data)},
+				Matchers: []*xdsmatcherv3.Matcher_MatcherList_FieldMatcher{skip(data), skip(headerHas(&matcherv3.HttpRequestHeaderMatchInput{HeaderName: "range"}))},
 			}},
 			OnNoMatch: onMatch("compress", envoyapi.Pack(&compositev3.ExecuteFilterAction{
 				FilterChain: &compositev3.FilterChainConfiguration{TypedConfig: filters},
