@@ -39,7 +39,7 @@ var rooms = []struct {
 // pure lists packages of values: what comes in decides what goes out.
 var pure = []string{
 	"pkg/contract", "pkg/server", "pkg/server/access", "pkg/server/podmeta", "pkg/web/redirect", "pkg/web/origin", "pkg/web/cookies", "pkg/web/agent", "pkg/web/encoding",
-	"pkg/gateway/envoyapi", "pkg/gateway/scopes", "pkg/gateway/shard", "pkg/gateway/listener", "pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/hub/cull", "pkg/hub/openapi", "pkg/hub/podlog", "pkg/hub/quota", "pkg/hub/spawn", "pkg/hub/spawn/proof",
+	"pkg/gateway/envoyapi", "pkg/gateway/scopes", "pkg/gateway/shard", "pkg/gateway/listener", "pkg/auth/identity", "pkg/auth/pass", "pkg/auth/session", "pkg/auth/tokens", "pkg/hub/cull", "pkg/hub/openapi", "pkg/hub/podlog", "pkg/hub/quota", "pkg/hub/spawn", "pkg/hub/spawn/pool", "pkg/hub/spawn/proof",
 	"pkg/hub/announce", "pkg/hub/occupancy", "pkg/hub/roster", "pkg/homes/plan",
 }
 

@@ -77,6 +77,9 @@ func TestChart(t *testing.T) {
 // generated matches what the chart makes at random: base64 of some length in a Secret.
 var generated = regexp.MustCompile(`(?m)^(  (?:tls\.crt|tls\.key|ca\.crt|key|password|session\.key|pass\.pem): )[A-Za-z0-9+/=]{20,}$`)
 
+// revision changes with each file that servers get.
+var revision = regexp.MustCompile(`(?m)^( +jupyterRevision: )"[0-9a-f]{16}"$`)
+
 var checksum = regexp.MustCompile(`(?m)^( +checksum/config: )[0-9a-f]{64}$`)
 
 // settle takes out of a rendering what differs between two runs, and whole files that
@@ -85,8 +88,9 @@ func settle(t *testing.T, out string) string {
 	t.Helper()
 	out = generated.ReplaceAllString(out, "${1}(generated)")
 	out = checksum.ReplaceAllString(out, "${1}(checksum)")
+	out = revision.ReplaceAllString(out, "${1}(revision)")
 	for _, name := range []string{
-		"files/envoy-bootstrap.yaml", "files/jupyter_server_config.py",
+		"files/envoy-bootstrap.yaml", "files/jupyter_server_config.py", "files/waiting.py",
 		"files/labextensions/@perijove/notices/package.json", "files/labextensions/@perijove/notices/remoteEntry.js",
 	} {
 		content, err := os.ReadFile(name)

@@ -16,6 +16,13 @@ const (
 	LabelComponent  = "component"
 	ComponentServer = "singleuser-server"
 
+	// ComponentPool is the component label of a pod that waits for a user (package pool). At the claim it
+	// becomes ComponentServer.
+	ComponentPool = "singleuser-pool"
+	// LabelPool is the key of the pool that a pod was made for. A claimed pod keeps it: its name is not
+	// that of its server.
+	LabelPool = "perijove.dev/pool"
+
 	// LabelManagedBy with value ManagedBySpawner is written on everything that the
 	// spawner creates, and on nothing else: it never touches an object without it.
 	LabelManagedBy   = "app.kubernetes.io/managed-by"
@@ -29,6 +36,16 @@ const (
 	AnnotationStripPrefix = "perijove.dev/strip-prefix"
 	// AnnotationNonce is the public half of a server's secret (see ServerSecret).
 	AnnotationNonce = "perijove.dev/nonce"
+	// AnnotationOrderNonce is the public half of the key with which a pool's pod takes an order (see
+	// OrderKey).
+	AnnotationOrderNonce = "perijove.dev/order-nonce"
+	// AnnotationOrder is what a claimed pod is told, as JSON and without its secret, so that every
+	// replica can tell it.
+	AnnotationOrder = "perijove.dev/order"
+	// AnnotationClaimed is when a pool's pod became somebody's server (RFC 3339).
+	AnnotationClaimed = "perijove.dev/claimed"
+	// AnnotationPoolTry is how many pods of the pool failed in a row before this one was made.
+	AnnotationPoolTry = "perijove.dev/pool-try"
 	// AnnotationProof set to "true" says that the pod speaks TLS and shows a certificate for
 	// ProofName of its UID. The spawner writes it; pods without it speak plain HTTP.
 	AnnotationProof = "perijove.dev/proof"
@@ -92,4 +109,6 @@ const (
 	// as soon as the server answers, which is earlier than a kubelet's probe
 	// period would notice.
 	ConditionAnswering = "perijove.dev/answering"
+	// ConditionWaiting says that a pool's pod has imported all that a server needs, and waits for an order.
+	ConditionWaiting = "perijove.dev/waiting"
 )

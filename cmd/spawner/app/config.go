@@ -43,6 +43,8 @@ type Config struct {
 	Proof bool `yaml:"proof"`
 	// JupyterConfigMap is the ConfigMap in Namespace with jupyter_server_config.py.
 	JupyterConfigMap string `yaml:"jupyterConfigMap"`
+	// JupyterRevision names the version of the files in it: pods that wait in pools with another one are replaced.
+	JupyterRevision string `yaml:"jupyterRevision"`
 	// RouteStatus lists the xds-servers' status ports as "host:port"; a host name
 	// stands for all its addresses, so one headless Service is enough.
 	RouteStatus []string `yaml:"routeStatus"`
@@ -148,6 +150,13 @@ func (c Config) site() (origin.Site, error) {
 		return origin.Site{}, err
 	}
 	return site.WithUserDomain(c.UserDomain)
+}
+
+// servers is what all servers share.
+func (c Config) servers(public origin.Site) spawn.Site {
+	return spawn.Site{
+		Namespace: c.Namespace, JupyterConfigMap: c.JupyterConfigMap, Revision: c.JupyterRevision, Public: public, Proof: c.Proof, Scheduling: c.Scheduling,
+	}
 }
 
 func address(f *config.Faults, key, value string) {

@@ -90,8 +90,8 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 		profiles.Settings{Namespace: cfg.Namespace, ConfigMap: cfg.ProfilesConfigMap})
 	used := traffic.New(resolver(cfg.Use), clientTLS, time.Now, reg, log)
 	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
-		Site:   spawn.Site{Namespace: cfg.Namespace, JupyterConfigMap: cfg.JupyterConfigMap, Public: site, Proof: cfg.Proof, Scheduling: cfg.Scheduling},
-		Policy: list.Policy, Keys: keys, Trust: trust, Traffic: used.Last, CullDryRun: cfg.CullDryRun,
+		Site:   cfg.servers(site),
+		Policy: list.Policy, Warn: list.Warn, Keys: keys, Trust: trust, Traffic: used.Last, CullDryRun: cfg.CullDryRun,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit, Namespaces: cfg.PublishedNamespaces,
 	})
 	if err != nil {

@@ -111,7 +111,7 @@ be beside the pod, and "server-key" has ten characters too.
 {{- $platform = concat $platform (values .secrets) (list .gateway.tls.secretName .auth.ldap.bindPasswordSecret.name) (.imagePullSecrets | default list) -}}
 {{- range .auth.oidc }}{{ $platform = append $platform .clientSecret.name }}{{ end -}}
 {{- end -}}
-(object.metadata.name.matches('^(server|jupyter)-') && {{ .name }}.startsWith(object.metadata.name + '-') && {{ .name }}.size() == object.metadata.name.size() + 11 && !({{ .name }} in {{ without ($platform | uniq | sortAlpha) "" | toJson }}))
+(object.metadata.name.matches('^(server|jupyter|pool)-') && {{ .name }}.startsWith(object.metadata.name + '-') && {{ .name }}.size() == object.metadata.name.size() + 11 && !({{ .name }} in {{ without ($platform | uniq | sortAlpha) "" | toJson }}))
 {{- end -}}
 
 {{- define "perijove.secret.serverKey" -}}

@@ -11,9 +11,10 @@ import (
 
 // Ask is what a start needs.
 type Ask struct {
-	// Key, Nonce, Uses and Weight become the hold (see Record.Holds and Hold).
+	// Key, Nonce, Pod, Uses and Weight become the hold (see Record.Holds and Hold).
 	Key    string
 	Nonce  string
+	Pod    string // see Hold
 	Uses   Amounts
 	Weight int64
 	// Lasts is how long the server runs at the longest; 0 for as long as its user likes.

@@ -32,7 +32,9 @@ type Record struct {
 // Hold is what one server takes while it has a pod.
 type Hold struct {
 	// Nonce is the pod's, so that the end of a pod never ends the hold of its successor.
-	Nonce string    `json:"nonce"`
+	Nonce string `json:"nonce"`
+	// Pod is the name of the pod that was chosen from a pool; "" for one that is made for the server.
+	Pod   string    `json:"pod,omitempty"`
 	Since time.Time `json:"since"`
 	// Until is when the server ends at the latest; zero when it may run for ever.
 	Until time.Time `json:"until,omitzero"`
@@ -161,7 +163,7 @@ func (r Record) Adopt(a Ask, since, now time.Time) (Record, bool) {
 
 // put writes what is asked for. r must be a copy.
 func (r Record) put(a Ask, since time.Time) {
-	h := Hold{Nonce: a.Nonce, Since: since, Uses: a.Uses, Weight: a.Weight}
+	h := Hold{Nonce: a.Nonce, Pod: a.Pod, Since: since, Uses: a.Uses, Weight: a.Weight}
 	if a.Lasts > 0 {
 		h.Until = since.Add(a.Lasts)
 	}
@@ -211,6 +213,19 @@ func (r Record) Correct(claim string, size int64) (Record, bool) {
 func (r Record) Has(key, nonce string) bool {
 	h, ok := r.Holds[key]
 	return ok && h.Nonce == nonce
+}
+
+// Choose writes down from which pod of a pool a server is made; "" for none. It changes nothing when the
+// record holds another pod of the server by now.
+func (r Record) Choose(key, nonce, from, to string) (Record, bool) {
+	if !r.Has(key, nonce) || r.Holds[key].Pod != from {
+		return r, false
+	}
+	out := r.copied()
+	h := out.Holds[key]
+	h.Pod = to
+	out.Holds[key] = h
+	return out, true
 }
 
 // Stale returns the keys of holds that are older than age and whose server has no pod: the spawner

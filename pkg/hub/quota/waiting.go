@@ -29,6 +29,8 @@ type Wait struct {
 	Tries int `json:"tries,omitempty"`
 	// After is the UID of the pod that goes first: the start is a restart. "" for none.
 	After string `json:"after,omitempty"`
+	// Cold says that no waiting pod is to become the server.
+	Cold bool `json:"cold,omitempty"`
 	// Refused is why the server was not made when its turn came; nil while it waits.
 	Refused *Told `json:"refused,omitempty"`
 }

@@ -140,12 +140,17 @@ func ends(pod *corev1.Pod) time.Time {
 	return pod.Status.StartTime.Add(time.Duration(*age) * time.Second)
 }
 
-// mayAge is the age at which Kubernetes ends the pod; 0 for never.
+// mayAge is the age at which Kubernetes ends the server of the pod; 0 for never.
 func mayAge(pod *corev1.Pod) time.Duration {
-	if age := pod.Spec.ActiveDeadlineSeconds; age != nil {
-		return time.Duration(*age) * time.Second
+	age := pod.Spec.ActiveDeadlineSeconds
+	if age == nil {
+		return 0
 	}
-	return 0
+	lasts := time.Duration(*age) * time.Second
+	if began := Began(pod); IsClaimed(pod) && pod.Status.StartTime != nil {
+		lasts -= max(0, began.Sub(pod.Status.StartTime.Time)).Truncate(time.Second) // Kubernetes counts from there
+	}
+	return lasts
 }
 
 // aged reports whether Kubernetes has ended the pod because of its age.
@@ -166,7 +171,7 @@ func ending(pod *corev1.Pod) []Notice {
 		return nil
 	}
 	n := Notice{Message: MsgNoticeAge, Expected: true, At: ends(pod)}
-	n.Data = map[string]string{"Age": spanWords(time.Duration(*pod.Spec.ActiveDeadlineSeconds) * time.Second)}
+	n.Data = map[string]string{"Age": spanWords(mayAge(pod))}
 	if idle, err := Span(pod.Annotations[contract.AnnotationCulled]).Duration(); err == nil && idle > 0 {
 		n.Message, n.Data = MsgNoticeIdle, map[string]string{"Idle": spanWords(idle)}
 	}

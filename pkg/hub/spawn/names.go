@@ -84,7 +84,7 @@ func OwnsPod(pod *corev1.Pod, id server.ID) bool {
 // whatever its labels say.
 func Identify(pod *corev1.Pod) (server.ID, bool) {
 	id, err := podmeta.ReadID(pod)
-	return id, err == nil && OwnsPod(pod, id) && slices.Contains(PodNames(id), pod.Name)
+	return id, err == nil && OwnsPod(pod, id) && (IsPooled(pod) || slices.Contains(PodNames(id), pod.Name))
 }
 
 // OwnsClaim is OwnsPod for the home volume of a server; a user's own has no server's name.

@@ -31,7 +31,9 @@ const (
 	envPrefix     = "PERIJOVE_"
 	envHome       = "HOME"
 	envConfigPath = "JUPYTER_CONFIG_PATH"
+	envUser       = "PERIJOVE_USER"
 	envSecret     = "PERIJOVE_SERVER_SECRET"
+	envProof      = "PERIJOVE_PROOF"
 )
 
 // Claim returns the home volume of a server.
@@ -71,6 +73,10 @@ type Spec struct {
 	DisplayName string
 	// SharedRules are the quotas that count the server together with other users'.
 	SharedRules []string
+	// From is the name of the waiting pod that becomes the server; "" makes one of its own.
+	From string
+	// Cold says that no waiting pod may.
+	Cold bool
 	// Home is the name of the home volume's claim; "" is that of a new one. Only profiles whose
 	// homes are volumes of their own need it.
 	Home string
@@ -225,35 +231,47 @@ func safeEnvironment() map[string]string {
 	}
 }
 
-// environment is the server's variables: JupyterHub's, then the profile's, then what a safe start
+// variable is one of a server's environment, as the server sees it.
+type variable struct{ name, value string }
+
+// settings are the server's variables but for its secret: JupyterHub's, then the profile's, then what a safe start
 // changes, then the platform's, which nothing before may set (see validateEnvironment).
-func environment(site Site, s Spec) []corev1.EnvVar {
-	var env []corev1.EnvVar
-	set := func(name, value string) {
-		env = append(env, corev1.EnvVar{Name: name, Value: literal(value)})
-	}
+func settings(site Site, s Spec) (all []variable) {
 	more := hubEnvironment(site, s.ID)
 	maps.Copy(more, s.Profile.Override.Environment)
 	if s.Options.Safe {
 		maps.Copy(more, safeEnvironment())
 	}
 	for _, name := range sorted(more) {
-		set(name, more[name])
+		all = append(all, variable{name, more[name]})
 	}
-	set(envHome, homePath)
-	set(envConfigPath, configPath)
-	set("PERIJOVE_BASE_URL", s.ID.Prefix())
-	set("PERIJOVE_USER", s.ID.User)
-	env = append(env, corev1.EnvVar{Name: envSecret, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
-		LocalObjectReference: corev1.LocalObjectReference{Name: secretName(PodName(s.ID), s.Nonce)}, Key: secretKey,
-	}}})
+	all = append(all, variable{envHome, homePath}, variable{envConfigPath, configPath}, variable{"PERIJOVE_BASE_URL", s.ID.Prefix()}, variable{envUser, s.ID.User})
 	if url := s.Profile.Override.DefaultURL; url != "" {
-		set("PERIJOVE_DEFAULT_URL", url)
+		all = append(all, variable{"PERIJOVE_DEFAULT_URL", url})
 	}
 	if hub := site.Public.HubBaseURL(); hub != "" {
-		set("PERIJOVE_HUB_ORIGIN", hub)
+		all = append(all, variable{"PERIJOVE_HUB_ORIGIN", hub})
+	}
+	return all
+}
+
+// environment is the variables of a container, with the server's secret.
+func environment(site Site, s Spec) []corev1.EnvVar {
+	var env []corev1.EnvVar
+	for _, v := range settings(site, s) {
+		env = append(env, corev1.EnvVar{Name: v.name, Value: literal(v.value)})
+		if v.name == envUser {
+			env = append(env, secretVariable(envSecret, secretName(PodName(s.ID), s.Nonce), secretKey))
+		}
 	}
 	return env
+}
+
+// secretVariable is a variable whose value is in a Secret.
+func secretVariable(name, secret, key string) corev1.EnvVar {
+	return corev1.EnvVar{Name: name, ValueFrom: &corev1.EnvVarSource{SecretKeyRef: &corev1.SecretKeySelector{
+		LocalObjectReference: corev1.LocalObjectReference{Name: secret}, Key: key,
+	}}}
 }
 
 // hubEnvironment is how libraries learn where in JupyterHub they run: dashboards of Dask and Bokeh

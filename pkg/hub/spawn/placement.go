@@ -18,6 +18,9 @@ type Site struct {
 	// Proof says that new pods promise a proof of which pod they are (package proof). It
 	// changes nothing for pods that run.
 	Proof bool
+	// Revision says which version of the files in JupyterConfigMap pods are made for: pods that wait with
+	// those of another one are replaced.
+	Revision string
 	// Scheduling is what new pods say about the node that they want.
 	Scheduling Scheduling
 }

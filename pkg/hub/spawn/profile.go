@@ -9,6 +9,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	"k8s.io/apimachinery/pkg/util/validation"
+
+	"github.com/perijove/perijove/pkg/hub/spawn/pool"
 )
 
 // Profile is what a server is made from, in the shape of one entry of JupyterHub's
@@ -33,6 +35,9 @@ type Profile struct {
 	// QuotaWeight is how much a server of the profile counts as a server, and its hours as hours,
 	// where quotas limit them; "" is 1, and 0 lets it count nothing.
 	QuotaWeight Amount `yaml:"quota_weight"`
+
+	// Pool is how many pods of the profile wait, with JupyterLab imported, for users to come.
+	Pool pool.Plan `yaml:"pool"`
 
 	own         Override // without the shared settings (Document.Policy)
 	ownLifetime Lifetime // likewise
@@ -147,6 +152,7 @@ func (p Profile) Validate() []Fault {
 	f = append(f, p.Lifetime.faults()...)
 	p.validateOptions(&f)
 	p.validateWeight(&f)
+	p.validatePool(&f)
 	return f
 }
 

@@ -73,7 +73,7 @@ func InOrder(all []Queued, now time.Time) (waiting, claimed []Queued) {
 // Request returns what was asked for.
 func (q Queued) Request() Request {
 	options, _ := ParseOptions(q.Options) // Queue wrote it
-	return Request{ID: q.ID, Owner: access.User{Name: q.ID.User, Groups: q.Groups}, Options: options, DisplayName: q.DisplayName}
+	return Request{ID: q.ID, Owner: access.User{Name: q.ID.User, Groups: q.Groups}, Options: options, DisplayName: q.DisplayName, Cold: q.Cold}
 }
 
 // Exhausted reports whether the start has been tried often enough.
@@ -95,7 +95,7 @@ func Queue(r quota.Record, owner access.User, s Spec, own Need, ticket, by strin
 		return r, err
 	}
 	return r.Enqueue(s.ID.Name, quota.Wait{
-		Ticket: ticket, Asked: now, Turn: now, Groups: owner.Groups, Options: options, DisplayName: s.DisplayName, By: by, After: s.After,
+		Ticket: ticket, Asked: now, Turn: now, Groups: owner.Groups, Options: options, DisplayName: s.DisplayName, By: by, After: s.After, Cold: s.Cold,
 	}), nil
 }
 

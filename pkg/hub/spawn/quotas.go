@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
@@ -177,8 +176,9 @@ func AskOf(pod *corev1.Pod, id server.ID) quota.Ask {
 	a := quota.Ask{
 		Key: id.Name, Nonce: pod.Annotations[contract.AnnotationNonce], Weight: countedAs(pod).Weight, Uses: quota.Amounts{},
 	}
-	if seconds := pod.Spec.ActiveDeadlineSeconds; seconds != nil {
-		a.Lasts = time.Duration(*seconds) * time.Second
+	a.Lasts = mayAge(pod)
+	if IsClaimed(pod) {
+		a.Pod = pod.Name
 	}
 	for _, c := range pod.Spec.Containers {
 		for _, list := range []corev1.ResourceList{c.Resources.Requests, c.Resources.Limits} {
@@ -190,7 +190,7 @@ func AskOf(pod *corev1.Pod, id server.ID) quota.Ask {
 		}
 	}
 	if id.Name != "" {
-		a.Named = &quota.Named{DisplayName: pod.Annotations[contract.AnnotationDisplayName], Created: pod.CreationTimestamp.Time}
+		a.Named = &quota.Named{DisplayName: pod.Annotations[contract.AnnotationDisplayName], Created: Began(pod)}
 		// What is no JSON would keep the whole record from being written.
 		if kept := pod.Annotations[contract.AnnotationOptions]; json.Valid([]byte(kept)) {
 			a.Named.Options = json.RawMessage(kept)

@@ -1,6 +1,10 @@
 package spawn
 
-import corev1 "k8s.io/api/core/v1"
+import (
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+)
 
 // How far along each step is. Fetching an image takes most of the time when it has to
 // be done; otherwise Jupyter's own start does.
@@ -40,6 +44,9 @@ func report(pod *corev1.Pod, events []*corev1.Event) []Step {
 		add(waits(pod, why))
 	}
 	for _, e := range ordered(events) {
+		if IsClaimed(pod) && latest(e).Before(Began(pod).Truncate(time.Second)) {
+			continue // of the time when it waited
+		}
 		if s, ok := fromEvent(pod, e); ok {
 			add(s)
 		}

@@ -22,6 +22,7 @@ type Keys struct {
 // Keys of a pod's secret.
 const (
 	secretKey      = "secret"
+	secretOrder    = "order" // of a pod that waits in a pool: contract.OrderKey
 	secretCert     = "tls.crt"
 	secretCertKey  = "tls.key"
 	secretClientCA = "ca.crt"
@@ -42,7 +43,7 @@ func promiseProof(pod *corev1.Pod, secret string) {
 	}})
 	c := &pod.Spec.Containers[0]
 	c.VolumeMounts = append(c.VolumeMounts, corev1.VolumeMount{Name: volumeProof, MountPath: proofPath, ReadOnly: true})
-	c.Env = append(c.Env, corev1.EnvVar{Name: "PERIJOVE_PROOF", Value: proofPath})
+	c.Env = append(c.Env, corev1.EnvVar{Name: envProof, Value: proofPath})
 }
 
 // Secret returns the secret of a created pod, which owns it. Its value follows from the pod's
@@ -50,7 +51,13 @@ func promiseProof(pod *corev1.Pod, secret string) {
 // certificate for its UID; another secret of the same pod has another one, as good.
 func (k Keys) Secret(pod *corev1.Pod) (*corev1.Secret, error) {
 	nonce := pod.Annotations[contract.AnnotationNonce]
-	data := map[string]string{secretKey: contract.ServerSecret(k.Server, pod.Namespace, pod.Name, nonce)}
+	data := map[string]string{}
+	if IsPooled(pod) { // the server's own comes with the order
+		nonce = pod.Annotations[contract.AnnotationOrderNonce]
+		data[secretOrder] = k.OrderKey(pod)
+	} else {
+		data[secretKey] = contract.ServerSecret(k.Server, pod.Namespace, pod.Name, nonce)
+	}
 	if pod.Annotations[contract.AnnotationProof] == "true" {
 		pair, err := k.CA.Issue(string(pod.UID))
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 type Server struct {
 	ID      server.ID
 	UID     string    // the pod's; "" without one
-	Created time.Time // the pod's; zero without one
+	Created time.Time // the pod's, or its claim's (Began); zero without one
 	Options Options   // what it was started with
 	// Profile is the slug of the profile that its pod was made from; "" without a pod.
 	Profile string
@@ -61,7 +61,7 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 		if node, ok := nodeOf(pod); ok && s.Phase == Answering {
 			s.Measured = &Measured{Node: node, UID: string(pod.UID)}
 		}
-		s.UID, s.Created = string(pod.UID), pod.CreationTimestamp.Time
+		s.UID, s.Created = string(pod.UID), Began(pod)
 		s.MayIdle, s.MayAge = CullAfter(pod), mayAge(pod)
 		if s.Phase == Pending || s.Phase == Answering { // the end of others is said already
 			s.Notices, s.Ends = notices(pod, now), ends(pod)
@@ -88,13 +88,15 @@ type Request struct {
 	Options Options
 	// DisplayName is what the user calls the server; "" keeps what it is called.
 	DisplayName string
+	// Cold says that no waiting pod is to become the server: one has failed it.
+	Cold bool
 }
 
 // Spec returns what is to be started, without its profile. What the request leaves open is as in
 // the server's pod, which may be nil, or else as its owner's record knows it.
 func (r Request) Spec(pod *corev1.Pod, owner quota.Record) Spec {
 	known := Remembered(r.ID, owner)
-	s := Spec{ID: r.ID, Options: r.Options.OrKept(pod), DisplayName: cmp.Or(r.DisplayName, known.DisplayName)}
+	s := Spec{ID: r.ID, Options: r.Options.OrKept(pod), DisplayName: cmp.Or(r.DisplayName, known.DisplayName), Cold: r.Cold}
 	if pod == nil && r.Options.IsZero() {
 		s.Options = known.Options
 	}

@@ -97,7 +97,7 @@ const slowStart = 15 * time.Second
 // slow reports whether the program of a pod takes long to answer.
 func slow(pod *corev1.Pod, now time.Time) bool {
 	running := containerStatus(pod).State.Running
-	return running != nil && !running.StartedAt.IsZero() && now.Sub(running.StartedAt.Time) > slowStart && !IsAnswering(pod)
+	return running != nil && !running.StartedAt.IsZero() && now.Sub(awaited(pod)) > slowStart && !IsAnswering(pod)
 }
 
 // failure is the end of a report.
@@ -110,14 +110,14 @@ func failure(pod *corev1.Pod, events []*corev1.Event, why Step) Status {
 // awaited is the moment from which a server that does not answer yet is waited for: the start
 // of its container, the end of the previous one, or the request.
 func awaited(pod *corev1.Pod) time.Time {
-	status := containerStatus(pod)
-	if running := status.State.Running; running != nil && !running.StartedAt.IsZero() {
+	status, began := containerStatus(pod), Began(pod)
+	if running := status.State.Running; running != nil && running.StartedAt.After(began) {
 		return running.StartedAt.Time
 	}
-	if last := status.LastTerminationState.Terminated; last != nil && !last.FinishedAt.IsZero() {
+	if last := status.LastTerminationState.Terminated; last != nil && last.FinishedAt.After(began) {
 		return last.FinishedAt.Time
 	}
-	return pod.CreationTimestamp.Time
+	return began
 }
 
 // ended reports whether the server finished as asked: Jupyter's own shutdown, after it had been

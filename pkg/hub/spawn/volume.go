@@ -52,7 +52,7 @@ func claimTrouble(pod *corev1.Pod, events []*corev1.Event) (why string) {
 // since reports whether an event of a claim is not from before the pod.
 func since(pod *corev1.Pod, e *corev1.Event) bool {
 	const before = 5 * time.Second // the claim is created first, and times have whole seconds
-	return !latest(e).Before(pod.CreationTimestamp.Add(-before))
+	return !latest(e).Before(Began(pod).Add(-before))
 }
 
 // notEnlarged reports whether an event says that a claim's volume did not become as large as

@@ -58,7 +58,7 @@ func (c *Cluster) count(id server.ID) {
 		delete(c.recent, id)
 	}
 	if pod != nil && c.phase(pod) == spawn.Pending {
-		c.starting[id] = pod.CreationTimestamp.Time
+		c.starting[id] = spawn.Began(pod)
 		return
 	}
 	if _, had := c.starting[id]; had {

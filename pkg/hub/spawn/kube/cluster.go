@@ -44,6 +44,8 @@ type Settings struct {
 	Traffic func(id server.ID) (last time.Time, ok bool)
 	// CullDryRun says that servers which are not in use are only reported.
 	CullDryRun bool
+	// Warn tells administrators what is wrong with a profile, by an Event for example. Nil tells nobody.
+	Warn func(reason, text string)
 	// Namespaces are those whose labelled pods the gateway publishes.
 	Namespaces []string
 }
@@ -66,6 +68,7 @@ type Cluster struct {
 	synced    chan struct{} // closed once the informers have delivered their first lists
 	changes   *broadcast.Hub
 	answers   *prober
+	pools     *pools
 	metrics   *metrics
 	// activities is what is known of the use of servers.
 	activities *activities
@@ -94,6 +97,7 @@ type Cluster struct {
 const (
 	byUser   = "user"   // of pods, by the owner's name
 	byServer = "server" // of pods, by server.ID.String
+	byPool   = "pool"   // of pods, by the key of the pool that they were made for
 	byClaim  = "claim"  // of pods, and of events about claims, by the claim's namespace/name
 	byPod    = "pod"    // of events about pods, by the pod's UID
 )
@@ -129,6 +133,7 @@ func New(reads, writes kubernetes.Interface, now func() time.Time, reg prometheu
 	if err := c.watchPublished(); err != nil {
 		return nil, err
 	}
+	c.pools = newPools(reg, c.countPools)
 	c.metrics = newMetrics(reg, now, c.running, func() float64 { return float64(c.queue.length()) })
 	return c, nil
 }
@@ -165,6 +170,7 @@ func (c *Cluster) prepareInformers() error {
 	if err := c.pods.AddIndexers(cache.Indexers{
 		byUser:   byID(func(id server.ID) string { return id.User }),
 		byServer: byID(server.ID.String),
+		byPool:   byPoolKey,
 		byClaim:  func(o any) ([]string, error) { return claimsOf(o.(*corev1.Pod)), nil },
 	}); err != nil {
 		return fmt.Errorf("prepare informer: %w", err)
@@ -227,13 +233,11 @@ func (c *Cluster) Run(ctx context.Context) error {
 	}
 	if cache.WaitForCacheSync(ctx.Done(), c.pods.HasSynced, c.homes.HasSynced, c.events.HasSynced, c.claims.HasSynced, c.records.HasSynced) {
 		close(c.synced)
-		served := make(chan struct{})
-		go func() {
-			defer close(served)
-			c.serveQueue(ctx)
-		}()
+		var served sync.WaitGroup
+		served.Go(func() { c.serveQueue(ctx) })
+		served.Go(func() { c.servePools(ctx) })
 		c.tend(ctx)
-		<-served
+		served.Wait()
 	}
 	<-ctx.Done()
 	for _, f := range c.factories {

@@ -127,10 +127,17 @@ func boot(t *testing.T, client *fake.Clientset, s Settings) (c *Cluster, stop fu
 // bootAt is boot with another clock.
 func bootAt(t *testing.T, client *fake.Clientset, now func() time.Time, s Settings) (c *Cluster, stop func()) {
 	t.Helper()
+	return bootWith(t, client, now, s, func(*Cluster) {})
+}
+
+// bootWith is bootAt with a change before it runs.
+func bootWith(t *testing.T, client *fake.Clientset, now func() time.Time, s Settings, change func(*Cluster)) (c *Cluster, stop func()) {
+	t.Helper()
 	c, err := New(client, client, now, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), s)
 	if err != nil {
 		t.Fatal(err)
 	}
+	change(c)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- c.Run(ctx) }()

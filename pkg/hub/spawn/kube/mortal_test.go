@@ -33,6 +33,7 @@ import (
 type pair struct {
 	t      *testing.T
 	client *fake.Clientset
+	yard   *yard // where pods of pools run
 	clock  *clustertest.Clock
 	a, b   *Cluster
 	stop   func() // ends a
@@ -48,6 +49,8 @@ func newPair(t *testing.T, s Settings) *pair {
 	clock := clustertest.NewClock()
 	p := &pair{t: t, client: newClientAt(clock.Now), clock: clock}
 	p.left.Store(unarmed)
+	versions(p.client)
+	p.yard = yardOf(t, p.client)
 	mortal := fake.NewClientset()
 	mortal.PrependReactor("*", "*", func(a clienttest.Action) (bool, runtime.Object, error) {
 		if slices.Contains([]string{"create", "update", "patch", "delete"}, a.GetVerb()) {
@@ -69,6 +72,7 @@ func newPair(t *testing.T, s Settings) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
+	p.yard.lead(t)(first)
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- first.Run(ctx) }()
@@ -79,7 +83,7 @@ func newPair(t *testing.T, s Settings) *pair {
 		done <- nil
 	}
 	t.Cleanup(p.stop)
-	p.b, _ = bootAt(t, p.client, clock.Now, s)
+	p.b, _ = bootWith(t, p.client, clock.Now, s, p.yard.lead(t))
 	return p
 }
 
@@ -155,6 +159,14 @@ func (p *pair) settle(t *testing.T) {
 
 func onePlace(s *Settings) { s.SpawnLimit = 1 }
 
+// pooledOne is a pool of one pod.
+func pooledOne(s *Settings) { s.Policy = pooledPolicy(1) }
+
+func pooledInTurn(s *Settings) {
+	onePlace(s)
+	pooledOne(s)
+}
+
 func homesOfServers(s *Settings) {
 	s.Policy = func() spawn.Policy {
 		return spawn.Policy{Profiles: spawn.Catalog{{DisplayName: "Lab", Slug: "lab", Override: spawn.Override{Image: "example.org/lab:1", StorageHomes: "server"}}}}
@@ -218,6 +230,17 @@ func mortalCases() []mortalCase {
 		}, want: want{pods: 1, homes: own}},
 		{what: "the deletion of a user", before: runs(demo), act: deletes(false), want: want{homes: own}},
 		{what: "the deletion of a user with all files", before: runs(demo), act: deletes(true), want: want{homes: none, gone: true}},
+		{what: "a start from a pool", settings: pooledOne, before: func(t *testing.T, p *pair) {
+			p.yard.fill(t, 1, p.a, p.b)
+		}, act: startOf(alice), want: want{pods: 1}},
+		{what: "a start from a pool whose turn comes", settings: pooledInTurn, before: func(t *testing.T, p *pair) {
+			p.yard.fill(t, 1, p.a, p.b)
+			waitsHere(t, p)
+		}, alone: true, act: func(_ context.Context, p *pair, _ *Cluster) error {
+			p.free()
+			wait.Until(p.t, "it is made, or its spawner is dead", func() bool { return p.dead() || aliceWaits(p.client) == 0 && len(p.a.starts()) == 0 })
+			return nil
+		}, want: want{pods: 1}},
 	}
 }
 

@@ -91,9 +91,17 @@ func podClient(transport *http.Transport, timeout time.Duration) *http.Client {
 // start asks target until it answers or stop is called. A second call for the same run of the same
 // pod does nothing.
 func (p *prober) start(ctx context.Context, pod *corev1.Pod, target spawn.Target, q spawn.Question) {
+	url := target.URL(q.Path)
+	p.follow(ctx, pod, target, spawn.Run(pod), func(ctx context.Context, client *http.Client) bool {
+		return p.ask(ctx, client, url, q.Any) && p.answered(ctx, pod)
+	})
+}
+
+// follow asks a pod's target until done says that there is no more to ask, or stop is called. A second call for the
+// same run does nothing.
+func (p *prober) follow(ctx context.Context, pod *corev1.Pod, target spawn.Target, run string, done func(context.Context, *http.Client) bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	run := spawn.Run(pod)
 	if have, ok := p.running[pod.UID]; ok {
 		if have.target == target && have.run == run {
 			return
@@ -104,7 +112,7 @@ func (p *prober) start(ctx context.Context, pod *corev1.Pod, target spawn.Target
 	mine := &probe{target: target, run: run, cancel: cancel}
 	p.running[pod.UID] = mine
 	p.all.Go(func() {
-		p.probe(ctx, pod, p.client(target.ProofName), target.URL(q.Path), q.Any)
+		p.probe(ctx, p.client(target.ProofName), done)
 		cancel()
 		p.mu.Lock()
 		defer p.mu.Unlock()
@@ -125,10 +133,10 @@ func (p *prober) stop(uid types.UID) {
 
 func (p *prober) wait() { p.all.Wait() }
 
-func (p *prober) probe(ctx context.Context, pod *corev1.Pod, client *http.Client, url string, anyAnswer bool) {
+func (p *prober) probe(ctx context.Context, client *http.Client, done func(context.Context, *http.Client) bool) {
 	began := p.now()
 	for {
-		if p.ask(ctx, client, url, anyAnswer) && p.answered(ctx, pod) {
+		if done(ctx, client) {
 			return
 		}
 		select {

@@ -365,7 +365,7 @@ func (c *Cluster) writeQueued(ctx context.Context, w spawn.Queued) (pod *corev1.
 		return pod, "", err
 	}
 	r := w.Request()
-	spec := spawn.Spec{ID: r.ID, Options: r.Options, DisplayName: r.DisplayName}
+	spec := spawn.Spec{ID: r.ID, Options: r.Options, DisplayName: r.DisplayName, Cold: r.Cold}
 	if spec.Profile, err = c.Policy().Resolve(r.Owner, spec.Options); err != nil {
 		return nil, "", err
 	}

@@ -160,6 +160,16 @@ func (c *Cluster) live(ctx context.Context, client kubernetes.Interface, id serv
 
 // read is live for those whose turn it is.
 func (c *Cluster) read(ctx context.Context, client kubernetes.Interface, id server.ID) (*corev1.Pod, error) {
+	get := func(name string) (*corev1.Pod, error) {
+		pod, err := client.CoreV1().Pods(c.Site.Namespace).Get(ctx, name, metav1.GetOptions{})
+		if apierrors.IsNotFound(err) {
+			return nil, nil
+		}
+		return pod, problem("read pod", err)
+	}
+	if pod, err := c.readClaimed(ctx, id, get); pod != nil || err != nil {
+		return pod, err
+	}
 	for _, place := range c.Site.Places(id.User, c.Policy().Profiles) {
 		for _, name := range spawn.PodNames(id) {
 			pod, err := client.CoreV1().Pods(place.Namespace).Get(ctx, name, metav1.GetOptions{})

@@ -181,6 +181,11 @@ func (c *Cluster) take(ctx context.Context, id server.ID, needs []spawn.Need, ti
 	for i, need := range needs {
 		err := c.inTurn(ctx, need.Subject, c.change, func(r quota.Record) (quota.Record, bool, error) {
 			r, _ = c.prune(need.Subject, r)
+			if i == 0 {
+				if err := inWay(r, need.Ask); err != nil {
+					return r, false, err
+				}
+			}
 			if i == 0 && ticket == "" {
 				r, _ = r.Leave(id.Name, "")
 				r = c.note(ctx, r, trail.Started, id.Name)
@@ -347,7 +352,7 @@ func (c *Cluster) tendOnce(ctx context.Context) {
 	for _, o := range c.pods.GetStore().List() {
 		pod := o.(*corev1.Pod)
 		id, ok := spawn.Identify(pod)
-		if !ok || c.now().Sub(pod.CreationTimestamp.Time) < recently {
+		if !ok || c.now().Sub(spawn.Began(pod)) < recently {
 			continue
 		}
 		for _, need := range spawn.Holds(pod, id) {
@@ -363,7 +368,7 @@ func (c *Cluster) tendOnce(ctx context.Context) {
 func (c *Cluster) adopt(ctx context.Context, id server.ID, pod *corev1.Pod) {
 	for _, need := range spawn.Holds(pod, id) {
 		c.mend(ctx, need.Subject, func(r quota.Record) (quota.Record, bool, error) {
-			r, changed := r.Adopt(need.Ask, pod.CreationTimestamp.Time, c.now())
+			r, changed := r.Adopt(need.Ask, spawn.Began(pod), c.now())
 			return r, changed, nil
 		})
 	}

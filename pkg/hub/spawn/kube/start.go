@@ -137,9 +137,14 @@ func (c *Cluster) joined(ctx context.Context, id server.ID) (pod *corev1.Pod, er
 
 // needs completes what the pod is made from, and returns what it takes.
 func (c *Cluster) needs(owner access.User, spec *spawn.Spec) []spawn.Need {
+	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
+	return c.needsAs(owner, spec)
+}
+
+// needsAs is needs for a spec that has its nonce.
+func (c *Cluster) needsAs(owner access.User, spec *spawn.Spec) []spawn.Need {
 	policy := c.Policy()
 	spec.SharedRules = policy.SharedRules(owner)
-	spec.Nonce = strings.ToLower(rand.Text()) // 26 base32 characters, 130 bits
 	return policy.Needs(owner, spec.ID, spawn.Pod(c.Site, *spec), spec.Volumes(c.Site))
 }
 
@@ -148,12 +153,26 @@ func (c *Cluster) needs(owner access.User, spec *spawn.Spec) []spawn.Need {
 // may have made the pod.
 func (c *Cluster) writeAdmitted(ctx context.Context, owner access.User, spec spawn.Spec, ticket string) (*corev1.Pod, string, error) {
 	needs := c.needs(owner, &spec)
+	done := c.choose(&spec, needs)
+	defer done()
 	err := c.take(ctx, spec.ID, needs, ticket)
+	if other := (*heldError)(nil); errors.As(err, &other) {
+		return c.join(ctx, owner, spec, ticket, other.hold)
+	}
 	if err != nil {
 		if needs, err = c.takeUngrown(ctx, &spec, needs, ticket, err); err != nil {
 			return nil, "", err
 		}
 	}
+	pod, nonce, err := c.writeTaken(ctx, spec, needs)
+	if err == nil && spawn.IsClaimed(pod) {
+		c.attend(ctx, owner, pod)
+	}
+	return pod, nonce, err
+}
+
+// writeTaken makes the objects of a start that is in its records.
+func (c *Cluster) writeTaken(ctx context.Context, spec spawn.Spec, needs []spawn.Need) (*corev1.Pod, string, error) {
 	pod, err := c.makeObjects(ctx, spec)
 	if err != nil {
 		c.giveBack(ctx, spec.ID, needs)
@@ -173,7 +192,7 @@ func (c *Cluster) makeObjects(ctx context.Context, spec spawn.Spec) (pod *corev1
 	if spec.Home, spec.Small, err = c.ensureHome(ctx, spec); err != nil {
 		return nil, err
 	}
-	return c.createPod(ctx, spec)
+	return c.makePod(ctx, spec)
 }
 
 // finish does what comes after the pod exists, also for a pod whose creator was killed: once

@@ -2,11 +2,9 @@ package kube
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/cache"
@@ -39,6 +37,9 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 			c.metrics.observe(string(pod.UID), c.phase(pod))
 			c.follow(ctx, id, pod)
 		}
+		if spawn.IsPooled(pod) {
+			c.followPooled(ctx, pod)
+		}
 	}
 	return cache.ResourceEventHandlerFuncs{
 		AddFunc:    seen,
@@ -54,6 +55,9 @@ func (c *Cluster) podHandler(ctx context.Context) cache.ResourceEventHandler {
 			c.answers.stop(pod.UID)
 			c.forget(pod.UID)
 			c.noteEnd(pod)
+			if spawn.IsPooled(pod) {
+				c.pools.wake()
+			}
 			if id, ok := spawn.Identify(pod); ok {
 				c.recount(id)
 				c.changes.Notify(id)
@@ -112,6 +116,10 @@ func (c *Cluster) follow(ctx context.Context, id server.ID, pod *corev1.Pod) {
 		c.answers.stop(pod.UID)
 		return
 	}
+	if spawn.IsClaimed(pod) {
+		c.followClaimed(ctx, id, pod, target)
+		return
+	}
 	c.answers.start(ctx, pod, target, spawn.QuestionOf(id, pod))
 }
 
@@ -155,22 +163,5 @@ func (c *Cluster) madeHere(pod *corev1.Pod) bool {
 func (c *Cluster) mark(ctx context.Context, pod *corev1.Pod, answering bool) bool {
 	condition := spawn.Condition(pod, answering)
 	condition.LastTransitionTime = metav1.NewTime(c.now())
-	patch, err := json.Marshal(map[string]any{
-		"metadata": map[string]any{"uid": pod.UID},
-		"status":   map[string]any{"conditions": []corev1.PodCondition{condition}},
-	})
-	if err != nil {
-		c.log.ErrorContext(ctx, "condition cannot be encoded", "error", err)
-		return false
-	}
-	// The pod's change ends its probe, and with it ctx, before the answer has been read.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patchTimeout)
-	defer cancel()
-	_, err = c.writes.CoreV1().Pods(pod.Namespace).Patch(ctx, pod.Name, types.StrategicMergePatchType, patch, metav1.PatchOptions{}, "status")
-	switch {
-	case err == nil, apierrors.IsNotFound(err), apierrors.IsConflict(err):
-		return true
-	}
-	c.log.WarnContext(ctx, "condition not written, trying again", "pod", pod.Name, "error", err)
-	return false
+	return c.writeCondition(ctx, pod, condition)
 }

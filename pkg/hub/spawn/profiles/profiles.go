@@ -43,6 +43,7 @@ type Feed struct {
 	log    *slog.Logger
 
 	policy atomic.Pointer[spawn.Policy]
+	taken  atomic.Pointer[corev1.ConfigMap] // the one that the list in force is from
 	loaded prometheus.Gauge
 	faults prometheus.Counter
 	now    func() time.Time
@@ -119,12 +120,20 @@ func (f *Feed) take(m *corev1.ConfigMap) {
 		return
 	}
 	f.policy.Store(&policy)
+	f.taken.Store(m)
 	f.loaded.Set(float64(f.now().Unix()))
 	f.report(nil)
 	f.once.Do(func() { close(f.synced) })
 	f.log.Info("profiles are in force", "profiles", len(policy.Profiles), "version", m.ResourceVersion)
 	if f.wrong.Swap(false) {
 		f.events.Event(m, corev1.EventTypeNormal, ReasonTaken, "the list of profiles is in force")
+	}
+}
+
+// Warn writes an Event about a profile of the list in force.
+func (f *Feed) Warn(reason, text string) {
+	if m := f.taken.Load(); m != nil {
+		f.events.Event(m, corev1.EventTypeWarning, reason, brief(text))
 	}
 }
 

@@ -1,0 +1,109 @@
+package e2e
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/wait"
+)
+
+// poolOf is a profile of which pods wait, for the end of the list of profiles.
+func poolOf(size int) string {
+	return fmt.Sprintf(`  - display_name: E2E pool
+    slug: e2e-pool
+    kubespawner_override: { storage_type: none, cmd: [quick-lab] }
+    pool: { size: %d }
+`, size)
+}
+
+// waitingPods returns the pods that wait for a user.
+func waitingPods(t *testing.T) (waiting []corev1.Pod) {
+	t.Helper()
+	l, err := cluster(t).CoreV1().Pods(servers).List(t.Context(), metav1.ListOptions{LabelSelector: contract.LabelComponent + "=" + contract.ComponentPool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pod := range l.Items {
+		if slices.ContainsFunc(pod.Status.Conditions, func(c corev1.PodCondition) bool {
+			return c.Type == contract.ConditionWaiting && c.Status == corev1.ConditionTrue
+		}) && pod.DeletionTimestamp == nil {
+			waiting = append(waiting, pod)
+		}
+	}
+	return waiting
+}
+
+// podsOf returns the pods of a user's servers.
+func podsOf(t *testing.T, user string) []corev1.Pod {
+	t.Helper()
+	l, err := cluster(t).CoreV1().Pods(servers).List(t.Context(), metav1.ListOptions{LabelSelector: contract.LabelUsername + "=" + user})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l.Items
+}
+
+// clickProfile presses Start with a profile and opens the lab as soon as the progress says so.
+func clickProfile(t *testing.T, p *person, slug string) time.Duration {
+	t.Helper()
+	form := url.Values{contract.XSRFName: {field(t, p.page(contract.PathSpawn), contract.XSRFName)}, "profile": {slug}}
+	start := time.Now()
+	resp := p.do("POST", contract.PathSpawn, form)
+	_ = resp.Body.Close()
+	events := p.follow()
+	resp = p.do("GET", "/user/"+p.name+"/lab", nil)
+	took := time.Since(start) // headers are here: the first byte
+	_ = resp.Body.Close()
+	if resp.StatusCode != 200 || resp.Request.URL.Path != "/user/"+p.name+"/lab" {
+		t.Fatalf("lab answers %s at %s after\n%s", resp.Status, resp.Request.URL, describe(events))
+	}
+	return took
+}
+
+// stopPooled stops a server and waits until it has no pod.
+func (p *person) stopPooled() {
+	p.t.Helper()
+	form := url.Values{contract.XSRFName: {field(p.t, p.page(contract.PathHome)+p.page(contract.PathSpawn), contract.XSRFName)}}
+	resp := p.do("POST", "/hub/stop/"+p.name, form)
+	_ = resp.Body.Close()
+	wait.Within(p.t, 30*time.Second, p.name+"'s pod is gone", func() bool { return len(podsOf(p.t, p.name)) == 0 })
+}
+
+// TestPool: users of a profile with a pool get pods that waited, each a fresh one; the pool is filled again. A click takes less
+// than a second to the first byte of the lab.
+func TestPool(t *testing.T) {
+	list, write := profileList(t)
+	bob := login(t, "bob")
+	bob.stop()
+	write(list + poolOf(2))
+	full := func() {
+		t.Helper()
+		wait.Within(t, 2*time.Minute, "two pods wait", func() bool { return len(waitingPods(t)) == 2 })
+	}
+	full()
+	uids := map[string]bool{}
+	var took []time.Duration
+	for range 5 {
+		full()
+		took = append(took, clickProfile(t, bob, "e2e-pool"))
+		pods := podsOf(t, "bob")
+		if len(pods) != 1 || pods[0].Labels[contract.LabelPool] == "" || uids[string(pods[0].UID)] {
+			t.Fatalf("bob's pods are %v", pods)
+		}
+		uids[string(pods[0].UID)] = true
+		bob.stopPooled()
+	}
+	t.Logf("click → first byte of /user/bob/lab from a pool: median of %d: %.2f s; %v", len(took), median(took).Seconds(), took)
+	if slices.Min(took) > time.Second {
+		t.Error("the fastest start from a pool takes more than a second")
+	}
+	write(list)
+	wait.Within(t, 3*time.Minute, "nothing waits any more", func() bool { return len(waitingPods(t)) == 0 })
+}
