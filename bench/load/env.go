@@ -30,6 +30,8 @@ const (
 	plainName = "plain Envoy, one route"
 	// openName is ours without a judge: what authorisation costs is what ours, pass, is slower.
 	openName = "ours, no auth"
+	// bareName is the same where servers' answers are not confined either.
+	bareName = "ours, no auth, nothing confined"
 )
 
 // env is all targets, what they lead to, and the passes.
@@ -133,11 +135,13 @@ func (s *env) ours() error {
 		}
 		s.add(target{name: "ours, pass", users: n, addr: g.Envoy.Addr, proc: g.Envoy.Proc, h2: true, h2ws: true, scale: n != slices.Max(s.sizes())})
 	}
-	open, err := s.rig.StartOpenEdge(many)
-	if err != nil {
-		return err
+	for _, name := range []string{openName, bareName} {
+		open, err := s.rig.StartOpenEdge(many, name == openName)
+		if err != nil {
+			return err
+		}
+		s.add(target{name: name, users: many, addr: open.Addr, proc: open.Proc, h2: true, scale: true})
 	}
-	s.add(target{name: openName, users: many, addr: open.Addr, proc: open.Proc, h2: true, scale: true})
 	if s.quick || s.check {
 		return nil
 	}

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -12,6 +14,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	jwtv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/jwt_authn/v3"
+	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -30,6 +33,8 @@ type part struct {
 	name    string
 	plain   bool
 	filters []string
+	// answers says that the script sees servers' answers, too.
+	answers bool
 }
 
 func parts() []part {
@@ -42,8 +47,9 @@ func parts() []part {
 		{name: "a scope a user, the hardened edge, ORIGINAL_DST"},
 		{name: "+ the form judged, the pass verified (jwt_authn)", filters: jwt},
 		{name: "+ authz skipped (composite)", filters: asked},
-		{name: "+ the pass's owner compared, our cookies cut out, servers' answers confined (Lua)", filters: tamed},
-		{name: "+ scripts and styles compressed (this reply is none)", filters: packed},
+		{name: "+ the pass's owner compared, our cookies cut out (Lua)", filters: tamed},
+		{name: "+ servers' answers confined (the same script)", filters: tamed, answers: true},
+		{name: "+ scripts and styles compressed (this reply is none)", filters: packed, answers: true},
 	}
 }
 
@@ -80,11 +86,16 @@ func (h *env) bootstrap(p part, port, admin uint32) (*bootstrapv3.Bootstrap, err
 		Host: host, Port: port, Admin: admin, Filters: p.filters,
 		Servers: []server.Server{{ID: server.ID{User: "alice"}, Namespace: "perijove", Pod: "jupyter-alice", Addr: h.pod, Nonce: "nonce"}},
 		Change: func(manager *hcmv3.HttpConnectionManager) error {
-			return edge.Filter(manager, envoyapi.JWTFilter, &jwtv3.JwtAuthentication{}, func(config *jwtv3.JwtAuthentication) {
+			script := edge.Filter(manager, envoyapi.ConfineFilter, &luav3.Lua{}, func(config *luav3.Lua) {
+				if !p.answers {
+					config.DefaultSourceCode = requestsOnly(config.GetDefaultSourceCode().GetInlineString())
+				}
+			})
+			return errors.Join(script, edge.Filter(manager, envoyapi.JWTFilter, &jwtv3.JwtAuthentication{}, func(config *jwtv3.JwtAuthentication) {
 				config.GetProviders()["pass"].JwksSourceSpecifier = &jwtv3.JwtProvider_LocalJwks{LocalJwks: &corev3.DataSource{
 					Specifier: &corev3.DataSource_InlineBytes{InlineBytes: h.jwks},
 				}}
-			})
+			}))
 		},
 	}.Bootstrap()
 	if err != nil || !p.plain {
@@ -94,6 +105,15 @@ func (h *env) bootstrap(p part, port, admin uint32) (*bootstrapv3.Bootstrap, err
 	static.Clusters = []*clusterv3.Cluster{h.oneCluster()}
 	static.GetListeners()[0].GetFilterChains()[0].GetFilters()[0].ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: envoyapi.Pack(plain())}
 	return boot, nil
+}
+
+// requestsOnly cuts off what the script does with servers' answers.
+func requestsOnly(script string) *corev3.DataSource {
+	before, _, found := strings.Cut(script, "function envoy_on_response(")
+	if !found {
+		panic("the script does nothing with answers") // ours has changed
+	}
+	return &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: before}}
 }
 
 // plain is what any design on top of Envoy is measured against: one route, the router.

@@ -11,6 +11,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	luav3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/lua/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 
@@ -30,12 +31,15 @@ type Edge struct {
 	Servers []server.Server // of different users
 	// Filters are the names of those that are kept.
 	Filters []string
+	// Open has routes lead to servers by themselves, and no filter judge: of the script only what
+	// confines servers' answers is left.
+	Open bool
 	// Change, if set, changes the rest last.
 	Change func(*hcmv3.HttpConnectionManager) error
 }
 
-// Bootstrap is Envoy's whole configuration, without access logs and websockets. Where no filter
-// is left that tells a request where to go, the routes do.
+// Bootstrap is Envoy's whole configuration, without access logs and websockets. Where the script
+// is left out that tells a request where to go, the routes do.
 func (e Edge) Bootstrap() (*bootstrapv3.Bootstrap, error) {
 	settings := listener.Settings{
 		Address: "127.0.0.1", Port: e.Port, Site: origin.Site{Scheme: "http", Hosts: []string{e.Host}}, PassChecked: true,
@@ -52,6 +56,11 @@ func (e Edge) Bootstrap() (*bootstrapv3.Bootstrap, error) {
 	manager.HttpFilters = slices.DeleteFunc(manager.GetHttpFilters(), func(f *hcmv3.HttpFilter) bool {
 		return f != router && !slices.Contains(e.Filters, f.GetName())
 	})
+	if e.Open {
+		if err := Filter(manager, envoyapi.ConfineFilter, &luav3.Lua{}, withoutRequests); err != nil {
+			return nil, err
+		}
+	}
 	list, err := e.scopes(settings.Site)
 	if err != nil {
 		return nil, err
@@ -84,7 +93,7 @@ func (e Edge) scopes(site origin.Site) ([]*routev3.ScopedRouteConfiguration, err
 			all = append(all, scope.Route)
 		}
 	}
-	if slices.Contains(e.Filters, envoyapi.ConfineFilter) {
+	if slices.Contains(e.Filters, envoyapi.ConfineFilter) && !e.Open {
 		return all, nil
 	}
 	for _, scope := range all {
@@ -97,6 +106,13 @@ func (e Edge) scopes(site origin.Site) ([]*routev3.ScopedRouteConfiguration, err
 		}
 	}
 	return all, nil
+}
+
+// withoutRequests leaves of the script what it does with servers' answers.
+func withoutRequests(config *luav3.Lua) {
+	config.DefaultSourceCode = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
+		InlineString: config.GetDefaultSourceCode().GetInlineString() + "\nenvoy_on_request = nil\n",
+	}}
 }
 
 // Filter changes one filter's configuration in place.

@@ -71,9 +71,14 @@ func (r *Rig) StartPlainEnvoy(pods int) (*Envoy, error) {
 	return r.startEnvoy(fmt.Sprint("plain-envoy-", pods), fmt.Sprintf(plainConfig, port(admin), port(addr), endpoints.String()), addr, admin, 1, 20*time.Second)
 }
 
-// StartOpenEdge runs our edge for so many users without a judge: the same listener and routes,
-// and no filter but those that compress and the router, no access log. It leads anybody to any server.
-func (r *Rig) StartOpenEdge(users int) (*Envoy, error) {
+// StartOpenEdge runs our edge for so many users without a judge: the same listener and routes, and
+// no filter but the router, those that compress and, with confine, what keeps servers' answers from
+// acting on more than the server; no access log. It leads anybody to any server.
+func (r *Rig) StartOpenEdge(users int, confine bool) (*Envoy, error) {
+	name, filters := "open-edge", []string{envoyapi.CompressFilter}
+	if confine {
+		name, filters = "confining-edge", append(filters, envoyapi.ConfineFilter)
+	}
 	addr, admin := r.addr(), r.addr()
 	servers := make([]server.Server, users)
 	for i := range servers {
@@ -85,7 +90,7 @@ func (r *Rig) StartOpenEdge(users int) (*Envoy, error) {
 			ID: server.ID{User: User(i)}, Namespace: "users", Pod: PodName(i), Nonce: fmt.Sprintf("nonce-%022d", i), Addr: netip.AddrPortFrom(ip, UpstreamPort),
 		}
 	}
-	boot, err := edge.Edge{Host: Host, Port: uint32(number(addr)), Admin: uint32(number(admin)), Servers: servers, Filters: []string{envoyapi.CompressFilter}}.Bootstrap() //nolint:gosec // ports
+	boot, err := edge.Edge{Host: Host, Port: uint32(number(addr)), Admin: uint32(number(admin)), Servers: servers, Filters: filters, Open: true}.Bootstrap() //nolint:gosec // ports
 	if err != nil {
 		return nil, err
 	}
@@ -93,7 +98,7 @@ func (r *Rig) StartOpenEdge(users int) (*Envoy, error) {
 	if err != nil {
 		return nil, fmt.Errorf("encode the edge: %w", err)
 	}
-	return r.startEnvoy("open-edge", string(config), addr, admin, 1, 3*time.Minute)
+	return r.startEnvoy(name, string(config), addr, admin, 1, 3*time.Minute)
 }
 
 const plainConfig = `
