@@ -18,6 +18,9 @@ import (
 
 // A claim that is deleted under a pod stays, with all files, until the pod has ended. Then it goes.
 func TestDeletedHomesStayUnderTheirPods(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a spawner looks twice a minute")
+	}
 	e := start(t)
 	e.ready()
 	uid, folder := e.smallHome("held")

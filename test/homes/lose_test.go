@@ -58,14 +58,18 @@ func ways() []way {
 	}
 }
 
+// wanted are all of them, and with -short the quick ones.
+func wanted() []way {
+	if !testing.Short() {
+		return ways()
+	}
+	return slices.DeleteFunc(ways(), func(w way) bool { return w.long })
+}
+
 // A home full of files is as it was after each end of a pod that had it. PERIJOVE_HOMES_ROUNDS is how many pods
 // there are, which end in all ways in turn, else one for each; PERIJOVE_HOMES_FIRST is with which they begin, from 0.
-// With -short there are the quick ways only.
 func TestLateHomesLoseNothing(t *testing.T) {
-	all := ways()
-	if testing.Short() {
-		all = slices.DeleteFunc(all, func(w way) bool { return w.long })
-	}
+	all := wanted()
 	start(t).losesNothing(all, number(t, "PERIJOVE_HOMES_FIRST", 0), number(t, "PERIJOVE_HOMES_ROUNDS", len(all)))
 }
 
@@ -75,7 +79,8 @@ func TestLateHomesOfAFurtherNode(t *testing.T) {
 	if _, err := e.admin.CoreV1().Nodes().Get(t.Context(), e.node.Name(), metav1.GetOptions{}); err != nil {
 		t.Skip("one node: NODES=2 make up has two")
 	}
-	e.losesNothing(ways(), 0, len(ways()))
+	all := wanted()
+	e.losesNothing(all, 0, len(all))
 }
 
 func number(t *testing.T, name string, without int) int {
