@@ -61,8 +61,9 @@ func (u *up) install(on cluster, kubeconfig string, images []output.Image, nodes
 			if err := u.unlock(ctx, log, helm, flags); err != nil {
 				return "", err
 			}
+			// Conflicts: what somebody scaled by hand, or a test that was killed, stands in the way of another number of nodes.
 			args := append([]string{"upgrade", release, filepath.Join(u.root, "deploy/chart"), "--install", "--create-namespace",
-				"--wait", "--timeout", "5m", "--values", file, "--values", filepath.Join(u.root, "deploy/up", on.values())}, flags...)
+				"--force-conflicts", "--wait", "--timeout", "5m", "--values", file, "--values", filepath.Join(u.root, "deploy/up", on.values())}, flags...)
 			perNode, err := nodeValues(nodes)
 			if err != nil {
 				return "", err
