@@ -204,13 +204,14 @@ func claim(ctx context.Context, c kubernetes.Interface, pod *corev1.Pod, home ty
 	return err
 }
 
-// says runs a shell's words in a pod and returns what they print.
-func (e *env) says(pod *corev1.Pod, words string) string {
-	out, err := exec.Command(kubectl.Path(), "--namespace", servers, "exec", pod.Name, "--", "/bin/sh", "-c", words).CombinedOutput()
-	if err != nil {
-		return fmt.Sprintf("%v: %s", err, out)
-	}
-	return strings.TrimSpace(string(out))
+// says waits until a shell's words in a pod print what is wanted. kubectl can lose an answer of a busy API server, so one that
+// differs is no proof.
+func (e *env) says(pod *corev1.Pod, words, want string) {
+	e.t.Helper()
+	wait.Within(e.t, patient, fmt.Sprintf("%q says %q in %s", words, want, pod.Name), func() bool {
+		out, err := exec.Command(kubectl.Path(), "--namespace", servers, "exec", pod.Name, "--", "/bin/sh", "-c", words).Output()
+		return err == nil && strings.TrimSpace(string(out)) == want
+	})
 }
 
 // mounted waits until a home lies over a pod's empty folder.
@@ -227,7 +228,7 @@ func (e *env) mounted(pod *corev1.Pod) {
 // hasHome waits until a pod sees the first of the files.
 func (e *env) hasHome(pod *corev1.Pod) {
 	e.t.Helper()
-	wait.Within(e.t, patient, pod.Name+" has its home", func() bool { return e.says(pod, "cat /home/jovyan/0/0") == "file 0" })
+	e.says(pod, "cat /home/jovyan/0/0", "file 0")
 }
 
 // end deletes a pod; seconds 0 is by force.
