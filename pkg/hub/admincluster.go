@@ -47,5 +47,5 @@ func nodeCard(n occupancy.Node) web.Node {
 	share := func(resource quota.Resource, s occupancy.Share) spawn.Usage {
 		return spawn.Usage{Usage: quota.Usage{Resource: resource, Used: s.Requested, Most: s.Allocatable}}
 	}
-	return web.Node{Name: n.Name, State: state, Servers: n.Servers, Shares: usage([]spawn.Usage{share(quota.CPU, n.CPU), share(quota.Memory, n.Memory)})}
+	return web.Node{Name: n.Name, State: state, Servers: n.Servers, Waiting: n.Waiting, Shares: usage([]spawn.Usage{share(quota.CPU, n.CPU), share(quota.Memory, n.Memory)})}
 }

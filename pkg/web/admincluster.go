@@ -14,6 +14,8 @@ type Node struct {
 	Name    string
 	State   string // message id
 	Servers int
+	// Waiting are the pods that wait for users.
+	Waiting int
 	Shares  []Usage // processor cores and memory
 }
 

@@ -60,7 +60,7 @@ func samples(name string) map[string]Page {
 		"messages": AdminMessages{Viewer: v, XSRF: name, Action: "/m", Error: "messages.bad", English: name, Chinese: name, Warning: true, Hours: []int{1}, MaxText: 5,
 			Messages: []MessageLine{{name, name, true, time.Unix(1, 0), time.Unix(2, 0), name, name, "/r/" + name}, {}}},
 		"cluster": AdminCluster{Viewer: v, Unknown: true, Plot: Plot{Lines: []string{name}, Marks: []Mark{{1, name}}, Times: []Mark{{1, name}}, Points: []Point{{time.Unix(1, 0), 3}}},
-			Nodes: []Node{{Name: name, State: "cluster.ready", Servers: 3, Shares: []Usage{{Resource: "resource.cpu", Data: map[string]string{"Used": name}, Most: 1}}}}},
+			Nodes: []Node{{Name: name, State: "cluster.ready", Servers: 3, Waiting: 2, Shares: []Usage{{Resource: "resource.cpu", Data: map[string]string{"Used": name}, Most: 1}}}}},
 		"cluster, none": AdminCluster{},
 		"quotas, none":  AdminQuotas{},
 		"account, none": Account{},

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 // Node is what servers are promised of a node.
@@ -13,13 +15,15 @@ type Node struct {
 	// Ready says that the node takes part; Closed that no new server gets there.
 	Ready, Closed bool
 	Servers       int
-	CPU, Memory   Share // thousandths of a core, bytes
+	// Waiting are the pods of pools on it that are nobody's server yet.
+	Waiting     int
+	CPU, Memory Share // thousandths of a core, bytes
 }
 
 // Share is a part of what there is.
 type Share struct{ Requested, Allocatable int64 }
 
-// Nodes returns what pods, which are servers, request of each node, sorted by name. Other pods of a
+// Nodes returns what pods, which are servers or wait to be ones, request of each node, sorted by name. Other pods of a
 // node are not in it.
 func Nodes(nodes []*corev1.Node, pods []*corev1.Pod) []Node {
 	all := make([]Node, len(nodes))
@@ -35,7 +39,11 @@ func Nodes(nodes []*corev1.Node, pods []*corev1.Pod) []Node {
 		if !known || pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed {
 			continue
 		}
-		all[i].Servers++
+		if pod.Labels[contract.LabelComponent] == contract.ComponentPool {
+			all[i].Waiting++
+		} else {
+			all[i].Servers++
+		}
 		for _, c := range pod.Spec.Containers {
 			all[i].CPU.Requested += c.Resources.Requests.Cpu().MilliValue()
 			all[i].Memory.Requested += c.Resources.Requests.Memory().Value()

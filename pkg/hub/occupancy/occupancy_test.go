@@ -8,6 +8,8 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/resource"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/perijove/perijove/pkg/contract"
 )
 
 func TestHistory(t *testing.T) {
@@ -56,12 +58,14 @@ func TestNodes(t *testing.T) {
 	}
 	closed := node("b", "4", "8Gi", corev1.ConditionTrue)
 	closed.Spec.Unschedulable = true
+	idle := pod("b", corev1.PodRunning)
+	idle.Labels = map[string]string{contract.LabelComponent: contract.ComponentPool}
 	got := Nodes([]*corev1.Node{closed, node("a", "2", "4Gi", corev1.ConditionFalse)}, []*corev1.Pod{
-		pod("b", corev1.PodRunning), pod("b", corev1.PodPending), pod("b", corev1.PodFailed), pod("", corev1.PodPending), pod("gone", corev1.PodRunning),
+		pod("b", corev1.PodRunning), pod("b", corev1.PodPending), pod("b", corev1.PodFailed), pod("", corev1.PodPending), pod("gone", corev1.PodRunning), idle,
 	})
 	want := []Node{
 		{Name: "a", CPU: Share{0, 2000}, Memory: Share{0, 4 << 30}},
-		{Name: "b", Ready: true, Closed: true, Servers: 2, CPU: Share{1000, 4000}, Memory: Share{2 << 30, 8 << 30}},
+		{Name: "b", Ready: true, Closed: true, Servers: 2, Waiting: 1, CPU: Share{1500, 4000}, Memory: Share{3 << 30, 8 << 30}},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
