@@ -1,16 +1,21 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"net/url"
+	"os/exec"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/perijove/perijove/pkg/contract"
+	"github.com/perijove/perijove/test/kubectl"
 	"github.com/perijove/perijove/test/wait"
 )
 
@@ -103,6 +108,64 @@ func TestPool(t *testing.T) {
 	t.Logf("click → first byte of /user/bob/lab from a pool: median of %d: %.2f s; %v", len(took), median(took).Seconds(), took)
 	if slices.Min(took) > time.Second {
 		t.Error("the fastest start from a pool takes more than a second")
+	}
+	write(list)
+	wait.Within(t, 3*time.Minute, "nothing waits any more", func() bool { return len(waitingPods(t)) == 0 })
+}
+
+// inPod runs a program in a pod of a server and returns what it printed.
+func inPod(t *testing.T, pod corev1.Pod, program string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), kubectl.Path(), "--namespace", servers, "exec", pod.Name, "--", "python3", "-c", program).Output()
+	if err != nil {
+		t.Fatalf("in %s: %v", pod.Name, err)
+	}
+	return strings.TrimSpace(string(out))
+}
+
+// TestPoolGivesHomes: a pod that waited gets the home that its user had in a pod of its own, with all files, and what is
+// written there stays. A new home is given to a pod of its own.
+func TestPoolGivesHomes(t *testing.T) {
+	list, write := profileList(t)
+	bob, claims := login(t, "bob"), cluster(t).CoreV1().PersistentVolumeClaims(servers)
+	bob.stop()
+	forget := func() {
+		t.Helper()
+		ctx := context.Background() // also when the test is over
+		_ = claims.Delete(ctx, "home-bob", metav1.DeleteOptions{})
+		wait.Within(t, 2*time.Minute, "bob's home is gone", func() bool {
+			_, err := claims.Get(ctx, "home-bob", metav1.GetOptions{})
+			return apierrors.IsNotFound(err)
+		})
+	}
+	forget()
+	t.Cleanup(forget)
+	write(list + `  - display_name: E2E homes
+    slug: e2e-homes
+    kubespawner_override: { cmd: [quick-lab], storage_class: shared, storage_access_modes: [ReadWriteMany] }
+    pool: { size: 1 }
+`)
+	server := func(pooled bool) corev1.Pod {
+		t.Helper()
+		wait.Within(t, 2*time.Minute, "a pod waits", func() bool { return len(waitingPods(t)) == 1 })
+		took := clickProfile(t, bob, "e2e-homes")
+		pods := podsOf(t, "bob")
+		if len(pods) != 1 || (pods[0].Labels[contract.LabelPool] != "") != pooled {
+			t.Fatalf("bob's pods are %v, of the pool: want %v", pods, pooled)
+		}
+		t.Logf("click → first byte, of the pool %v: %.2f s", pooled, took.Seconds())
+		return pods[0]
+	}
+	const add, read = `open("/home/jovyan/lines", "a").write("%d\n")`, `print(open("/home/jovyan/lines").read().split())`
+	inPod(t, server(false), fmt.Sprintf(add, 1))
+	bob.stopPooled()
+	for i := 2; i <= 3; i++ {
+		pod := server(true)
+		inPod(t, pod, fmt.Sprintf(add, i))
+		if got, want := inPod(t, pod, read), []string{"", "", "['1', '2']", "['1', '2', '3']"}[i]; got != want {
+			t.Errorf("the file holds %s, want %s", got, want)
+		}
+		bob.stopPooled()
 	}
 	write(list)
 	wait.Within(t, 3*time.Minute, "nothing waits any more", func() bool { return len(waitingPods(t)) == 0 })

@@ -41,6 +41,8 @@ type Config struct {
 	ServersCA KeyPair `yaml:"serversCA"`
 	// Proof says that new servers prove which pod they are. Running servers stay as they are.
 	Proof bool `yaml:"proof"`
+	// LateHomes says that a driver gives homes to pods that wait in pools.
+	LateHomes bool `yaml:"lateHomes"`
 	// JupyterConfigMap is the ConfigMap in Namespace with jupyter_server_config.py.
 	JupyterConfigMap string `yaml:"jupyterConfigMap"`
 	// JupyterRevision names the version of the files in it: pods that wait in pools with another one are replaced.
@@ -155,7 +157,7 @@ func (c Config) site() (origin.Site, error) {
 // servers is what all servers share.
 func (c Config) servers(public origin.Site) spawn.Site {
 	return spawn.Site{
-		Namespace: c.Namespace, JupyterConfigMap: c.JupyterConfigMap, Revision: c.JupyterRevision, Public: public, Proof: c.Proof, Scheduling: c.Scheduling,
+		Namespace: c.Namespace, JupyterConfigMap: c.JupyterConfigMap, Revision: c.JupyterRevision, Public: public, Proof: c.Proof, LateHomes: c.LateHomes, Scheduling: c.Scheduling,
 	}
 }
 

@@ -2,6 +2,7 @@ package spawn
 
 import (
 	"fmt"
+	"slices"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
@@ -14,6 +15,12 @@ import (
 func HasLateHome(pod *corev1.Pod, claim types.UID) bool {
 	ended := pod.Status.Phase == corev1.PodSucceeded || pod.Status.Phase == corev1.PodFailed
 	return claim != "" && pod.Annotations[contract.AnnotationHome] == string(claim) && !ended
+}
+
+// CanComeLate reports whether a pod that runs can get the home of a claim: it has a volume, which several nodes may have at
+// one time.
+func CanComeLate(claim *corev1.PersistentVolumeClaim) bool {
+	return claim.Status.Phase == corev1.ClaimBound && slices.Contains(claim.Spec.AccessModes, corev1.ReadWriteMany)
 }
 
 // HoldPatch is a strategic merge patch that adds the finalizer of late homes to the claim with this UID, and to no later one

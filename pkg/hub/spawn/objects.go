@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
@@ -77,6 +78,8 @@ type Spec struct {
 	From string
 	// Cold says that no waiting pod may.
 	Cold bool
+	// LateHome is the UID of the home volume's claim where a waiting pod gets the home.
+	LateHome types.UID
 	// Home is the name of the home volume's claim; "" is that of a new one. Only profiles whose
 	// homes are volumes of their own need it.
 	Home string

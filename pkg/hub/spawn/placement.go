@@ -21,6 +21,8 @@ type Site struct {
 	// Revision says which version of the files in JupyterConfigMap pods are made for: pods that wait with
 	// those of another one are replaced.
 	Revision string
+	// LateHomes says that a driver gives homes to pods that run (contract.DriverHomes).
+	LateHomes bool
 	// Scheduling is what new pods say about the node that they want.
 	Scheduling Scheduling
 }

@@ -97,6 +97,12 @@ func (o Override) HasVolume() bool { return o.Persistent() && !o.static() }
 
 func (o Override) static() bool { return o.StorageType == storageStatic }
 
+// comesLate reports whether the driver of late homes can have the home: a volume of its own that several
+// nodes may have at one time.
+func (o Override) comesLate() bool {
+	return o.HasVolume() && slices.Contains(o.accessModes(), corev1.ReadWriteMany)
+}
+
 // Storage is the size of a home in words, "" where many homes share one volume.
 func (o Override) Storage() string {
 	size, err := o.capacity()

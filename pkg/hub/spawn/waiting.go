@@ -60,9 +60,14 @@ func NewTemplate(site Site, p Profile) Template {
 	c.Command = []string{"python3", configPath + "/" + order.File, "--"}
 	c.Args = literals(slices.Concat(p.Override.Cmd, p.Override.Args))
 	c.Env = waitingEnvironment(p)
-	for _, v := range pod.Spec.Volumes {
+	for i, v := range pod.Spec.Volumes {
 		if v.Name == volumeJupyter {
 			v.ConfigMap.Items = append(v.ConfigMap.Items, corev1.KeyToPath{Key: order.File, Path: order.File})
+		}
+		if v.Name == volumeHome && p.Override.Persistent() {
+			pod.Spec.Volumes[i].VolumeSource = corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{Driver: contract.DriverHomes}}
+			// What the driver mounts there later appears in the container.
+			c.VolumeMounts[slices.IndexFunc(c.VolumeMounts, isHomeMount)].MountPropagation = new(corev1.MountPropagationHostToContainer)
 		}
 	}
 	t := Template{pod: pod, proof: proof}
@@ -70,6 +75,8 @@ func NewTemplate(site Site, p Profile) Template {
 	t.Prefix = poolPrefix + p.Slug + "-" + t.Key[:keyInUse] + "-"
 	return t
 }
+
+func isHomeMount(m corev1.VolumeMount) bool { return m.Name == volumeHome }
 
 // waitingEnvironment is what the imports of a waiting process see.
 func waitingEnvironment(p Profile) (env []corev1.EnvVar) {
@@ -112,6 +119,9 @@ func Claimed(waiting *corev1.Pod, site Site, s Spec, now time.Time) map[string]a
 	annotations := maps.Clone(cold.Annotations)
 	annotations[contract.AnnotationClaimed] = now.UTC().Format(time.RFC3339Nano)
 	annotations[contract.AnnotationOrder] = encodeOrder(site, s)
+	if s.LateHome != "" {
+		annotations[contract.AnnotationHome] = string(s.LateHome)
+	}
 	patch := map[string]any{"metadata": map[string]any{
 		"uid": waiting.UID, "resourceVersion": waiting.ResourceVersion,
 		"labels": cold.Labels, "annotations": annotations,
@@ -126,6 +136,9 @@ func Claimed(waiting *corev1.Pod, site Site, s Spec, now time.Time) map[string]a
 // encodeOrder returns what the pod of a spec is told, without its secret.
 func encodeOrder(site Site, s Spec) string {
 	o := order.Order{Home: homePath, Env: map[string]string{}}
+	if s.Profile.Override.Persistent() {
+		o.Late = contract.EmptyHome
+	}
 	for _, v := range settings(site, s) {
 		o.Env[v.name] = v.value
 	}

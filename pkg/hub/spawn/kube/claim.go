@@ -48,6 +48,7 @@ const (
 	claimEmpty  = "empty"
 	claimLost   = "lost"
 	claimFailed = "failed"
+	claimHome   = "home"
 )
 
 // errLost is a waiting pod that somebody else took, or that is gone.
@@ -76,6 +77,10 @@ func (c *Cluster) choose(spec *spawn.Spec, needs []spawn.Need) (done func()) {
 	}
 	t, ok := spec.Template(c.Site)
 	if !ok {
+		return done
+	}
+	if spec.Profile.Override.Persistent() && c.lateHome(*spec) == nil {
+		c.pools.claims.WithLabelValues(spec.Profile.Slug, claimHome).Inc()
 		return done
 	}
 	if spec.From, done = c.pick(t.Key); spec.From == "" {
@@ -133,6 +138,11 @@ func (c *Cluster) join(ctx context.Context, owner access.User, spec spawn.Spec, 
 
 // makePod makes the pod of a start: of one that waits, or a new one.
 func (c *Cluster) makePod(ctx context.Context, spec spawn.Spec) (*corev1.Pod, error) {
+	if spec.From != "" && spec.Profile.Override.Persistent() {
+		if err := c.holdHome(ctx, &spec); err != nil {
+			return nil, err
+		}
+	}
 	for tries := 0; spec.From != ""; tries++ {
 		pod, err := c.claim(ctx, spec)
 		if err == nil {
@@ -152,6 +162,31 @@ func (c *Cluster) makePod(ctx context.Context, spec spawn.Spec) (*corev1.Pod, er
 		}
 	}
 	return c.createPod(ctx, spec)
+}
+
+// lateHome returns the claim of a home that a waiting pod can get, nil where the server needs a pod of its own. A new home
+// is one: Kubernetes gives a volume to its users when it is first mounted in the usual way.
+func (c *Cluster) lateHome(spec spawn.Spec) *corev1.PersistentVolumeClaim {
+	claim := c.knownHome(c.Site.Placement(spec.ID.User, spec.Profile).Namespace, spec.Profile.Override.HomeOf(spec.ID))
+	if claim == nil || !spawn.CanComeLate(claim) {
+		return nil
+	}
+	return claim
+}
+
+// holdHome keeps the home from being deleted before a waiting pod gets it. Where that fails the server gets a pod of its own.
+func (c *Cluster) holdHome(ctx context.Context, spec *spawn.Spec) error {
+	claim := c.lateHome(*spec)
+	if claim != nil {
+		err := c.hold(ctx, claim)
+		if err == nil {
+			spec.LateHome = claim.UID
+			return nil
+		}
+		c.log.WarnContext(ctx, "a home cannot come late; its server starts cold", "user", spec.ID.User, "server", spec.ID.Name, "claim", claim.Name, "error", err)
+	}
+	c.pools.claims.WithLabelValues(spec.Profile.Slug, claimHome).Inc()
+	return c.rechoose(ctx, spec, "")
 }
 
 // rechoose writes down that the start is made of another waiting pod, or of none.

@@ -51,6 +51,8 @@ type pools struct {
 	attended map[types.UID]access.User
 	// told are the failed pods that administrators know of.
 	told map[types.UID]bool
+	// unoffered are the profiles whose pools cannot be, of which administrators know.
+	unoffered map[string]bool
 	// refused are the keys of which the API refused pods.
 	refused map[string]refused
 }
@@ -63,9 +65,9 @@ type refused struct {
 
 func newPools(reg prometheus.Registerer, count func() map[poolCount]int) *pools {
 	p := &pools{
-		poke: make(chan struct{}, 1), taken: map[types.UID]bool{}, told: map[types.UID]bool{}, attended: map[types.UID]access.User{}, refused: map[string]refused{},
+		poke: make(chan struct{}, 1), taken: map[types.UID]bool{}, told: map[types.UID]bool{}, attended: map[types.UID]access.User{}, refused: map[string]refused{}, unoffered: map[string]bool{},
 		claims: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "perijove_pool_claims_total", Help: "Starts of profiles with a pool, by what came of it: warm, empty, lost (the chosen pod went), failed (it took no order).",
+			Name: "perijove_pool_claims_total", Help: "Starts of profiles with a pool, by what came of it: warm, empty, lost (the chosen pod went), failed (it took no order), home (the home cannot come late).",
 		}, []string{"profile", "outcome"}),
 		failing: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "perijove_pool_failures_total", Help: "Pods that were made for a pool and did not come to wait.",
@@ -143,6 +145,7 @@ func (p *pools) isOwn() bool {
 }
 
 func (c *Cluster) servePoolsOnce(ctx context.Context) {
+	c.tellUnoffered(ctx)
 	wanted, pods := c.Policy().Pools(c.Site), c.pooled()
 	if len(wanted) == 0 && len(pods) == 0 {
 		return
@@ -255,6 +258,22 @@ func (c *Cluster) tellFailure(ctx context.Context, pod *corev1.Pod) {
 	c.pools.failing.WithLabelValues(profile).Inc()
 	c.log.WarnContext(ctx, "a pod of a pool does not come to wait; its profile starts cold meanwhile", "profile", profile, "pod", pod.Name, "uid", pod.UID, "why", why)
 	c.warn("profile " + profile + ": pod " + pod.Name + " does not come to wait: " + why)
+}
+
+// tellUnoffered tells administrators once of a pool that cannot be.
+func (c *Cluster) tellUnoffered(ctx context.Context) {
+	for _, slug := range c.Policy().Unoffered(c.Site) {
+		c.pools.mu.Lock()
+		told := c.pools.unoffered[slug]
+		c.pools.unoffered[slug] = true
+		c.pools.mu.Unlock()
+		if told {
+			continue
+		}
+		const why = "its homes would have to come late, and homes.enabled is off; it starts cold"
+		c.log.WarnContext(ctx, "a profile's pool cannot be: "+why, "profile", slug)
+		c.warn("profile " + slug + ": no pod can wait: " + why)
+	}
 }
 
 func (c *Cluster) warn(text string) {
