@@ -19,7 +19,9 @@ import (
 func TestWaitingProcessBecomesAServer(t *testing.T) {
 	id := server.ID{User: "张三@x.org", Name: "my demo"}
 	p := newPod(t, recipe{})
-	writeFiles(t, p.home, map[string]string{"mine.txt": "text"})
+	writeFiles(t, p.home, map[string]string{
+		"mine.txt": "text", ".local/share/jupyter/kernels/mine/kernel.json": `{"argv": ["mine"], "display_name": "A kernel of the user's", "language": "mine"}`,
+	})
 	p.ready(http.DefaultClient)
 	pool, err := os.Open(fmt.Sprintf("/proc/%d/root%s", p.cmd.Process.Pid, p.dir)) // what the home will cover
 	if err != nil {
@@ -32,6 +34,9 @@ func TestWaitingProcessBecomesAServer(t *testing.T) {
 	}
 	if status, body := ask(t, "GET", base+"api/contents", gateway()); status != 200 || !strings.Contains(body, "mine.txt") {
 		t.Errorf("the home: %d %s", status, body)
+	}
+	if _, kernels := ask(t, "GET", base+"api/kernelspecs", gateway()); !strings.Contains(kernels, "A kernel of the user's") {
+		t.Errorf("the kernels: %s", kernels)
 	}
 	if status, page := ask(t, "GET", base+"lab", gateway()); status != 200 || !strings.Contains(page, `"baseUrl": "`+id.Prefix()) {
 		t.Errorf("the page: %d %.2000s", status, page)
