@@ -83,12 +83,14 @@ func TestClusterPoolPodsGetAnOwnerOnce(t *testing.T) {
 	try := metav1.PatchOptions{DryRun: dry.DryRun}
 	pod := c.waits(func(*corev1.Pod) {})
 	same := func(map[string]any) {}
+	foreign := pod.DeepCopy().Spec.Containers
+	foreign[0].Image = "thief"
 	if err := c.claim(pod, "alice", same, try); err != nil {
 		t.Fatalf("negative control: a pod that waits is not given to a user: %v", err)
 	}
 	for what, change := range map[string]func(map[string]any){
 		"another image": func(p map[string]any) {
-			p["spec"] = map[string]any{"containers": []any{map[string]any{"name": "notebook", "image": "thief"}}}
+			p["spec"] = map[string]any{"containers": foreign}
 		},
 		"another pool":             func(p map[string]any) { metadata(p, "labels")[contract.LabelPool] = "another" },
 		"no pool":                  func(p map[string]any) { metadata(p, "labels")[contract.LabelPool] = nil },
