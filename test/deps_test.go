@@ -71,6 +71,7 @@ var libraries = []struct{ folder, library, why string }{
 	{"pkg/homes/mount", "k8s.io/client-go", "system calls need no cluster"},
 	{"cmd/authz", "github.com/google/go-containerregistry", "images are built before a service runs"},
 	{"cmd/authz", "github.com/vishvananda/netlink", "only the one-node cluster changes the machine's network"},
+	{"cmd/spawner", "github.com/andybalholm/brotli", "files are compressed when images are built"},
 	{"cmd/spawner", "github.com/google/go-containerregistry", "images are built before a service runs"},
 	{"cmd/spawner", "github.com/vishvananda/netlink", "only the one-node cluster changes the machine's network"},
 }

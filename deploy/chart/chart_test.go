@@ -64,6 +64,7 @@ func TestChart(t *testing.T) {
 	t.Run("renders alike", func(t *testing.T) { testRendersAlike(t, helm) })
 	t.Run("weights", func(t *testing.T) { testWeights(t, helm) })
 	t.Run("homes", func(t *testing.T) { testHomesDriver(t, helm) })
+	t.Run("assets", func(t *testing.T) { testAssets(t, helm) })
 	t.Run("homes faults", func(t *testing.T) { testHomesFaults(t, helm) })
 	t.Run("scheduling faults", func(t *testing.T) { testSchedulingFaults(t, helm) })
 	t.Run("scheduler", func(t *testing.T) { testScheduler(t, helm) })

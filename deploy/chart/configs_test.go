@@ -114,8 +114,11 @@ func testRolling(t *testing.T, helm string) {
 		}
 		return found
 	}
-	before, gateway, spawner := sums("auth.passTTL=60s"), sums("auth.passTTL=61s"), sums("spawner.startTimeout=6m")
-	if len(before) != 2 {
+	before, gateway, spawner, images := sums("auth.passTTL=60s"), sums("auth.passTTL=61s"), sums("spawner.startTimeout=6m"), sums("assets.images={x:1}")
+	if images["perijove-assets"] == before["perijove-assets"] || gateway["perijove-assets"] != before["perijove-assets"] || images["perijove-gateway"] != before["perijove-gateway"] {
+		t.Errorf("assets.images: %v became %v", before, images)
+	}
+	if len(before) != 3 {
 		t.Fatalf("checksums: %v", before)
 	}
 	if gateway["perijove-gateway"] == before["perijove-gateway"] || gateway["perijove-spawner"] != before["perijove-spawner"] {

@@ -80,7 +80,7 @@ func testRendersAlike(t *testing.T, helm string) {
 	if twice("-f", production, "--set", "secrets.existingServerKey=") { // the negative control
 		t.Error("the server key is not random")
 	}
-	for _, one := range []string{"existingGatewayTLS", "existingSpawnerTLS"} {
+	for _, one := range []string{"existingGatewayTLS", "existingSpawnerTLS", "existingAssetsTLS"} {
 		_, problem, err := render(helm, "-f", onenode, "--set", "secrets."+one+"=x")
 		if err == nil || !strings.Contains(problem, "/secrets/existing") {
 			t.Errorf("%s alone: the other certificate would be of another authority: %v", one, problem)
@@ -91,7 +91,7 @@ func testRendersAlike(t *testing.T, helm string) {
 		t.Fatal(problem)
 	}
 	// The README's way: these are made once by hand, and named in secrets.existing….
-	for _, name := range []string{"server-key", "servers-ca", "session-keys", "gateway-tls", "spawner-tls"} {
+	for _, name := range []string{"server-key", "servers-ca", "session-keys", "gateway-tls", "spawner-tls", "assets-tls"} {
 		if !regexp.MustCompile(`(?m)^  name: perijove-` + name + `$`).MatchString(out) {
 			t.Errorf("templates/secrets.yaml does not make perijove-%s", name)
 		}

@@ -202,8 +202,16 @@ func TestServe(t *testing.T) {
 	if len(tags) != 3 {
 		t.Errorf("three sequences of bytes have %d tags", len(tags))
 	}
-	if w := ask(h, "GET", path, "Accept-Encoding", "br", "Range", "bytes=7-11"); w.Code != 206 || w.Body.String() != script[7:12] || w.Header().Get("Content-Encoding") != "" {
+	if w := ask(h, "GET", path, "Range", "bytes=7-11"); w.Code != 206 || w.Body.String() != script[7:12] || w.Header().Get("Content-Encoding") != "" {
 		t.Errorf("a part: %d %q %v", w.Code, w.Body, w.Header())
+	}
+	whole := ask(h, "GET", path, "Accept-Encoding", "br")
+	rest := ask(h, "GET", path, "Accept-Encoding", "br", "Range", "bytes=7-", "If-Range", whole.Header().Get("ETag"))
+	if rest.Code != 206 || rest.Body.String() != whole.Body.String()[7:] || rest.Header().Get("Content-Encoding") != "br" {
+		t.Errorf("the rest of a compressed file: %d %v", rest.Code, rest.Header())
+	}
+	if w := ask(h, "GET", path, "Range", "bytes=7-", "If-Range", whole.Header().Get("ETag")); w.Code != 200 || w.Body.String() != script {
+		t.Errorf("the rest of another form: %d", w.Code)
 	}
 	if w := ask(h, "GET", path, "Range", "bytes=9999999-"); w.Code != 416 {
 		t.Errorf("a part that is not there: %d", w.Code)

@@ -70,12 +70,10 @@ func (t *Tree) serve(w http.ResponseWriter, r *http.Request, name string) {
 	http.ServeContent(w, r, "", time.Time{}, opened)
 }
 
-// coding is the best that the client accepts and there is; "" is the file as it is. A part is
-// always of that (RFC 9110 §14).
+// coding is the best that the client accepts and there is; "" is the file as it is. The bytes of each
+// are fixed, so a client may ask for a part of any (RFC 9110 §14), as Chromium does to go on with
+// a file that it fetched ahead.
 func (f file) coding(asked http.Header) string {
-	if asked.Get("Range") != "" {
-		return ""
-	}
 	for _, coding := range []string{"br", "gzip"} {
 		if _, ok := f.forms[coding]; ok && encoding.Accepts(asked.Values("Accept-Encoding"), coding) {
 			return coding

@@ -52,6 +52,9 @@ type Settings struct {
 	Consumption Consumption
 	// Board has what administrators say to everybody; nil where nothing is said.
 	Board Board
+	// Assets returns the addresses of the files that a first page loads from those of a digest; nil
+	// where nothing is fetched ahead.
+	Assets func(digest string) []string
 	// Done ends event streams when the service stops; browsers connect to another replica.
 	Done <-chan struct{}
 }

@@ -165,6 +165,9 @@ func (h *Hub) pending(w http.ResponseWriter, r *http.Request, who caller.Caller)
 		page.Percent, page.Now = percentRoute, web.Line{ID: string(spawn.MsgRoute)}
 	}
 	page.Log = steps(s)
+	if !page.Failed {
+		page.Ahead = h.ahead(r, s)
+	}
 	if page.Failed && !page.Runs {
 		page.Wrote, page.WroteBefore, _ = h.tail(r, s)
 	}
@@ -198,6 +201,16 @@ func (h *Hub) open(w http.ResponseWriter, r *http.Request, who caller.Caller, ur
 
 func line(s spawn.Step) web.Line {
 	return web.Line{ID: string(s.Message), Next: string(s.Next), Data: s.Data, Detail: s.Detail}
+}
+
+// ahead returns what the browser may fetch while the server starts. Not where the user saves data
+// (the header Save-Data), and not from a user's own host: to load from there our page would have to
+// trust scripts from there (S8).
+func (h *Hub) ahead(r *http.Request, s spawn.Server) []string {
+	if h.Assets == nil || s.Assets == "" || h.Site.PerUser() || strings.EqualFold(r.Header.Get("Save-Data"), "on") {
+		return nil
+	}
+	return h.Assets(s.Assets)
 }
 
 func (h *Hub) stopPost(w http.ResponseWriter, r *http.Request, who caller.Caller) error {

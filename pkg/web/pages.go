@@ -163,6 +163,7 @@ type Pending struct {
 	StopAction  string // form action of "Cancel"; "" when there is nothing to stop
 	Next        string // repeated by the forms
 	RequestID   string
+	Ahead       []string // files that the server's page will load, to be fetched while it starts
 }
 
 // DeleteUser asks an administrator before a user is deleted.

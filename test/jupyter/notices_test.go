@@ -14,6 +14,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/perijove/perijove/pkg/contract"
 	"github.com/perijove/perijove/pkg/server"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -29,6 +30,8 @@ type lab struct {
 	sent   []string // paths of what it sent
 	// instead answers some requests in the server's place; nil, or returning nil, leaves them to it.
 	instead func(*http.Request) http.HandlerFunc
+	assets  http.Handler
+	files   []string // addresses that assets was asked for
 }
 
 func newLab(t *testing.T, id server.ID, env ...string) *lab {
@@ -49,6 +52,8 @@ func newLab(t *testing.T, id server.ID, env ...string) *lab {
 			other(w, r)
 		case strings.HasPrefix(r.URL.Path, "/hub/"):
 			hub(w, r)
+		case strings.HasPrefix(r.URL.Path, contract.PathAssets):
+			l.share(w, r)
 		case broken:
 			w.WriteHeader(http.StatusServiceUnavailable)
 		default:
@@ -70,6 +75,24 @@ func (l *lab) see(r *http.Request) (hub http.HandlerFunc, broken bool, other htt
 		other = l.instead(r)
 	}
 	return l.hub, l.broken, other
+}
+
+// share answers for the assets service.
+func (l *lab) share(w http.ResponseWriter, r *http.Request) {
+	l.mu.Lock()
+	l.files = append(l.files, r.URL.RequestURI())
+	assets := l.assets
+	l.mu.Unlock()
+	assets.ServeHTTP(w, r)
+}
+
+// shared returns what the assets service was asked for since the last call.
+func (l *lab) shared() []string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	files := l.files
+	l.files = nil
+	return files
 }
 
 // lead leads the gateway to another process of the server.

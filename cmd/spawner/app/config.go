@@ -67,6 +67,8 @@ type Config struct {
 	// profiles.yaml; spawn.Document, spawn.Profile and spawn.Override say what each key of it
 	// means. It is followed while the spawner runs.
 	ProfilesConfigMap string `yaml:"profilesConfigMap"`
+	// Assets is where the assets service answers: "host:port". "" where there is none.
+	Assets string `yaml:"assets"`
 	// Scheduling is what servers' pods say to the scheduler.
 	Scheduling spawn.Scheduling `yaml:"scheduling"`
 }
@@ -129,6 +131,9 @@ func (c Config) Validate() error {
 	for i, target := range c.Use {
 		address(&f, fmt.Sprintf("use[%d]", i), target)
 	}
+	if c.Assets != "" {
+		address(&f, "assets", c.Assets)
+	}
 	f.Within("startTimeout", c.StartTimeout, Bounds()["startTimeout"])
 	f.Check(c.Scheduling.Neighbours.IsKnown(), "scheduling.neighbours", "must be apart, together or nothing")
 	f.Check(c.ConcurrentSpawnLimit >= 1, "concurrentSpawnLimit", "must be at least 1")
@@ -155,9 +160,9 @@ func (c Config) site() (origin.Site, error) {
 }
 
 // servers is what all servers share.
-func (c Config) servers(public origin.Site) spawn.Site {
+func (c Config) servers(public origin.Site, assets func(image string) string) spawn.Site {
 	return spawn.Site{
-		Namespace: c.Namespace, JupyterConfigMap: c.JupyterConfigMap, Revision: c.JupyterRevision, Public: public, Proof: c.Proof, LateHomes: c.LateHomes, Scheduling: c.Scheduling,
+		Namespace: c.Namespace, JupyterConfigMap: c.JupyterConfigMap, Revision: c.JupyterRevision, Public: public, Proof: c.Proof, LateHomes: c.LateHomes, Scheduling: c.Scheduling, Assets: assets,
 	}
 }
 

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -19,6 +20,7 @@ import (
 	"github.com/perijove/perijove/pkg/gateway/routestatus"
 	"github.com/perijove/perijove/pkg/hub"
 	"github.com/perijove/perijove/pkg/hub/announce/board"
+	"github.com/perijove/perijove/pkg/hub/assets"
 	"github.com/perijove/perijove/pkg/hub/diskspace"
 	"github.com/perijove/perijove/pkg/hub/spawn"
 	"github.com/perijove/perijove/pkg/hub/spawn/kube"
@@ -73,11 +75,7 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	if err != nil {
 		return err
 	}
-	serverTLS, err := mtls.Server(cfg.TLS, []string{contract.NameGateway})
-	if err != nil {
-		return err
-	}
-	clientTLS, err := mtls.Client(cfg.TLS, contract.NameGateway)
+	serverTLS, clientTLS, err := peers(cfg)
 	if err != nil {
 		return err
 	}
@@ -89,8 +87,12 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	list := profiles.New(reads, events, func(err error) { health.Set(listed, err) }, time.Now, reg, log,
 		profiles.Settings{Namespace: cfg.Namespace, ConfigMap: cfg.ProfilesConfigMap})
 	used := traffic.New(resolver(cfg.Use), clientTLS, time.Now, reg, log)
+	files, err := sharedFiles(cfg, log)
+	if err != nil {
+		return err
+	}
 	cluster, err := kube.New(reads, writes, time.Now, reg, log, kube.Settings{
-		Site:   cfg.servers(site),
+		Site:   cfg.servers(site, files.Digest),
 		Policy: list.Policy, Warn: list.Warn, Keys: keys, Trust: trust, Traffic: used.Last, CullDryRun: cfg.CullDryRun,
 		StartTimeout: cfg.StartTimeout, SpawnLimit: cfg.ConcurrentSpawnLimit, Namespaces: cfg.PublishedNamespaces,
 	})
@@ -114,9 +116,9 @@ func runWith(ctx context.Context, cfg Config, reads, writes kubernetes.Interface
 	culler := kube.NewCuller(cluster, events, reg, log)
 	group, ctx := errgroup.WithContext(ctx)
 	served := told(routestatus.NewClient(resolver(cfg.RouteStatus), clientTLS).WaitServed)
-	settings.Site, settings.Board, settings.Done = site, messages, ctx.Done()
+	settings.Site, settings.Board, settings.Done, settings.Assets = site, messages, ctx.Done(), files.First
 	handler := hub.New(cluster, served, pages, log, settings).Handler()
-	for _, part := range []func(context.Context) error{list.Run, cluster.Run, culler.Run, used.Run, messages.Run, cluster.KeepHistory} {
+	for _, part := range []func(context.Context) error{list.Run, cluster.Run, culler.Run, used.Run, files.Run, messages.Run, cluster.KeepHistory} {
 		group.Go(func() error { return part(ctx) })
 	}
 	group.Go(func() error {
@@ -151,6 +153,27 @@ func measured(cfg Config, client kubernetes.Interface, log *slog.Logger) (hub.Se
 		Token: run.AccountToken(client, cfg.Namespace, cfg.FreeSpaceAccount, time.Now),
 	})
 	return hub.Settings{Space: nodes.Space, Consumption: nodes.Consumption}, nil
+}
+
+// peers returns what the gateway must show here, and what it is shown.
+func peers(cfg Config) (server, client *tls.Config, err error) {
+	if server, err = mtls.Server(cfg.TLS, []string{contract.NameGateway}); err != nil {
+		return nil, nil, err
+	}
+	client, err = mtls.Client(cfg.TLS, contract.NameGateway)
+	return server, client, err
+}
+
+// sharedFiles asks the assets service which files of JupyterLab it has; nobody where there is none.
+func sharedFiles(cfg Config, log *slog.Logger) (*assets.Client, error) {
+	if cfg.Assets == "" {
+		return &assets.Client{}, nil
+	}
+	conf, err := mtls.Client(cfg.TLS, contract.NameAssets)
+	if err != nil {
+		return nil, err
+	}
+	return assets.New(cfg.Assets, conf, log), nil
 }
 
 // told makes Envoy's refusal of a route a problem that users are told of.

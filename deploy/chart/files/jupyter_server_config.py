@@ -15,13 +15,14 @@ jupyter_server 2.
 import hmac
 import mimetypes
 import os
+import re
 import sys
 import zlib
 from datetime import datetime, timezone
 from urllib.parse import unquote
 
 from jupyter_server.auth.identity import IdentityProvider, User
-from jupyter_server.base.handlers import APIHandler, JupyterHandler
+from jupyter_server.base.handlers import APIHandler, FileFindHandler, JupyterHandler
 from tornado.web import authenticated
 
 PRIVATE_PREFIX = "x-perijove-"
@@ -32,6 +33,9 @@ BY_TOKEN_HEADER = "x-perijove-by-token"
 
 SECRET_VARIABLE = "PERIJOVE_SERVER_SECRET"
 SHORTEST_SECRET = 32
+
+# Where an image has JupyterLab's files for the gateway: see docs/images.md.
+ASSETS = "/usr/local/share/perijove/assets"
 
 # Tornado's default of 10 MiB ends the kernel's connection when a widget or a picture is larger.
 WEBSOCKET_MESSAGE_BYTES = 100 << 20
@@ -172,6 +176,27 @@ def slow_start():
     return reasons
 
 
+def shared_assets():
+    """Return the digest of JupyterLab's files that the gateway has for all servers of this image, and where they are here.
+
+    ("", "") where it has none, or others: the program's first script names all its files by
+    their content, so a JupyterLab of the user's own, or an image with another one, has another name.
+    """
+    digest = os.environ.get("PERIJOVE_ASSETS", "")
+    commands = sys.modules.get("jupyterlab.commands")  # there is no other program with this page
+    if not digest or commands is None:
+        return "", ""
+    try:
+        static = os.path.join(commands.get_app_dir(), "static")
+        with open(os.path.join(static, "index.html"), encoding="utf-8") as page:
+            script = re.search(r"main\.[0-9a-f]{16,}\.js", page.read())
+        if script and os.path.isfile(os.path.join(ASSETS, digest, script[0])):
+            return digest, static
+    except OSError:
+        pass  # another layout of files: they come from this server
+    return "", ""
+
+
 class PerijoveIdentityProvider(IdentityProvider):
     """Knows a visitor by the gateway's headers."""
 
@@ -197,7 +222,11 @@ class PerijoveIdentityProvider(IdentityProvider):
             self.log.warning("perijove: this image starts slowly: %s", reason)
 
     def get_handlers(self):
-        return [*super().get_handlers(), (r"/perijove/keep", Keep)]
+        own = [(r"/perijove/keep", Keep)]
+        if STATIC:
+            # The gateway leads browsers here for what it has no more, or cannot get.
+            own.append((r"/perijove/lab/(.*)", FileFindHandler, {"path": [STATIC]}))
+        return [*super().get_handlers(), *own]
 
     def get_user(self, handler):
         user = read_once(handler)[0]
@@ -252,6 +281,10 @@ c.ServerApp.tornado_settings.update(
 # A small extension that shows what happened to the server: see labextensions/@perijove/notices.
 # Of all applications that have JupyterLab's extensions, and beside those of a user's own file.
 c.LabServerApp.extra_labextensions_path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "labextensions"))
+
+DIGEST, STATIC = shared_assets()
+if DIGEST:
+    c.LabApp.override_static_url = f"/assets/lab/{DIGEST}/"
 
 # Servers may have no way to the internet, and users do not choose the version.
 c.LabApp.news_url = None

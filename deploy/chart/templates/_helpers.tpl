@@ -104,7 +104,7 @@ be beside the pod, and "server-key" has ten characters too.
 */}}
 {{- define "perijove.ownSecret" -}}
 {{- $platform := list -}}
-{{- range list "server-key" "servers-ca" "session-keys" "internal-ca" "gateway-tls" "spawner-tls" "revocations" "directory" "provider" -}}
+{{- range list "server-key" "servers-ca" "session-keys" "internal-ca" "gateway-tls" "spawner-tls" "assets-tls" "revocations" "directory" "provider" -}}
 {{- $platform = append $platform (include "perijove.name" (dict "root" $.root "part" .)) -}}
 {{- end -}}
 {{- with .root.Values -}}
@@ -129,6 +129,29 @@ be beside the pod, and "server-key" has ten characters too.
 {{- define "perijove.secret.spawnerTLS" -}}
 {{- .Values.secrets.existingSpawnerTLS | default (include "perijove.name" (dict "root" . "part" "spawner-tls")) -}}
 {{- end -}}
+{{- define "perijove.secret.assetsTLS" -}}
+{{- .Values.secrets.existingAssetsTLS | default (include "perijove.name" (dict "root" . "part" "assets-tls")) -}}
+{{- end -}}
+
+{{/* The assets service's configuration, for a list of images. */}}
+{{- define "perijove.assetsConfig" -}}
+listen: :8443
+privateListen: :9105
+tls:
+  cert: /etc/perijove/tls/tls.crt
+  key: /etc/perijove/tls/tls.key
+  ca: /etc/perijove/tls/ca.crt
+images:
+{{- range $i, $image := . }}
+  - { name: {{ $image | quote }}, folder: /images/{{ $i }} }
+{{- end }}
+{{- end -}}
+
+{{/* Where the assets service answers. */}}
+{{- define "perijove.assetsAddress" -}}
+{{ include "perijove.name" (dict "root" . "part" "assets") }}.{{ .Release.Namespace }}.svc:8443
+{{- end -}}
+
 {{- define "perijove.secret.directory" -}}
 {{- include "perijove.name" (dict "root" . "part" "directory") -}}
 {{- end -}}

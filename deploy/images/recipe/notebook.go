@@ -13,6 +13,7 @@ import (
 	"github.com/perijove/perijove/deploy/images/layer"
 	"github.com/perijove/perijove/deploy/images/rootfs"
 	"github.com/perijove/perijove/deploy/images/wheel"
+	"github.com/perijove/perijove/pkg/assets"
 )
 
 const (
@@ -44,8 +45,9 @@ func notebookCommand() []string { return []string{notebookStart, "--ip=0.0.0.0",
 func Notebook(suite, machine, folder string) Recipe {
 	requirements, start := filepath.Join(folder, "requirements.txt"), filepath.Join(folder, notebookStart)
 	lister := filepath.Join(folder, notebookLister)
+	first := filepath.Join(folder, "first.txt")
 	return Recipe{
-		Name: "perijove/notebook", Words: append(notebookPackages(), suite, machine), Files: []string{requirements, start, lister},
+		Name: "perijove/notebook", Words: append(notebookPackages(), suite, machine), Files: []string{requirements, start, lister, first},
 		Make: func(ctx context.Context, kitchen Kitchen) (Image, error) {
 			root := filepath.Join(kitchen.Work, "root")
 			if err := rootfs.Unpack(ctx, kitchen.Log, suite, root, notebookPackages()); err != nil {
@@ -61,6 +63,9 @@ func Notebook(suite, machine, folder string) Recipe {
 				return Image{}, err
 			}
 			if err := listModules(ctx, kitchen, root, lister); err != nil {
+				return Image{}, err
+			}
+			if err := packAssets(root, first); err != nil {
 				return Image{}, err
 			}
 			return Image{
@@ -197,6 +202,19 @@ func listModules(ctx context.Context, kitchen Kitchen, root, lister string) erro
 	}
 	args := append([]string{"-B", program, "/usr/local/share/jupyter/preload.json"}, notebookCommand()...)
 	return rootfs.Run(ctx, kitchen.Log, root, "/usr/bin/python3", args...)
+}
+
+// packAssets writes what the gateway serves for all servers of the image (docs/images.md).
+func packAssets(root, first string) error {
+	list, err := os.ReadFile(first)
+	if err != nil {
+		return fmt.Errorf("read the list of first files: %w", err)
+	}
+	static := filepath.Join(root, "usr/local/share/jupyter/lab/static")
+	if _, err := assets.Pack(static, filepath.Join(root, assets.Folder), strings.Fields(string(list))); err != nil {
+		return fmt.Errorf("pack JupyterLab's files (first.txt is what test/jupyter says): %w", err)
+	}
+	return nil
 }
 
 // compile writes bytecode that does not look at the sources' times, which the layer sets anew: without it every start

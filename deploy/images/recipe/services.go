@@ -18,7 +18,7 @@ import (
 // returns the recipes of the services' images: one static binary and nothing else, no
 // shell to break into.
 func Services(ctx context.Context, log io.Writer, say func(string), root, bin string) ([]Recipe, error) {
-	names := []string{"xds-server", "authz", "spawner", "homes"}
+	names := []string{"xds-server", "authz", "spawner", "homes", "assets"}
 	build := gobuild.Build{Dir: root, Out: bin + string(os.PathSeparator), Packages: []string{"./envoy/drain"}}
 	for _, name := range names {
 		build.Packages = append(build.Packages, "./cmd/"+name)

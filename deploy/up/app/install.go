@@ -160,6 +160,7 @@ func imagePaths() map[string][]string {
 		"authz":      {"gateway", "authz", "image"},
 		"spawner":    {"spawner", "image"},
 		"homes":      {"homes", "image"},
+		"assets":     {"assets", "image"},
 		"notebook":   {"singleuser", "image"},
 		"directory":  {"devDirectory", "image"},
 		"provider":   {"devProvider", "image"},

@@ -255,6 +255,9 @@ func settings(site Site, s Spec) (all []variable) {
 	if hub := site.Public.HubBaseURL(); hub != "" {
 		all = append(all, variable{"PERIJOVE_HUB_ORIGIN", hub})
 	}
+	if digest := site.assets(s.Profile.Override.Image); digest != "" {
+		all = append(all, variable{contract.EnvAssets, digest})
+	}
 	return all
 }
 

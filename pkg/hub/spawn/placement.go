@@ -25,6 +25,17 @@ type Site struct {
 	LateHomes bool
 	// Scheduling is what new pods say about the node that they want.
 	Scheduling Scheduling
+	// Assets returns the digest of JupyterLab's files that are served for all servers of an image;
+	// "" where none are. Nil where there is no such service.
+	Assets func(image string) (digest string)
+}
+
+// assets returns Assets of an image.
+func (s Site) assets(image string) string {
+	if s.Assets == nil {
+		return ""
+	}
+	return s.Assets(image)
 }
 
 // Place is where the objects of one server live.

@@ -47,6 +47,8 @@ type Server struct {
 	// Measured is where the pod of a server that answers is measured; nil before a node has it.
 	Measured *Measured
 	Bounds   Bounds
+	// Assets is the digest of the files that its pages load from the assets service; "" for none.
+	Assets string
 	// Notices is what happened to a server in use, latest last, or why one ended by itself.
 	Notices []Notice
 	Status
@@ -57,7 +59,7 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 	s := Server{ID: id, Options: OptionsOf(pod), Status: StatusOf(pod, events, now, timeout)}
 	if pod != nil {
 		s.DisplayName, s.Profile = pod.Annotations[contract.AnnotationDisplayName], pod.Annotations[contract.AnnotationProfile]
-		s.Bounds = boundsOf(pod)
+		s.Bounds, s.Assets = boundsOf(pod), assetsOf(pod)
 		if node, ok := nodeOf(pod); ok && s.Phase == Answering {
 			s.Measured = &Measured{Node: node, UID: string(pod.UID)}
 		}
@@ -77,6 +79,18 @@ func Describe(id server.ID, pod *corev1.Pod, events []*corev1.Event, now time.Ti
 		}
 	}
 	return s
+}
+
+// assetsOf returns what the pod's program was told of assets.
+func assetsOf(pod *corev1.Pod) string {
+	for _, container := range pod.Spec.Containers {
+		for _, env := range container.Env {
+			if env.Name == contract.EnvAssets {
+				return env.Value
+			}
+		}
+	}
+	return ""
 }
 
 // Request asks for the start of a server.
