@@ -22,12 +22,13 @@ func Make(ctx context.Context, client kubernetes.Interface) error {
 	if err != nil {
 		return fmt.Errorf("namespace %s (one that is left from before: delete it): %w", Namespace, err)
 	}
-	const jupyter, file = "perijove-jupyter", "jupyter_server_config.py"
+	const jupyter, file, extension = "perijove-jupyter", "jupyter_server_config.py", "notices.remoteEntry.js"
 	config, err := client.CoreV1().ConfigMaps(installed.Servers).Get(ctx, jupyter, metav1.GetOptions{})
 	if err != nil {
 		return fmt.Errorf("read the configuration of Jupyter: %w", err)
 	}
 	config.Data[file] += "\n" + anybody
+	config.Data[extension] = nothing
 	_, err = client.CoreV1().ConfigMaps(Namespace).Create(ctx, &corev1.ConfigMap{
 		ObjectMeta: metav1.ObjectMeta{Namespace: Namespace, Name: jupyter}, Data: config.Data,
 	}, metav1.CreateOptions{})
@@ -40,6 +41,10 @@ func Make(ctx context.Context, client kubernetes.Interface) error {
 // anybody takes every visitor for the user: nothing before JupyterHub's servers tells them who
 // comes. A real one asks the hub, which takes longer.
 const anybody = `PerijoveIdentityProvider.get_user = lambda self, handler: User(username=os.environ["PERIJOVE_USER"])
+`
+
+// nothing stands for the extension that the platform adds to JupyterLab: JupyterHub has no such.
+const nothing = `(window._JUPYTERLAB ??= {})["@perijove/notices"] = { init: () => {}, get: async () => () => ({ default: [], __esModule: true }) };
 `
 
 // Remove removes the namespace with all that is in it.
