@@ -32,6 +32,8 @@ type cluster struct {
 	options
 	platform *installed.Platform
 	client   kubernetes.Interface
+	// removePool ends the profile with a pool; nil where there is none.
+	removePool func(context.Context) error
 }
 
 // contestant is one way to start servers, with what was measured of it.
@@ -75,7 +77,11 @@ func connect(ctx context.Context, o options) (*cluster, error) {
 func (c *cluster) clean() error {
 	ctx, cancel := context.WithTimeout(context.Background(), installed.Patience)
 	defer cancel()
-	if err := errors.Join(peer.Remove(ctx, c.client), c.platform.Remove(ctx, c.names())); err != nil {
+	var pool error
+	if c.removePool != nil {
+		pool = c.removePool(ctx)
+	}
+	if err := errors.Join(pool, peer.Remove(ctx, c.client), c.platform.Remove(ctx, c.names())); err != nil {
 		return fmt.Errorf("clean up: %w", err)
 	}
 	return nil
@@ -98,8 +104,11 @@ func (c *cluster) contestants(ctx context.Context, r *rig.Rig) ([]*contestant, e
 		}
 	}
 	all := []*contestant{ours(nameCold, c.cold)}
-	if c.pool != "" {
-		all = append(all, ours(namePool, c.pool))
+	if c.pool {
+		all = append(all, ours(namePool, poolSlug))
+		if err := c.full(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if !c.peer {
 		return all, nil

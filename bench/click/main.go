@@ -21,8 +21,8 @@ import (
 type options struct {
 	rounds, alone, crowd int
 	kubeconfig, url      string
-	cold, pool           string
-	peer, labs           bool
+	cold                 string
+	pool, peer, labs     bool
 	doc, check           bool
 }
 
@@ -34,7 +34,7 @@ func main() {
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to reach the cluster with; default $KUBECONFIG, or the one-node cluster's")
 	flag.StringVar(&o.url, "url", "http://localhost:8000", "where Perijove answers")
 	flag.StringVar(&o.cold, "cold", "", "`profile` without a pool; default the one that the form proposes")
-	flag.StringVar(&o.pool, "pool", "", "`profile` with a pool of at least -crowd; without it no pool is measured")
+	flag.BoolVar(&o.pool, "pool", true, "measure a profile with a pool too, which is there for this run")
 	flag.BoolVar(&o.labs, "labs", true, "measure JupyterLab in Chromium too")
 	flag.BoolVar(&o.peer, "jupyterhub", true, "measure JupyterHub too")
 	flag.BoolVar(&o.doc, "doc", false, "write docs/performance.md and its plot")
@@ -55,6 +55,11 @@ func compare(r *rig.Rig, o options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.clean()) }() //nolint:contextcheck // also after ctx has ended
+	if o.pool {
+		if c.removePool, err = c.addPool(ctx); err != nil {
+			return err
+		}
+	}
 	all, err := c.contestants(ctx, r)
 	if err != nil {
 		return err

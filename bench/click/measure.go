@@ -105,6 +105,11 @@ func (c *cluster) start(ctx context.Context, one *contestant, v *visitor.Visitor
 		return 0, fmt.Errorf("%s: %d starts failed, refused %v", v.Name, again, v.Refused)
 	}
 	one.trace.Note(steps.In, v.Name)
+	if one.profile == poolSlug {
+		if err := c.fromPool(ctx, v.Name); err != nil {
+			return 0, err
+		}
+	}
 	return v.FirstByte.Sub(v.Clicked), nil
 }
 
@@ -125,14 +130,17 @@ func (c *cluster) atOnce(ctx context.Context, one *contestant) (float64, error) 
 	return last.Sub(first).Seconds(), c.end(ctx, one, one.people)
 }
 
-// end stops the servers of people and waits until their pods are gone.
+// end stops the servers of people and waits until their pods are gone, and the pool is full again.
 func (c *cluster) end(ctx context.Context, one *contestant, people []*visitor.Visitor) error {
 	for _, v := range people {
 		if err := one.stop(ctx, v); err != nil {
 			return fmt.Errorf("stop the server of %s: %w", v.Name, err)
 		}
 	}
-	return c.platform.Gone(ctx, one.namespace, func(pod *corev1.Pod) bool { return pod.Labels[contract.LabelUsername] != "" })
+	if err := c.platform.Gone(ctx, one.namespace, func(pod *corev1.Pod) bool { return pod.Labels[contract.LabelUsername] != "" }); err != nil || !c.pool {
+		return err
+	}
+	return c.full(ctx)
 }
 
 // visit comes with a new browser and with the same once more, near the site and by the slow line.
@@ -166,6 +174,11 @@ func (c *cluster) twice(ctx context.Context, one *contestant, b *browser.Browser
 		came, err := b.Start(one.page, one.profile)
 		if err != nil {
 			return fmt.Errorf("%s: %w", kind, err)
+		}
+		if one.profile == poolSlug {
+			if err := c.fromPool(ctx, v.Name); err != nil {
+				return err
+			}
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s: usable after %.2f s, ran after %.2f s\n", one.name, kind, came.Usable.Seconds(), came.Ran.Seconds())
 		if counts {
