@@ -28,7 +28,7 @@ type options struct {
 
 func main() {
 	o := options{}
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds that count; one before them does not")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds that count; a short one before them does not")
 	flag.IntVar(&o.alone, "alone", 5, "starts one after the other in each round")
 	flag.IntVar(&o.crowd, "crowd", 10, "starts at once in each round; 0 for none")
 	flag.StringVar(&o.kubeconfig, "kubeconfig", "", "`file` to reach the cluster with; default $KUBECONFIG, or the one-node cluster's")

@@ -42,9 +42,13 @@ func kinds() []string { return []string{firstNear, againNear, firstAway, againAw
 
 type visit = browser.Visit
 
-// measure is one round.
+// measure is one round. One that does not count makes the homes, and no more.
 func (c *cluster) measure(ctx context.Context, one *contestant, counts bool) error {
-	for range c.alone {
+	alone := 1
+	if counts {
+		alone = c.alone
+	}
+	for range alone {
 		took, err := c.traced(ctx, one, counts)
 		if err != nil {
 			return err
@@ -63,10 +67,10 @@ func (c *cluster) measure(ctx context.Context, one *contestant, counts bool) err
 		}
 		fmt.Fprintf(os.Stderr, "%s: %d at once are in after %.2f s\n", one.name, c.crowd, took)
 	}
-	if !c.labs {
+	if !c.labs || !counts {
 		return nil
 	}
-	return c.visit(ctx, one, counts)
+	return c.visit(ctx, one)
 }
 
 // traced starts one server alone and ends it.
@@ -144,7 +148,7 @@ func (c *cluster) end(ctx context.Context, one *contestant, people []*visitor.Vi
 }
 
 // visit comes with a new browser and with the same once more, near the site and by the slow line.
-func (c *cluster) visit(ctx context.Context, one *contestant, counts bool) error {
+func (c *cluster) visit(ctx context.Context, one *contestant) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	slow, err := line.Open(ctx, one.site.Addr, width, roundTrip)
@@ -156,7 +160,7 @@ func (c *cluster) visit(ctx context.Context, one *contestant, counts bool) error
 		if err != nil {
 			return err
 		}
-		err = c.twice(ctx, one, b, kinds()[2*i:2*i+2], counts)
+		err = c.twice(ctx, one, b, kinds()[2*i:2*i+2])
 		b.Close()
 		if err != nil {
 			return err
@@ -165,7 +169,7 @@ func (c *cluster) visit(ctx context.Context, one *contestant, counts bool) error
 	return nil
 }
 
-func (c *cluster) twice(ctx context.Context, one *contestant, b *browser.Browser, kinds []string, counts bool) error {
+func (c *cluster) twice(ctx context.Context, one *contestant, b *browser.Browser, kinds []string) error {
 	v := one.people[0]
 	if err := b.Login(v.Name, rig.Password); err != nil {
 		return err
@@ -181,9 +185,7 @@ func (c *cluster) twice(ctx context.Context, one *contestant, b *browser.Browser
 			}
 		}
 		fmt.Fprintf(os.Stderr, "%s: %s: usable after %.2f s, ran after %.2f s\n", one.name, kind, came.Usable.Seconds(), came.Ran.Seconds())
-		if counts {
-			one.visits[kind] = append(one.visits[kind], came)
-		}
+		one.visits[kind] = append(one.visits[kind], came)
 		if err := b.Leave(); err != nil {
 			return err
 		}
