@@ -17,6 +17,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
@@ -193,4 +194,19 @@ func failed(t *testing.T, c *Cluster, client *fake.Clientset, phase corev1.PodPh
 		return err == nil && s.Phase == spawn.Failed
 	})
 	return uid
+}
+
+// watches lets a client's watches come from another fake one. A watch begins with the fake's own objects, and
+// informers change what they are given.
+func watches(from *fake.Clientset) clienttest.WatchReactionFunc {
+	return func(a clienttest.Action) (bool, watch.Interface, error) {
+		w, err := from.InvokesWatch(a)
+		if err != nil {
+			return true, nil, err
+		}
+		return true, watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
+			e.Object = e.Object.DeepCopyObject()
+			return e, true
+		}), nil
+	}
 }

@@ -15,7 +15,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
@@ -64,10 +63,7 @@ func newPair(t *testing.T, s Settings) *pair {
 		o, err := p.client.Invokes(a, nil)
 		return true, o, err
 	})
-	mortal.PrependWatchReactor("*", func(a clienttest.Action) (bool, watch.Interface, error) {
-		w, err := p.client.InvokesWatch(a)
-		return true, w, err
-	})
+	mortal.PrependWatchReactor("*", watches(p.client))
 	first, err := New(mortal, mortal, clock.Now, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), s)
 	if err != nil {
 		t.Fatal(err)

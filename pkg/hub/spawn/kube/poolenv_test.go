@@ -19,7 +19,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
@@ -218,10 +217,7 @@ func (y *yard) front() *fake.Clientset {
 		o, err := y.client.Invokes(a, nil)
 		return true, o, err
 	})
-	front.PrependWatchReactor("*", func(a clienttest.Action) (bool, watch.Interface, error) {
-		w, err := y.client.InvokesWatch(a)
-		return true, w, err
-	})
+	front.PrependWatchReactor("*", watches(y.client))
 	return front
 }
 

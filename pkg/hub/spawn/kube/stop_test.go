@@ -9,7 +9,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
@@ -42,10 +41,7 @@ func late(client *fake.Clientset, hold func()) *fake.Clientset {
 		o, err := client.Invokes(a, nil)
 		return true, o, err
 	})
-	front.PrependWatchReactor("*", func(a clienttest.Action) (bool, watch.Interface, error) {
-		w, err := client.InvokesWatch(a)
-		return true, w, err
-	})
+	front.PrependWatchReactor("*", watches(client))
 	return front
 }
 
