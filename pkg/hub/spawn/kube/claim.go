@@ -233,6 +233,10 @@ func (c *Cluster) claim(ctx context.Context, spec spawn.Spec) (*corev1.Pod, erro
 			c.pools.took()
 			return got, nil
 		}
+		if apierrors.IsForbidden(err) || apierrors.IsInvalid(err) || apierrors.IsRequestEntityTooLargeError(err) {
+			c.log.WarnContext(ctx, "a waiting pod may not be claimed", "user", spec.ID.User, "server", spec.ID.Name, "pod", pod.Name, "error", err)
+			return nil, errLost // it is nobody's for sure
+		}
 		if !apierrors.IsConflict(err) && !apierrors.IsNotFound(err) {
 			return nil, problem("claim a waiting pod", err)
 		}

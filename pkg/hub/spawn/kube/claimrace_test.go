@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -10,8 +11,10 @@ import (
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	clienttest "k8s.io/client-go/testing"
 
 	"github.com/perijove/perijove/pkg/contract"
@@ -199,6 +202,24 @@ func TestAPodThatDied(t *testing.T) {
 				t.Errorf("the record names the pod %q", r.Holds[""].Pod)
 			}
 		})
+	}
+}
+
+// TestAClaimThatIsRefused: a policy of the cluster that allows no claims keeps nobody from starting.
+func TestAClaimThatIsRefused(t *testing.T) {
+	t.Parallel()
+	y, s := newYard(t), settings(t)
+	s.Policy = poolPolicy(t, 1, nil)
+	c, _ := y.replica(t, s)
+	y.fill(t, 1, c)
+	y.client.PrependReactor("patch", "pods", func(a clienttest.Action) (bool, runtime.Object, error) {
+		return isClaim(a), nil, apierrors.NewForbidden(schema.GroupResource{Resource: "pods"}, "pool", errors.New("a policy says no"))
+	})
+	if err := c.Start(t.Context(), ask(alice)); err != nil {
+		t.Fatal(err)
+	}
+	if pod := y.podOf(t, "alice"); spawn.IsPooled(pod) {
+		t.Errorf("alice has %s", pod.Name)
 	}
 }
 
