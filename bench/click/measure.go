@@ -141,7 +141,10 @@ func (c *cluster) end(ctx context.Context, one *contestant, people []*visitor.Vi
 			return fmt.Errorf("stop the server of %s: %w", v.Name, err)
 		}
 	}
-	if err := c.platform.Gone(ctx, one.namespace, func(pod *corev1.Pod) bool { return pod.Labels[contract.LabelUsername] != "" }); err != nil || !c.pool {
+	err := c.platform.Gone(ctx, one.namespace, func(pod *corev1.Pod) bool {
+		return slices.Contains(c.names(), pod.Labels[contract.LabelUsername])
+	})
+	if err != nil || !c.pool {
 		return err
 	}
 	return c.full(ctx)
