@@ -51,6 +51,9 @@ const (
 	claimHome   = "home"
 )
 
+// errOvertaken is a start that another replica goes on with: its record names another pod by now, or none.
+var errOvertaken = errors.New("another replica goes on with the start")
+
 // errLost is a waiting pod that somebody else took, or that is gone.
 var errLost = errors.New("the waiting pod is not there any more")
 
@@ -197,7 +200,7 @@ func (c *Cluster) rechoose(ctx context.Context, spec *spawn.Spec, next string) e
 		return r, chosen, nil
 	})
 	if err == nil && !chosen {
-		err = &spawn.Problem{Message: spawn.MsgUnavailable, Err: fmt.Errorf("the start of %s is another one's by now", spec.ID)}
+		err = errOvertaken
 	}
 	spec.From = next
 	return err
@@ -221,7 +224,10 @@ func (c *Cluster) claim(ctx context.Context, spec spawn.Spec) (*corev1.Pod, erro
 			return pod, nil // another replica went on with this start
 		}
 		if c.poolPod(pod).State != pool.Idle {
-			return nil, errLost
+			if live {
+				return nil, errLost
+			}
+			continue // the cache may be behind, and the other replica that starts this server may have taken it
 		}
 		patch, err := json.Marshal(spawn.Claimed(pod, c.Site, spec, c.now()))
 		if err != nil {
@@ -262,6 +268,26 @@ func (c *Cluster) tell(ctx context.Context, spec spawn.Spec, pod *corev1.Pod) (*
 		return nil, err
 	}
 	return c.createPod(ctx, spec)
+}
+
+// overtaken waits for the pod that another replica makes of a start.
+func (c *Cluster) overtaken(ctx context.Context, id server.ID) (*corev1.Pod, error) {
+	ctx, cancel := context.WithTimeout(ctx, stopWait)
+	defer cancel()
+	for {
+		pod, err := c.read(ctx, c.writes, id)
+		if err != nil {
+			return nil, err
+		}
+		if pod != nil && pod.DeletionTimestamp == nil {
+			return pod, nil
+		}
+		select {
+		case <-time.After(goneEvery):
+		case <-ctx.Done():
+			return nil, &spawn.Problem{Message: spawn.MsgUnavailable, Err: fmt.Errorf("the start of %s: %w, and makes no pod", id, errOvertaken)}
+		}
+	}
 }
 
 // order sends a claimed pod its order. Nil says that it has one: this one, or the same from another replica.

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -117,6 +118,7 @@ func TestR5_TwoReplicasGiveOnePodOnce(t *testing.T) {
 func onePodForOne(t *testing.T, guarded, mixed bool) int {
 	t.Helper()
 	y, s := newYard(t), settings(t)
+	unguarded := forgetful(y)
 	s.Policy = poolPolicy(t, 4, nil)
 	a, _ := y.replica(t, s)
 	other := s
@@ -126,24 +128,27 @@ func onePodForOne(t *testing.T, guarded, mixed bool) int {
 	b, _ := y.replica(t, other)
 	y.fill(t, 4, a)
 	wait.Until(t, "the other replica sees the pool", func() bool { return len(b.pooled()) == 4 })
-	if !guarded {
-		forgetful(y)
-	}
+	unguarded.Store(!guarded)
 	y.together(2, func(a clienttest.Action) bool { return a.Matches("create", "configmaps") })
 	startTogether(t, a, b, alice, alice)
 	return y.owners(t)["alice"]
 }
 
-// forgetful lets every write of a record through, as if none named a version.
-func forgetful(y *yard) {
+// forgetful lets every write of a record through while it is on, as if none named a version.
+func forgetful(y *yard) *atomic.Bool {
+	on := &atomic.Bool{}
 	resource := corev1.SchemeGroupVersion.WithResource("configmaps")
 	y.client.PrependReactor("create", "configmaps", func(a clienttest.Action) (bool, runtime.Object, error) {
+		if !on.Load() {
+			return false, nil, nil
+		}
 		m := a.(clienttest.CreateAction).GetObject().(*corev1.ConfigMap)
 		if err := y.client.Tracker().Create(resource, m, ns); err != nil {
 			return true, m, y.client.Tracker().Update(resource, m, ns)
 		}
 		return true, m, nil
 	})
+	return on
 }
 
 // TestR5_TwoReplicasGiveOneUserOnePod: two requests to start one server, at two replicas at one moment, end in one pod: also
@@ -242,6 +247,25 @@ func TestAPodThatTakesNoOrder(t *testing.T) {
 		if r := c.record(spawn.Subject{Name: "alice"}); r.Holds[""].Pod != "" {
 			t.Errorf("%d: the record names the pod %q", status, r.Holds[""].Pod)
 		}
+	}
+}
+
+// TestR5_TwoReplicasAndAPodThatTakesNoOrder: both go on with the same start. One of them goes the cold way, and the other
+// one's user gets that server too, and no error.
+func TestR5_TwoReplicasAndAPodThatTakesNoOrder(t *testing.T) {
+	t.Parallel()
+	y, s := newYard(t), settings(t)
+	s.Policy = poolPolicy(t, 1, nil)
+	a, _ := y.replica(t, s)
+	b, _ := y.replica(t, s)
+	y.fill(t, 1, a, b)
+	y.of(a.pooled()[0]).refuses = http.StatusUnauthorized
+	y.together(2, func(a clienttest.Action) bool { return a.Matches("create", "configmaps") })
+	y.together(2, isClaim)
+	y.together(2, func(a clienttest.Action) bool { return a.Matches("update", "configmaps") }) // the record names another pod
+	startTogether(t, a, b, alice, alice)
+	if n := y.owners(t)["alice"]; n != 1 {
+		t.Errorf("alice has %d pods", n)
 	}
 }
 

@@ -196,17 +196,21 @@ func failed(t *testing.T, c *Cluster, client *fake.Clientset, phase corev1.PodPh
 	return uid
 }
 
-// watches lets a client's watches come from another fake one. A watch begins with the fake's own objects, and
-// informers change what they are given.
+// watches lets a client's watches come from another fake one.
 func watches(from *fake.Clientset) clienttest.WatchReactionFunc {
 	return func(a clienttest.Action) (bool, watch.Interface, error) {
 		w, err := from.InvokesWatch(a)
-		if err != nil {
-			return true, nil, err
-		}
-		return true, watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
-			e.Object = e.Object.DeepCopyObject()
-			return e, true
-		}), nil
+		return true, copied(w), err
 	}
+}
+
+// copied is a fake's watch, which begins with the fake's own objects: informers change what they are given.
+func copied(w watch.Interface) watch.Interface {
+	if w == nil {
+		return nil
+	}
+	return watch.Filter(w, func(e watch.Event) (watch.Event, bool) {
+		e.Object = e.Object.DeepCopyObject()
+		return e, true
+	})
 }

@@ -19,6 +19,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/kubernetes/fake"
 	clienttest "k8s.io/client-go/testing"
 
@@ -113,6 +114,10 @@ func versions(client *fake.Clientset) {
 		}
 		return o.(*corev1.Pod), nil
 	}
+	client.PrependWatchReactor("pods", func(a clienttest.Action) (bool, watch.Interface, error) {
+		w, err := client.Tracker().Watch(resource, a.GetNamespace(), a.(clienttest.WatchActionImpl).ListOptions)
+		return true, copied(w), err
+	})
 	client.PrependReactor("create", "pods", func(a clienttest.Action) (bool, runtime.Object, error) {
 		mu.Lock()
 		defer mu.Unlock()

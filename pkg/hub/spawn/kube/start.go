@@ -174,6 +174,11 @@ func (c *Cluster) writeAdmitted(ctx context.Context, owner access.User, spec spa
 // writeTaken makes the objects of a start that is in its records.
 func (c *Cluster) writeTaken(ctx context.Context, spec spawn.Spec, needs []spawn.Need) (*corev1.Pod, string, error) {
 	pod, err := c.makeObjects(ctx, spec)
+	if errors.Is(err, errOvertaken) {
+		if pod, err = c.overtaken(ctx, spec.ID); err != nil {
+			return nil, "", err // what it takes is the other replica's to give back
+		}
+	}
 	if err != nil {
 		c.giveBack(ctx, spec.ID, needs)
 		return nil, "", err
