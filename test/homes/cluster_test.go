@@ -97,6 +97,11 @@ func (e *env) home(user string, mode corev1.PersistentVolumeAccessMode) (uid typ
 	e.t.Helper()
 	claims, class := e.admin.CoreV1().PersistentVolumeClaims(servers), "shared"
 	name := "home-" + user
+	// The test before may have deleted one of this name: it goes when the spawner has seen that no pod has it.
+	wait.Within(e.t, patient, "no older "+name+" is left", func() bool {
+		_, err := claims.Get(e.t.Context(), name, metav1.GetOptions{})
+		return apierrors.IsNotFound(err)
+	})
 	_, err := claims.Create(e.t.Context(), &corev1.PersistentVolumeClaim{
 		ObjectMeta: metav1.ObjectMeta{
 			Name:        name,
