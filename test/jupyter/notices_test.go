@@ -28,10 +28,8 @@ type lab struct {
 	broken bool     // the way to the server is
 	to     *url.URL // the server's process
 	sent   []string // paths of what it sent
-	// instead answers some requests in the server's place; nil, or returning nil, leaves them to it.
-	instead func(*http.Request) http.HandlerFunc
-	assets  http.Handler
-	files   []string // addresses that assets was asked for
+	assets http.Handler
+	files  []string // addresses that assets was asked for
 }
 
 func newLab(t *testing.T, id server.ID, env ...string) *lab {
@@ -46,10 +44,8 @@ func newLab(t *testing.T, id server.ID, env ...string) *lab {
 		}
 	}}
 	gate := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		hub, broken, other := l.see(r)
+		hub, broken := l.see(r)
 		switch {
-		case other != nil:
-			other(w, r)
 		case strings.HasPrefix(r.URL.Path, "/hub/"):
 			hub(w, r)
 		case strings.HasPrefix(r.URL.Path, contract.PathAssets):
@@ -65,16 +61,13 @@ func newLab(t *testing.T, id server.ID, env ...string) *lab {
 	return l
 }
 
-func (l *lab) see(r *http.Request) (hub http.HandlerFunc, broken bool, other http.HandlerFunc) {
+func (l *lab) see(r *http.Request) (hub http.HandlerFunc, broken bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if strings.HasPrefix(r.URL.Path, "/hub/api/users/") {
 		l.asked = append(l.asked, r)
 	}
-	if l.instead != nil {
-		other = l.instead(r)
-	}
-	return l.hub, l.broken, other
+	return l.hub, l.broken
 }
 
 // share answers for the assets service.
@@ -149,14 +142,6 @@ func (l *lab) questions() []*http.Request {
 // page opens JupyterLab in a Chromium of its own, and waits until it can be used.
 func (l *lab) page(t *testing.T, path string) context.Context {
 	t.Helper()
-	ctx := l.open(t, path)
-	usable(t, ctx)
-	return ctx
-}
-
-// open opens it in a Chromium of its own.
-func (l *lab) open(t *testing.T, path string) context.Context {
-	t.Helper()
 	opts := append(chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox, // tests run as root
 		chromedp.WindowSize(1280, 900), chromedp.Flag("accept-lang", "en"),
@@ -167,6 +152,7 @@ func (l *lab) open(t *testing.T, path string) context.Context {
 	if err := chromedp.Do(ctx, chromedp.Navigate(l.origin+path)); err != nil {
 		t.Fatalf("start Chromium (install it with `make deps`): %v", err)
 	}
+	usable(t, ctx)
 	return ctx
 }
 

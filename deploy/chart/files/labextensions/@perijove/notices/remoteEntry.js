@@ -1,6 +1,6 @@
 // Shows in JupyterLab what the hub says about this server: that it ran out of memory and was
 // started again, which the page itself notices by its lost kernels only, and that it will soon be
-// stopped. A button keeps a server that is not in use. And it opens JupyterLab's launcher sooner.
+// stopped. A button keeps a server that is not in use.
 //
 // A prebuilt extension as JupyterLab 4 loads it: a container with init and get. It is written by
 // hand and shares no module, so that it fits every version. Whatever fails here stays here.
@@ -116,33 +116,6 @@
     }
   }
 
-  // JupyterLab opens its launcher when its file browser knows the folder where it was left. It looks for that
-  // after it has saved the workspace, more than half a second after the page is otherwise there. This asks
-  // for it at once. A page for a certain folder or file goes there by itself.
-  function openSooner(app) {
-    const search = new URLSearchParams(location.search);
-    if (settings().treePath || search.has("file-browser-path")) return;
-    app.restored
-      .then(() => {
-        const browser = [...app.shell.widgets("left")].find((widget) => widget.id === "filebrowser");
-        return browser?.model.restore(browser.id);
-      })
-      .catch(() => {});
-  }
-
-  const sooner = {
-    id: name + ":sooner",
-    description: "Opens the launcher without a wait.",
-    autoStart: true,
-    activate: (app) => {
-      try {
-        openSooner(app);
-      } catch (error) {
-        console.debug(name, error);
-      }
-    },
-  };
-
   const plugin = { id: name + ":plugin", description: "Shows what happened to the server.", autoStart: true, activate };
-  (window._JUPYTERLAB ??= {})[name] = { init: () => {}, get: async () => () => ({ default: [plugin, sooner], __esModule: true }) };
+  (window._JUPYTERLAB ??= {})[name] = { init: () => {}, get: async () => () => ({ default: plugin, __esModule: true }) };
 })();
