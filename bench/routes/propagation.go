@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/perijove/perijove/bench/internal/arrival"
+	"github.com/perijove/perijove/bench/internal/report"
 	"github.com/perijove/perijove/bench/internal/rig"
 	"github.com/perijove/perijove/test/wait"
 )
@@ -24,12 +24,11 @@ func spreadOf(times []time.Duration) spread {
 	if len(times) == 0 {
 		return spread{}
 	}
-	slices.Sort(times)
-	at := func(q float64) float64 {
-		i := int(math.Ceil(q*float64(len(times)))) - 1
-		return times[i].Seconds() * 1000
+	ms := make([]float64, len(times))
+	for i, t := range times {
+		ms[i] = t.Seconds() * 1000
 	}
-	return spread{P50: at(0.5), P99: at(0.99), Most: at(1)}
+	return spread{P50: report.Quantile(ms, 0.5), P99: report.Quantile(ms, 0.99), Most: slices.Max(ms)}
 }
 
 const changesPerSecond = 50

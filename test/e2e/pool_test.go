@@ -55,23 +55,6 @@ func podsOf(t *testing.T, user string) []corev1.Pod {
 	return l.Items
 }
 
-// clickProfile presses Start with a profile and opens the lab as soon as the progress says so.
-func clickProfile(t *testing.T, p *person, slug string) time.Duration {
-	t.Helper()
-	form := url.Values{contract.XSRFName: {field(t, p.page(contract.PathSpawn), contract.XSRFName)}, "profile": {slug}}
-	start := time.Now()
-	resp := p.do("POST", contract.PathSpawn, form)
-	_ = resp.Body.Close()
-	events := p.follow()
-	resp = p.do("GET", "/user/"+p.name+"/lab", nil)
-	took := time.Since(start) // headers are here: the first byte
-	_ = resp.Body.Close()
-	if resp.StatusCode != 200 || resp.Request.URL.Path != "/user/"+p.name+"/lab" {
-		t.Fatalf("lab answers %s at %s after\n%s", resp.Status, resp.Request.URL, describe(events))
-	}
-	return took
-}
-
 // stopPooled stops a server and waits until it has no pod.
 func (p *person) stopPooled() {
 	p.t.Helper()
@@ -97,7 +80,7 @@ func TestPool(t *testing.T) {
 	var took []time.Duration
 	for range 5 {
 		full()
-		took = append(took, clickProfile(t, bob, "e2e-pool"))
+		took = append(took, clickToLab(t, bob, url.Values{"profile": {"e2e-pool"}}))
 		pods := podsOf(t, "bob")
 		if len(pods) != 1 || pods[0].Labels[contract.LabelPool] == "" || uids[string(pods[0].UID)] {
 			t.Fatalf("bob's pods are %v", pods)
@@ -148,7 +131,7 @@ func TestPoolGivesHomes(t *testing.T) {
 	server := func(pooled bool) corev1.Pod {
 		t.Helper()
 		wait.Within(t, 2*time.Minute, "a pod waits", func() bool { return len(waitingPods(t)) == 1 })
-		took := clickProfile(t, bob, "e2e-homes")
+		took := clickToLab(t, bob, url.Values{"profile": {"e2e-homes"}})
 		pods := podsOf(t, "bob")
 		if len(pods) != 1 || (pods[0].Labels[contract.LabelPool] != "") != pooled {
 			t.Fatalf("bob's pods are %v, of the pool: want %v", pods, pooled)
